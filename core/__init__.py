@@ -1,0 +1,1 @@
+"""Atelier's rooms below the screen: no module here knows Streamlit."""

@@ -1,0 +1,183 @@
+"""RunConfig: the whole of what a person chooses before a run. Form, command line, JSON and checks all come from here."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import UserMistake
+
+Augmentation = Literal["flip", "shift_crop", "cutout"]
+
+
+class _Choices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Choices):
+    """Which pictures, how they are cut to a square, and which part each of them is in."""
+
+    dataset: str = Field("sample-artworks", title="Dataset", description="The pictures to learn from, by name.")
+    image_size: int = Field(
+        32, ge=8, le=512, title="Image size", description="Side in pixels of the square that the network receives."
+    )
+    fit: Literal["crop", "squash", "pad"] = Field(
+        "crop",
+        title="Fit",
+        description="crop: shorter side to the image size, then the centre (the paper's way). squash: both sides, the "
+        "shape is lost. pad: longer side, white bars fill the rest.",
+    )
+    balance: Literal["none", "smallest"] = Field(
+        "none",
+        title="Balance",
+        description="smallest: every class is cut to the size of the smallest one, in name order (the paper's way).",
+    )
+    split: Literal["stratified", "paper"] = Field(
+        "stratified",
+        title="Split",
+        description="stratified: drawn by the seed, the same share of each class. paper: the first pictures of each "
+        "class in name order train, the rest tests. A test part that the dataset brings along is always kept.",
+    )
+    test_fraction: float = Field(
+        0.2, ge=0.02, le=0.8, title="Test share", description="Share of each class that is kept for the final test."
+    )
+    val_fraction: float = Field(
+        0.1,
+        ge=0.0,
+        le=0.5,
+        title="Validation share",
+        description="Share of what is left after the test part that watches the training without taking part in it.",
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, title="Split seed", description="Draws the stratified split.")
+
+
+class ModelConfig(_Choices):
+    """Which network, and its options."""
+
+    name: Literal["paper_cnn"] = Field(
+        "paper_cnn",
+        title="Network",
+        description="paper_cnn: two convolutions and three linear layers, about 81,000 parameters.",
+    )
+    negative_slope: float = Field(
+        0.01, ge=0.0, lt=1.0, title="Leaky slope", description="Slope of the leaky ReLU below zero; 0 is plain ReLU."
+    )
+
+
+class TrainConfig(_Choices):
+    """How the network is trained."""
+
+    epochs: int = Field(50, ge=1, le=1000, title="Epochs", description="How often every training picture is seen.")
+    batch_size: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        title="Batch size",
+        description="Pictures per step. Larger is faster per epoch; each step then averages over more pictures.",
+    )
+    optimizer: Literal["sgd", "nesterov", "adam", "adamw", "rmsprop"] = Field(
+        "sgd", title="Optimizer", description="The rule that turns gradients into steps."
+    )
+    learning_rate: float = Field(
+        0.001,
+        ge=1e-7,
+        le=1.0,
+        title="Learning rate",
+        description="Length of a step (the highest one under a schedule).",
+    )
+    momentum: float = Field(
+        0.9,
+        ge=0.0,
+        lt=1.0,
+        title="Momentum",
+        description="How much of the last step is kept in the next (SGD, "
+        "Nesterov, RMSprop; first beta of Adam and AdamW).",
+    )
+    weight_decay: float = Field(
+        0.0, ge=0.0, le=1.0, title="Weight decay", description="Pull of every weight towards zero."
+    )
+    schedule: Literal["constant", "step", "cosine", "one_cycle"] = Field(
+        "constant",
+        title="Schedule",
+        description="How the learning rate moves: constant; step: a tenth after each "
+        "third of the run; cosine: down to zero; one_cycle: up, then down to zero.",
+    )
+    warmup: float = Field(
+        0.3, ge=0.0, le=0.9, title="Rise of one-cycle", description="Share of a one-cycle run in which the rate rises."
+    )
+    augment: tuple[Augmentation, ...] = Field(
+        (),
+        title="Augmentation",
+        description="Changes drawn anew for each training picture in each epoch. flip: "
+        "mirrored left to right, half of the time. shift_crop: moved by up to an eighth. cutout: a square is blanked.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        title="Precision",
+        description="Number format of the forward pass; bfloat16 is faster where the processor has it.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        title="Seed",
+        description="Draws the first weights, the order of the "
+        "pictures and the augmentation. Same seed, same result on the CPU.",
+    )
+
+    @model_validator(mode="after")
+    def _augment_is_a_set(self) -> "TrainConfig":
+        if len(set(self.augment)) != len(self.augment):
+            raise ValueError(f"an augmentation is named twice: {list(self.augment)}")
+        return self
+
+
+class RunConfig(_Choices):
+    """Everything that decides a run: same RunConfig, same pictures, same result."""
+
+    preset: str = Field("paper", description="Name of the preset that this started from.")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    """A copy of `config` with dotted fields changed, e.g. {"train.epochs": 2, "data.fit": "pad"}.
+
+    Values may be strings (command line) or typed (form). Unknown fields and values out of range raise UserMistake,
+    which names the field, the value and what is allowed.
+    """
+    document = config.model_dump(mode="json")
+    for field, value in changes.items():
+        room, _, name = field.partition(".")
+        known = [f"{part}.{leaf}" for part in ("data", "model", "train") for leaf in document[part]]
+        if field not in known:
+            raise UserMistake(f"unknown setting {field!r}; known: {', '.join(known)}")
+        if name == "augment" and isinstance(value, str):
+            value = [word for word in value.replace("+", ",").split(",") if word.strip() and word != "none"]
+        document[room][name] = value
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        raise UserMistake(_sentence(error)) from error
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """["train.epochs=2"] -> {"train.epochs": "2"}; a setting without '=' raises UserMistake."""
+    pairs = {}
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise UserMistake(f"{setting!r} is not a setting; write it as train.epochs=2")
+        pairs[field.strip()] = value.strip()
+    return pairs
+
+
+def _sentence(error: ValidationError) -> str:
+    told = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        told.append(f"{field} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
+    return "; ".join(told)

@@ -1,0 +1,1 @@
+"""Pictures -> TensorStore -> batches. May import config, settings, disk and errors."""

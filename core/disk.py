@@ -1,0 +1,84 @@
+"""How every file of Atelier is written: to a draft, flushed, then moved into place."""
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+DRAFT = ".draft"  # a file whose name ends in this is an unfinished write and may be swept
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step: a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = draft_beside(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def draft_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}{DRAFT}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems cannot; the rename itself has happened
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON (NaN is a ValueError: callers store null), UTF-8, sorted as given."""
+    write_atomic(path, (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON value as one line in a single write, so that a reader can only miss an unfinished last line."""
+    line = (json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        file.write(line)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """Every finished line of a JSON-lines file; an unfinished or damaged last line is ignored."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    lines = content.split(b"\n")
+    finished = lines[:-1]  # what follows the last newline is still being written
+    rows = []
+    for number, line in enumerate(finished):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if number != len(finished) - 1:
+                raise
+    return rows
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

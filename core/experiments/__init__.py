@@ -1,0 +1,1 @@
+"""Many runs -> comparisons, benchmarks. May import every other room."""

@@ -1,0 +1,1 @@
+"""A finished run -> predictions. May import config, data, models and runs."""

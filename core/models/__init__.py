@@ -1,0 +1,1 @@
+"""ModelConfig -> nn.Module. May import config."""

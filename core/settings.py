@@ -1,0 +1,67 @@
+"""Where Atelier keeps its files, and every limit that it sets on what it is given."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.disk import read_json
+from core.errors import UserMistake
+
+
+def atelier_home() -> Path:
+    """The folder that holds datasets/, stores/, runs/ and weights/: $ATELIER_HOME, else var/ beside core/."""
+    named = os.environ.get("ATELIER_HOME")
+    return Path(named).expanduser().resolve() if named else Path(__file__).resolve().parent.parent / "var"
+
+
+def datasets_root() -> Path:
+    return atelier_home() / "datasets"
+
+
+def stores_root() -> Path:
+    return atelier_home() / "stores"
+
+
+def runs_root() -> Path:
+    return atelier_home() / "runs"
+
+
+def weights_root() -> Path:
+    return atelier_home() / "weights"
+
+
+class Limits(BaseModel):
+    """What is refused, with the reason on screen. Overridden by limits.json in atelier_home()."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    picture_bytes: int = Field(25 * 2**20, description="largest picture file in bytes")
+    picture_pixels: int = Field(50_000_000, description="most pixels in a picture (width x height)")
+    picture_min_side: int = Field(16, description="shortest side in pixels that can be learnt from")
+    picture_max_side: int = Field(16_384, description="longest side in pixels")
+    picture_aspect: float = Field(25.0, description="longest side divided by shortest side")
+    picture_seconds: float = Field(10.0, description="seconds that one picture may take to read")
+    decoder_memory_bytes: int = Field(2 * 2**30, description="address space of one decoding process in bytes")
+    zip_bytes: int = Field(1 * 2**30, description="largest uploaded zip in bytes")
+    zip_entries: int = Field(100_000, description="most files listed in one zip")
+    expanded_bytes: int = Field(20 * 2**30, description="most bytes that one zip may expand to")
+    ratio_whole: float = Field(20.0, description="expansion of a whole zip, counted from 100 MB on")
+    ratio_entry: float = Field(100.0, description="expansion of one file in a zip, counted from 1 MB on")
+    path_depth: int = Field(10, description="most folders above a file")
+    path_part_bytes: int = Field(255, description="longest file or folder name in bytes")
+    classes_min: int = 2
+    classes_max: int = 500
+    pictures_per_class_min: int = 2
+    queue_length: int = Field(20, description="most waiting runs")
+
+
+def load_limits() -> Limits:
+    """The limits in force: the defaults, with what limits.json in atelier_home() names."""
+    path = atelier_home() / "limits.json"
+    if not path.exists():
+        return Limits()
+    try:
+        return Limits.model_validate(read_json(path))
+    except ValueError as error:
+        raise UserMistake(f"{path} is not a valid limits file: {error}") from error
