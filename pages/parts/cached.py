@@ -1,0 +1,138 @@
+"""What pages read again and again, read once: datasets, stores, thumbnails, runs. Every key holds the file's own stamp."""
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from core.data.dataset import Dataset, list_datasets
+from core.data.picture import open_picture
+from core.data.preprocess import Preprocess
+from core.data.store import TensorStore, load_store
+from PIL import Image, ImageOps
+
+from core.config import DataConfig
+from core.runs.run import Run, list_runs
+from core.settings import atelier_home, datasets_root, load_limits, runs_root
+from pages.parts.importing import ImportJob, list_jobs
+
+LIVE_STATUSES = ("queued", "starting", "running")
+
+
+def datasets() -> list[Dataset]:
+    """Every dataset in the store."""
+    return _datasets(str(atelier_home()), _stamps(datasets_root(), "dataset.json"))
+
+
+def dataset_named(name: str) -> Dataset | None:
+    return next((dataset for dataset in datasets() if dataset.name == name), None)
+
+
+def store(data: DataConfig) -> TensorStore:
+    """The opened (memory-mapped) store; built on first use for a size or fit that was not there, which takes a while."""
+    return _store(str(atelier_home()), _stamps(datasets_root(), "dataset.json"), data.model_dump_json())
+
+
+def runs() -> list[Run]:
+    """Every run, newest first; a run that is at work is looked at anew every two seconds, for it may have died."""
+    home, stamps = str(atelier_home()), _stamps(runs_root(), "state.json")
+    listed = _runs(home, stamps, 0)
+    if any(run.state.status in LIVE_STATUSES for run in listed):
+        listed = _runs(home, stamps, int(time.time() // 2))
+    return listed
+
+
+def live_runs() -> list[Run]:
+    """Runs that train or wait, the one at work first."""
+    at_work = [run for run in runs() if run.state.status in LIVE_STATUSES]
+    return sorted(at_work, key=lambda run: (run.state.status == "queued", run.created))
+
+
+def live_imports() -> list[ImportJob]:
+    """Datasets that are being added right now."""
+    return [job for job in list_jobs() if job.live]
+
+
+def thumbnail(dataset: Dataset, index: int, size: int = 160) -> bytes:
+    """The original picture `index`, cut to a square of `size` pixels: JPEG, or PNG with crisp pixels where it is tiny."""
+    return _thumbnail(str(dataset.folder), dataset.content_hash, index, size, dataset)
+
+
+def whole_picture(dataset: Dataset, index: int, longest: int = 640) -> bytes:
+    """The original picture `index` uncut, its longest side at most `longest` pixels (a tiny one enlarged): JPEG or PNG."""
+    return _whole(str(dataset.folder), dataset.content_hash, index, longest, dataset)
+
+
+def received_picture(dataset: Dataset, index: int, image_size: int, fit: str, side: int = 512) -> bytes:
+    """What the network receives of picture `index`, its pixels enlarged without smoothing to about `side`: PNG."""
+    return _received(str(dataset.folder), dataset.content_hash, index, image_size, fit, side, dataset)
+
+
+def pixels_to_png(pixels: np.ndarray, side: int = 256) -> bytes:
+    """uint8 (3, S, S) as a PNG whose pixels are enlarged without smoothing to at least `side`."""
+    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return _encode(_enlarged(picture, side), "PNG")
+
+
+def _stamps(root: Path, name: str) -> tuple[tuple[str, int], ...]:
+    stamps = []
+    for path in root.glob(f"*/{name}"):
+        try:
+            stamps.append((path.parent.name, path.stat().st_mtime_ns))
+        except OSError:
+            continue  # deleted between the two looks
+    return tuple(sorted(stamps))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _datasets(home: str, stamps: tuple) -> list[Dataset]:
+    return list_datasets()
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _store(home: str, stamps: tuple, data: str) -> TensorStore:
+    return load_store(DataConfig.model_validate_json(data))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _runs(home: str, stamps: tuple, clock: int) -> list[Run]:
+    return list_runs()
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def _thumbnail(folder: str, content_hash: str, index: int, size: int, _dataset: Dataset) -> bytes:
+    picture = open_picture(_dataset.original(index), load_limits(), None)
+    if max(picture.size) * 2 <= size:
+        return _encode(_enlarged(ImageOps.fit(picture, (min(picture.size),) * 2), size), "PNG")
+    return _encode(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC), "JPEG")
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _whole(folder: str, content_hash: str, index: int, longest: int, _dataset: Dataset) -> bytes:
+    picture = open_picture(_dataset.original(index), load_limits(), None)
+    if max(picture.size) * 2 <= longest:
+        return _encode(_enlarged(picture, longest), "PNG")
+    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return _encode(picture, "JPEG")
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _received(
+    folder: str, content_hash: str, index: int, image_size: int, fit: str, side: int, _dataset: Dataset
+) -> bytes:
+    preprocess = Preprocess.model_validate({"image_size": image_size, "fit": fit})
+    picture = open_picture(_dataset.original(index), load_limits(), preprocess)
+    return pixels_to_png(preprocess.receive(picture), side)
+
+
+def _enlarged(picture: Image.Image, side: int) -> Image.Image:
+    """Each pixel becomes a block of whole pixels, so that edges stay sharp."""
+    factor = max(1, side // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _encode(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **({"quality": 85} if kind == "JPEG" else {}))
+    return buffer.getvalue()

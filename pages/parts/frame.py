@@ -1,0 +1,110 @@
+"""The frame that every page stands in: its title, the row of links, what is running, and the error boundary."""
+
+import secrets
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import streamlit as st
+from streamlit.errors import FragmentHandledException
+
+from core.disk import append_line
+from core.errors import UserMistake
+from core.settings import atelier_home
+from pages.parts.cached import live_imports, live_runs
+from pages.parts.escape import escape
+
+# a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
+ICON = Path(__file__).resolve().parent.parent.parent / "assets" / "icon.png"
+PAGES = (
+    ("streamlit_app.py", "Home", ":material/home:"),
+    ("pages/data.py", "Data", ":material/photo_library:"),
+    ("pages/architecture.py", "Architecture", ":material/account_tree:"),
+    ("pages/train.py", "Train", ":material/model_training:"),
+    ("pages/results.py", "Results", ":material/insights:"),
+    ("pages/try_it.py", "Try-It", ":material/image_search:"),
+)
+
+
+@contextmanager
+def frame(title: str, intro: str = "", heading: bool = True) -> Iterator[None]:
+    """Set the page up and draw what all pages share; the body of the `with` is the page.
+
+    `intro` is one line of plain text under the heading. A UserMistake in the body becomes a box with its
+    sentence; any other exception becomes an incident number, with the traceback in the log.
+    """
+    st.set_page_config(page_title=f"{title} · Atelier", page_icon=str(ICON), layout="wide")
+    with boundary():
+        _draw_links()
+    if heading:
+        st.title(title, anchor=False)
+        if intro:
+            st.caption(intro)
+    with boundary():
+        yield
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show a UserMistake as its sentence and anything else as an incident number.
+
+    Also a decorator, for fragments, whose later reruns happen outside of the page's frame:
+
+        @st.fragment(run_every=1)
+        @boundary()
+        def panel(): ...
+    """
+    try:
+        yield
+    except UserMistake as mistake:
+        st.warning(escape(mistake, 600), icon=":material/info:")
+    except FragmentHandledException:
+        raise  # Streamlit has dealt with it already
+    except Exception as error:
+        number = report_incident(error)
+        st.error(
+            f"Something went wrong. Your data is unchanged. The details are in the log under incident **{number}**.",
+            icon=":material/error:",
+        )
+
+
+def report_incident(error: BaseException) -> str:
+    """Append the traceback to incidents.jsonl in atelier_home()/log and return the number that leads to it."""
+    number = secrets.token_hex(3).upper()
+    log = atelier_home() / "log" / "incidents.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    told = "".join(traceback.format_exception(error))
+    append_line(log, {"incident": number, "when": datetime.now(UTC).isoformat(), "traceback": told})
+    return number
+
+
+def _draw_links() -> None:
+    busy = bool(live_runs() or live_imports())
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="links"):
+        for path, label, icon in PAGES:
+            st.page_link(path, label=label, icon=icon, width="content")
+        st.space("stretch")
+        # the clock stands still while nothing runs, so an idle page sends nothing
+        st.fragment(_draw_running, run_every=2 if busy else None)()
+
+
+@boundary()
+def _draw_running() -> None:
+    runs, imports = live_runs(), live_imports()
+    for job in imports[:1]:
+        st.page_link("pages/data.py", label=f"Adding {escape(job.name, 24)}{_percent(job.share)}", icon="spinner")
+    for run in runs[:1]:
+        told = f"Training {escape(run.config.data.dataset, 24)}{_percent(_share(run.state))}"
+        others = f" (+{len(runs) - 1})" if len(runs) > 1 else ""
+        st.page_link("pages/train.py", label=told + others, icon="spinner")
+
+
+def _share(state: object) -> float | None:
+    steps, step = getattr(state, "steps", 0), getattr(state, "step", 0)
+    return step / steps if steps else None
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f" · {min(share, 1.0):.0%}"

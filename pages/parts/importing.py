@@ -1,0 +1,260 @@
+"""Adding pictures in a process of its own, so that no page has to stay open: python -m pages.parts.importing JOB_FOLDER
+
+A job is a folder under atelier_home()/imports, each file with one writer: job.json (the page), launch.json (whoever
+starts it), progress.json (the process), stop (the page, an empty file: please stop). Pages only read it.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psutil
+
+from core.disk import append_line, read_json, write_json
+from core.errors import UserMistake
+from core.settings import atelier_home, load_limits
+
+LIVE = ("starting", "running")
+KEPT = 20  # finished jobs that stay readable
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """A snapshot of one job, as its files say."""
+
+    id: str
+    folder: Path
+    name: str  # of the dataset
+    kind: str  # "pictures": a zip or folder, "sample": drawn by the program, "cifar10"
+    then: str | None  # preset to train when the pictures are there
+    created: str
+    status: str  # starting, running, done, stopped, refused (the user's mistake), failed, lost
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+    dataset: str | None = None
+    run: str | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def share(self) -> float | None:
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def stop_asked(self) -> bool:
+        return (self.folder / "stop").exists()
+
+
+def imports_root() -> Path:
+    return atelier_home() / "imports"
+
+
+def list_jobs() -> list[ImportJob]:
+    """Every readable job, newest first."""
+    jobs = []
+    for folder in imports_root().glob("*/"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            jobs.append(_read_job(folder))
+    return sorted(jobs, key=lambda job: job.created, reverse=True)
+
+
+def start_import(
+    kind: str, name: str, path: Path | None = None, *, draft: bool = False, then: str | None = None
+) -> str:
+    """Start a process that adds pictures and, with `then`, trains that preset on them; returns the job's id.
+
+    `draft`: `path` is our own copy and is deleted at the end. A second job beside a live one is a UserMistake.
+    """
+    jobs = list_jobs()
+    for job in jobs:
+        if job.live:
+            raise UserMistake(f"'{job.name}' is being added right now; wait until it is done, or cancel it first.")
+    for job in jobs[KEPT:]:
+        shutil.rmtree(job.folder, ignore_errors=True)
+    folder = imports_root() / secrets.token_hex(8)
+    folder.mkdir(parents=True)
+    document = {
+        "name": name,
+        "kind": kind,
+        "path": str(path) if path else None,
+        "draft": draft,
+        "then": then,
+        "created": datetime.now(UTC).isoformat(),
+    }
+    write_json(folder / "job.json", document)
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pages.parts.importing", str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # the server may end; what was begun is finished
+        )
+    write_json(folder / "launch.json", {"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
+    return folder.name
+
+
+def cancel_import(job: ImportJob) -> None:
+    (job.folder / "stop").touch()
+
+
+def forget_job(job: ImportJob) -> None:
+    """Remove a finished job's record; the pictures that it added stay."""
+    if not job.live:
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def save_upload(upload: BinaryIO) -> Path:
+    """Copy an uploaded zip to a name of our own in atelier_home()/uploads, piece by piece."""
+    target = atelier_home() / "uploads" / f"{secrets.token_hex(8)}.zip"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    most, written = load_limits().zip_bytes, 0
+    try:
+        with target.open("wb") as file:
+            while piece := upload.read(2**20):
+                written += len(piece)
+                if written > most:
+                    raise UserMistake(f"The zip is larger than {most // 2**20} MB; nothing was kept.")
+                file.write(piece)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _read_job(folder: Path) -> ImportJob:
+    document = read_json(folder / "job.json")
+    progress: dict[str, Any] = {"status": "starting"}
+    if (folder / "progress.json").exists():
+        progress = read_json(folder / "progress.json")
+    if progress["status"] in LIVE and not _alive(folder, document["created"]):
+        if (folder / "progress.json").exists():
+            progress = read_json(folder / "progress.json")  # it may have finished between the two looks
+        if progress["status"] in LIVE:
+            progress |= {"status": "lost", "message": "The process that added the pictures ended before it was done."}
+    kept = {key: document[key] for key in ("name", "kind", "then", "created")}
+    return ImportJob(id=folder.name, folder=folder, **kept, **progress)
+
+
+def _alive(folder: Path, created: str) -> bool:
+    try:
+        launch = read_json(folder / "launch.json")
+        process = psutil.Process(launch["pid"])
+        return abs(process.create_time() - launch["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except FileNotFoundError:
+        # the page is between making the folder and starting the process
+        return (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() < 10
+    except psutil.Error:
+        return False
+
+
+def _steps(job: dict[str, Any]) -> Iterator[Any]:
+    """The generator that does the work, by kind."""
+    path = Path(job["path"]) if job["path"] else None
+    if job["kind"] == "sample":
+        from core.data.samples import import_sample
+
+        return import_sample(job["name"])
+    if job["kind"] == "cifar10":
+        from core.data.cifar import import_cifar10
+
+        return import_cifar10(path)
+    from core.data.dataset import import_dataset
+
+    assert path is not None, job
+    return import_dataset(job["name"], path)
+
+
+def _train(preset_name: str, dataset: str) -> str:
+    from core.data.store import load_store
+    from core.runs.queue import ensure_supervisor, submit
+
+    from core.config import change_config
+    from core.presets import preset
+    from core.runs.run import create_run
+
+    config = change_config(preset(preset_name), {"data.dataset": dataset})
+    store = load_store(config.data)
+    run = create_run(config, store.fingerprint, store.classes)
+    submit(run)
+    ensure_supervisor()
+    return run.id
+
+
+def _known(name: str) -> bool:
+    from core.data.dataset import list_datasets
+
+    return name in {dataset.name for dataset in list_datasets()}
+
+
+def main(folder: Path) -> int:
+    """Do the job and say in progress.json how it stands; the exit code is 0 only when it is done."""
+    job = read_json(folder / "job.json")
+    told: dict[str, Any] = {"status": "running", "phase": "starting"}
+    write_json(folder / "progress.json", told)
+    try:
+        dataset = job["name"]
+        if not (job["kind"] == "sample" and _known(dataset)):
+            spoken = 0.0
+            with contextlib.closing(_steps(job)) as steps:  # type: ignore[type-var]
+                for progress in steps:
+                    if (folder / "stop").exists():
+                        raise _Stopped
+                    if progress.dataset is not None:
+                        dataset = progress.dataset.name
+                    if time.monotonic() - spoken > 0.25:
+                        spoken = time.monotonic()
+                        told |= {"phase": progress.phase, "done": progress.done, "total": progress.total}
+                        told |= {"seconds_left": progress.seconds_left}
+                        write_json(folder / "progress.json", told)
+        told |= {"dataset": dataset}
+        if job["then"]:
+            write_json(folder / "progress.json", told | {"phase": "starting the training"})
+            told |= {"run": _train(job["then"], dataset)}
+        told |= {"status": "done"}
+    except _Stopped:
+        told |= {"status": "stopped", "message": "Cancelled; nothing was kept."}
+    except UserMistake as mistake:
+        told |= {"status": "refused", "message": str(mistake)}
+    except Exception as error:
+        from traceback import format_exception
+
+        number = secrets.token_hex(3).upper()
+        record = {
+            "incident": number,
+            "when": datetime.now(UTC).isoformat(),
+            "traceback": "".join(format_exception(error)),
+        }
+        (atelier_home() / "log").mkdir(parents=True, exist_ok=True)
+        append_line(atelier_home() / "log" / "incidents.jsonl", record)
+        told |= {"status": "failed", "message": f"Adding the pictures failed (incident {number}, see the log)."}
+    finally:
+        if job["draft"] and job["path"]:
+            Path(job["path"]).unlink(missing_ok=True)
+    write_json(folder / "progress.json", told)
+    return 0 if told["status"] == "done" else 1
+
+
+class _Stopped(Exception):
+    pass
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main(Path(sys.argv[1])))

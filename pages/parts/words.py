@@ -1,0 +1,47 @@
+"""Numbers in words: a percentage never stands without the number of pictures that it comes from."""
+
+import math
+
+from core.evaluation import Evaluation, wilson
+
+
+def percent_of(right: int, n: int) -> str:
+    """'63.9 % of 2,142'; an empty part says so."""
+    return f"{100 * right / n:.1f} % of {n:,}" if n else "no pictures"
+
+
+def interval_of(right: int, n: int) -> str:
+    """The 95 % Wilson interval: '61.8 to 65.9 %'."""
+    low, high = wilson(right, n)
+    return f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def accuracy_of(evaluation: Evaluation) -> str:
+    """'63.9 % of 2,142 test pictures (95 % interval 61.8 to 65.9 %)'."""
+    right = int(evaluation.correct.sum())
+    part = {"train": "training", "val": "validation", "test": "test"}[evaluation.part]
+    return f"{percent_of(right, evaluation.n)} {part} pictures (95 % interval {interval_of(right, evaluation.n)})"
+
+
+def share(value: float | None) -> str:
+    """A fraction as '63.9 %', an en dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def points(value: float | None) -> str | None:
+    """A difference of fractions as '+9.1 points'; None stays None."""
+    return None if value is None or math.isnan(value) else f"{100 * value:+.1f} points"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time: '0.8 s', '12 s', '3 min 05 s', '2 h 10 min'; an en dash where it is not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
