@@ -1,4 +1,4 @@
-"""What pages read again and again, read once: datasets, stores, thumbnails, runs. Every key holds the file's own stamp."""
+"""What pages read again and again, read once: datasets, stores, thumbnails, runs. Keys hold the files' own stamps."""
 
 import io
 import time
@@ -30,7 +30,7 @@ def dataset_named(name: str) -> Dataset | None:
 
 
 def store(data: DataConfig) -> TensorStore:
-    """The opened (memory-mapped) store; built on first use for a size or fit that was not there, which takes a while."""
+    """The opened (memory-mapped) store; a size or fit that was not there is built first, which takes a while."""
     return _store(str(atelier_home()), _stamps(datasets_root(), "dataset.json"), data.model_dump_json())
 
 
@@ -55,12 +55,12 @@ def live_imports() -> list[ImportJob]:
 
 
 def thumbnail(dataset: Dataset, index: int, size: int = 160) -> bytes:
-    """The original picture `index`, cut to a square of `size` pixels: JPEG, or PNG with crisp pixels where it is tiny."""
+    """The original picture `index`, cut to a square of `size` pixels: JPEG, or a crisp PNG where it is tiny."""
     return _thumbnail(str(dataset.folder), dataset.content_hash, index, size, dataset)
 
 
 def whole_picture(dataset: Dataset, index: int, longest: int = 640) -> bytes:
-    """The original picture `index` uncut, its longest side at most `longest` pixels (a tiny one enlarged): JPEG or PNG."""
+    """The original picture `index` uncut, its longest side at most `longest` pixels: JPEG, or a crisp PNG."""
     return _whole(str(dataset.folder), dataset.content_hash, index, longest, dataset)
 
 

@@ -1,14 +1,245 @@
 """One run as it is now: what it does, its curves, and what it reached once it has ended."""
 
+import math
 
+import streamlit as st
 
-ACTIVE = ("queued", "starting", "running")
-BADGES = {
+from core.errors import UserMistake
+from core.evaluation import Evaluation
+from core.experiments.paper import paper_numbers
+from core.rows import EpochRow, IterationRow, Row
+from core.runs.run import Run, ask_to_stop, read_run
+from pages.parts.cached import LIVE_STATUSES, live_runs, runs
+from pages.parts.curves import accuracy_options, class_options, loss_options
+from pages.parts.escape import escape
+from pages.parts.frame import boundary
+from pages.parts.palette import PART_COLOURS
+from pages.parts.words import interval_of, percent_of, points, share, span
+
+STATUS = {
     "queued": ("Waiting", ":material/schedule:", "gray"),
-    "starting": ("Starting", "spinner", "blue"),
-    "running": ("Training", "spinner", "blue"),
+    "starting": ("Starting", ":material/hourglass_top:", "blue"),
+    "running": ("Training", ":material/model_training:", "blue"),
     "done": ("Done", ":material/check:", "green"),
     "stopped": ("Stopped", ":material/stop_circle:", "orange"),
     "failed": ("Failed", ":material/error:", "red"),
     "lost": ("Lost", ":material/power_off:", "red"),
 }
+
+
+def show_run(run_id: str) -> None:
+    """The panel of one run; while it waits or trains it redraws itself once a second, and nothing else does."""
+    live = read_run(run_id).state.status in LIVE_STATUSES
+
+    @boundary()
+    def panel() -> None:
+        run = read_run(run_id)
+        draw_run(run)
+        if live and run.state.status not in LIVE_STATUSES:
+            word, icon, _ = STATUS[run.state.status]
+            st.toast(f"{escape(run.title)}: {word.lower()}", icon=icon)
+            st.rerun()  # once in full, so that the clock stops and the table below has the result
+
+    st.fragment(panel, run_every=1.0 if live else None)()
+
+
+def draw_run(run: Run) -> None:
+    """Head, result, progress and curves of a run, from what its folder says now."""
+    rows = run.rows()
+    draw_head(run)
+    if run.state.status in LIVE_STATUSES:
+        draw_progress(run, rows)
+    elif run.state.status in ("done", "stopped"):
+        draw_result(run)
+    if any(isinstance(row, EpochRow | IterationRow) for row in rows):
+        draw_curves(run, rows)
+
+
+def draw_head(run: Run) -> None:
+    word, icon, colour = STATUS[run.state.status]
+    with st.container(horizontal=True, vertical_alignment="center", key="run-head"):
+        st.subheader(escape(run.title), anchor=False, width="content")
+        st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+        st.space("stretch")
+        if run.state.status in LIVE_STATUSES:
+            asked = (run.folder / "stop").exists()
+            st.button(
+                "Stopping …" if asked else "Stop",
+                key="stop",
+                icon=":material/stop:",
+                help="Ends after the step at hand; the network as it is then is kept.",
+                disabled=asked,
+                on_click=ask_to_stop,
+                args=(run,),
+            )
+    if run.state.status in ("failed", "lost"):
+        st.error(escape(run.state.message or "The training ended without a word.", 600), icon=":material/error:")
+        st.caption("The settings are kept in the form: change what the sentence says and start again.")
+
+
+def draw_progress(run: Run, rows: list[Row]) -> None:
+    state = run.state
+    if state.status == "queued":
+        st.progress(0.0, text=queue_sentence(run))
+    elif not state.steps:
+        st.progress(0.0, text=escape(state.message or "Starting: loading the pictures and the network", 200))
+    else:
+        # `epoch` counts the epoch at work; the bar is the whole run, because that is what one waits for
+        done = min(1.0, state.step / state.steps)
+        st.progress(done, text=f"Epoch {max(1, state.epoch)} of {state.epochs} · {done:.0%}")
+    whole = [row for row in rows if isinstance(row, EpochRow)]
+    fine = [row for row in rows if isinstance(row, IterationRow)]
+    latest = (fine or whole)[-1] if fine or whole else None
+    loss = latest.train_loss if latest else None
+    last = whole[-1] if whole else None
+    watched = run.config.data.val_fraction > 0
+    accuracy = (last.val_accuracy if watched else last.train_accuracy) if last else None
+    numbers = [
+        ("Loss", "–" if loss is None else f"{loss:.3f}"),
+        ("Validation accuracy" if watched else "Training accuracy", share(accuracy)),
+        ("Pictures a second", f"{state.images_per_second:,.0f}" if state.images_per_second else "–"),
+        ("Elapsed", span(state.seconds)),
+        ("Left", span(state.seconds_left)),
+    ]
+    with st.container(horizontal=True, key="run-numbers", gap="medium"):
+        for name, value in numbers:
+            st.metric(name, value, width="content")
+
+
+def queue_sentence(run: Run) -> str:
+    ahead = []
+    for other in live_runs():
+        if other.id == run.id:
+            break
+        ahead.append(other)
+    if not ahead:
+        return "Next in line; it starts in a moment."
+    return f"{len(ahead)} in front, first {escape(ahead[0].title)}. It starts by itself."
+
+
+def draw_curves(run: Run, rows: list[Row]) -> None:
+    epochs = run.config.train.epochs
+    classes = run.classes
+    whole = [row for row in rows if isinstance(row, EpochRow)]
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.markdown("**Loss**")
+        st.echarts_chart(loss_options(rows, epochs), key="loss", height=260, alt=loss_in_words(whole))
+    with right, st.container(border=True):
+        st.markdown("**Accuracy**")
+        options = accuracy_options(rows, epochs, len(classes))
+        st.echarts_chart(options, key="accuracy", height=260, alt=accuracy_in_words(whole))
+    if whole:
+        draw_classes(classes, whole[-1])
+
+
+def draw_classes(classes: tuple[str, ...], last: EpochRow) -> None:
+    part = "val" if last.val_per_class else "train"
+    shares = last.val_per_class or last.train_per_class
+    told = "validation" if part == "val" else "training"
+    with st.container(border=True):
+        st.markdown(f"**Accuracy of each class** · {told} pictures, after epoch {last.epoch}")
+        height = min(420, 30 + 26 * len(classes))
+        best = max(range(len(classes)), key=lambda i: shares[i] or 0.0)
+        st.echarts_chart(
+            class_options(classes, shares, PART_COLOURS[part]),
+            key="classes",
+            height=height,
+            alt=f"{classes[best]} is answered best, {share(shares[best])} of its {told} pictures",
+        )
+
+
+def loss_in_words(whole: list[EpochRow]) -> str:
+    losses = [row.train_loss for row in whole if row.train_loss is not None]
+    return f"Training loss from {losses[0]:.3f} to {losses[-1]:.3f}" if losses else "Training loss, no whole epoch yet"
+
+
+def accuracy_in_words(whole: list[EpochRow]) -> str:
+    if not whole:
+        return "Accuracy, no whole epoch yet"
+    told = f"Training accuracy {share(whole[-1].train_accuracy)}"
+    value = whole[-1].val_accuracy
+    return told if value is None else f"{told}, validation accuracy {share(value)} after epoch {whole[-1].epoch}"
+
+
+def draw_result(run: Run) -> None:
+    """What a finished run reached on its test part, against the run before it and the paper."""
+    test = evaluation_or_none(run, "test")
+    if run.state.status == "stopped":
+        st.caption(f"Stopped in epoch {run.state.epoch} of {run.state.epochs}; the network as it was then is kept.")
+    if test is None:
+        st.info("This run has no answers on a test part.", icon=":material/info:")
+        return
+    right = int(test.correct.sum())
+    train = evaluation_or_none(run, "train")
+    before = run_before(run)
+    with st.container(horizontal=True, key="result", gap="medium"):
+        earlier = evaluation_or_none(before, "test") if before else None
+        st.metric(
+            f"Test accuracy · {right:,} of {test.n:,}",
+            share(test.accuracy),
+            delta=points(test.accuracy - earlier.accuracy) if earlier else None,
+            delta_description="against the run before" if earlier else None,
+            help=f"95 % interval {interval_of(right, test.n)}."
+            + (f" The run before: {percent_of(int(earlier.correct.sum()), earlier.n)}." if earlier else ""),
+            width="content",
+        )
+        if train is not None:
+            st.metric(
+                f"Training accuracy · {int(train.correct.sum()):,} of {train.n:,}",
+                share(train.accuracy),
+                delta=f"gap {points(train.accuracy - test.accuracy)}",
+                delta_color="off",
+                delta_arrow="off",
+                width="content",
+            )
+        numbers = paper_numbers(run.classes)
+        if numbers is not None:
+            st.metric(
+                "The paper, mean of classes",
+                share(numbers.test.mean),
+                delta=f"ours {share(test.mean_class_accuracy)}",
+                delta_color="off",
+                delta_arrow="off",
+                help=f"Counted on {numbers.test.counted} of its {numbers.test.given:,} test pictures.",
+                width="content",
+            )
+        st.metric("Time", span(run.state.seconds), width="content")
+    st.caption(f"95 % interval of the test accuracy: {interval_of(right, test.n)}.")
+    draw_next(run)
+
+
+def draw_next(run: Run) -> None:
+    side = "cifar" if run.config.data.dataset == "cifar10" else "own"
+    with st.container(horizontal=True, key="next"):
+        st.page_link(
+            "pages/results.py", label="See the results", icon=":material/insights:", query_params={side: run.id}
+        )
+        st.page_link(
+            "pages/try_it.py", label="Try it on a picture", icon=":material/image_search:", query_params={"run": run.id}
+        )
+
+
+def evaluation_or_none(run: Run, part: str, measure: str = "evaluation") -> Evaluation | None:
+    """The answers of a run on one part; None where there are none, they are empty, or the file is damaged."""
+    try:
+        evaluation = run.evaluation(part, measure)  # type: ignore[arg-type]
+    except UserMistake:
+        return None
+    return evaluation if evaluation is not None and evaluation.n else None
+
+
+def run_before(run: Run) -> Run | None:
+    """The finished run of the same dataset that was created last before this one."""
+    earlier = [
+        other
+        for other in runs()
+        if other.state.status == "done"
+        and other.config.data.dataset == run.config.data.dataset
+        and other.created < run.created
+    ]
+    return earlier[0] if earlier else None
+
+
+def is_number(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)

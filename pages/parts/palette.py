@@ -1,4 +1,4 @@
-"""Colours: one accent, and class colours that people with colour blindness can tell apart. Same class, same colour everywhere."""
+"""Colours: one accent, and class colours that colour-blind people can tell apart; one class, one colour everywhere."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ PART_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 def class_colour(index: int) -> str:
-    """Colour of the class at that place in the dataset's own order; after ten, the same ten in darker and lighter tones."""
+    """Colour of the class at that place in the dataset's order; after ten, the same ten in other tones."""
     colour, turn = CLASS_COLOURS[index % len(CLASS_COLOURS)], index // len(CLASS_COLOURS)
     if turn == 0:
         return colour

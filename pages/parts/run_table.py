@@ -1,0 +1,110 @@
+"""The runs so far: the picker that follows ?run=ID, and the table under it."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.runs.run import Run
+from pages.parts.cached import LIVE_STATUSES, runs
+from pages.parts.escape import escape, shown
+from pages.parts.live import STATUS, evaluation_or_none
+from pages.parts.words import span
+
+
+def pick_run() -> str | None:
+    """The run that the panel shows: the one in ?run=, else the one at work, else the newest; None without runs."""
+    listed = runs()
+    if not listed:
+        return None
+    picked = run_picker("Run", "run", listed, newest(listed))
+    return picked.id if picked else None
+
+
+def newest(listed: Sequence[Run]) -> Run:
+    at_work = [run for run in listed if run.state.status in LIVE_STATUSES]
+    return at_work[-1] if at_work else listed[0]
+
+
+def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -> Run | None:
+    """A select box whose choice is in the address as ?key=ID; a run that is gone falls back to `usual`."""
+    ids = [run.id for run in listed]
+    known = dict(zip(ids, listed, strict=True))
+    kept = st.session_state.get(key)
+    if kept is not None and kept not in known:
+        del st.session_state[key]
+    if key not in st.session_state and key not in st.query_params and usual is not None:
+        # in the address too, so that a reload shows this run even when somebody has started another one
+        st.session_state[key] = usual.id
+    picked = st.selectbox(
+        label,
+        ids,
+        index=None,
+        key=key,
+        bind="query-params",
+        format_func=lambda run_id: run_label(known[run_id]) if run_id in known else run_id,
+        placeholder="Pick a run",
+    )
+    return known.get(picked) if picked else usual
+
+
+def run_label(run: Run) -> str:
+    word = STATUS[run.state.status][0].lower()
+    return escape(run.title) if run.state.status == "done" else f"{escape(run.title)} · {word}"
+
+
+def draw_runs() -> None:
+    """Every run in a table; a click on a row opens it above."""
+    listed = runs()
+    table = pd.DataFrame([describe(run) for run in listed])
+
+    def open_clicked() -> None:
+        rows = st.session_state["runs"].selection.rows
+        if rows:
+            st.session_state["run"] = listed[rows[0]].id
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="runs",
+        on_select=open_clicked,
+        selection_mode="single-row",
+        height="content" if len(listed) <= 8 else 320,
+        placeholder="–",
+        alt="Every run with its preset, pictures, state, test accuracy and seconds",
+        column_config={
+            "test accuracy": st.column_config.NumberColumn("Test accuracy", format="%.1f %%"),
+            "of": st.column_config.NumberColumn("of test pictures", format="localized"),
+            "seconds": st.column_config.NumberColumn("Seconds", format="%.0f"),
+            "began": st.column_config.DatetimeColumn("Began", format="distance"),
+        },
+    )
+
+
+def describe(run: Run) -> dict[str, object]:
+    right, n = test_score(run.id, run.state.status, run.state.updated, run)
+    return {
+        "Run": run.id[-4:],
+        "Pictures": shown(run.config.data.dataset, 40),
+        "Preset": shown(run.config.preset, 20),
+        "State": STATUS[run.state.status][0],
+        "Epochs": f"{run.state.epoch} of {run.config.train.epochs}",
+        "test accuracy": 100 * right / n if n else None,
+        "of": n or None,
+        "seconds": run.state.seconds or None,
+        "began": pd.Timestamp(run.created),
+    }
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def test_score(run_id: str, status: str, updated: str, _run: Run) -> tuple[int, int]:
+    """(right, n) on the test part; (0, 0) where there is no answer yet."""
+    test = evaluation_or_none(_run, "test") if status in ("done", "stopped") else None
+    return (int(test.correct.sum()), test.n) if test else (0, 0)
+
+
+def summary(run: Run) -> str:
+    """One line for a picked run: test accuracy with n, time."""
+    right, n = test_score(run.id, run.state.status, run.state.updated, run)
+    told = f"{100 * right / n:.1f} % of {n:,} test pictures" if n else STATUS[run.state.status][0]
+    return f"{told} · {span(run.state.seconds)}"
