@@ -1,0 +1,240 @@
+"""Charts: Plotly figures for what stands still, ECharts options for curves that grow. Axes carry units."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.evaluation import Evaluation, wilson
+from pages.parts.escape import plotted, shown
+from pages.parts.palette import CALM, CLASS_COLOURS, PART_COLOURS, PART_NAMES, class_colour
+
+MOST_POINTS = 400  # of a curve that is sent to the browser; nobody sees more
+PLOTLY_CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
+_ROW = 30  # height in pixels of one class in a chart of horizontal bars
+_GRID = "rgba(128, 128, 128, 0.22)"  # seen on light and on dark
+
+
+def balance_figure(classes: Sequence[str], before: Sequence[int], after: Sequence[int]) -> go.Figure:
+    """Pictures a class: what is there, and in colour what is used after balancing."""
+    colours = [class_colour(index) for index in range(len(classes))]
+    figure = go.Figure()
+    # customdata instead of %{y}: names shortened to the same text would otherwise share a place
+    places = list(range(len(classes)))
+    names = [plotted(name) for name in classes]
+    left_out = [there - used for there, used in zip(before, after, strict=True)]
+    figure.add_bar(
+        orientation="h",
+        y=places,
+        x=list(after),
+        marker_color=colours,
+        customdata=names,
+        text=[f"{used:,}" for used in after],
+        textposition="inside",
+        insidetextanchor="start",
+        hovertemplate="%{customdata}: %{x:,} used<extra></extra>",
+    )
+    if any(left_out):
+        figure.add_bar(
+            orientation="h",
+            y=places,
+            x=left_out,
+            marker={"color": "rgba(128,128,128,0.25)", "line": {"width": 0}},
+            customdata=names,
+            text=[f"{out:,} left out" if out else "" for out in left_out],
+            textposition="inside",
+            hovertemplate="%{customdata}: %{x:,} left out<extra></extra>",
+        )
+    return _horizontal(figure, classes, "pictures")
+
+
+def parts_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> go.Figure:
+    """How the pictures of each class fall into the parts; counts: part -> pictures a class."""
+    figure = go.Figure()
+    for part, numbers in counts.items():
+        if not sum(numbers):
+            continue
+        figure.add_bar(
+            orientation="h",
+            name=PART_NAMES[part],
+            y=list(range(len(classes))),
+            x=list(numbers),
+            marker_color=PART_COLOURS[part],
+            customdata=[plotted(name) for name in classes],
+            text=[f"{number:,}" for number in numbers],
+            textposition="inside",
+            textangle=0,
+            insidetextanchor="middle",
+            hovertemplate="%{customdata}: %{x:,} for " + PART_NAMES[part].lower() + "<extra></extra>",
+        )
+    return _horizontal(figure, classes, "pictures", legend=True)
+
+
+def accuracy_figure(groups: Mapping[str, Evaluation], height: int | None = None) -> go.Figure:
+    """Accuracy of each class in per cent with its 95 % interval, one colour a group; a line where chance lies.
+
+    All evaluations must have the same classes; a class without pictures has no bar.
+    """
+    first = next(iter(groups.values()))
+    figure = go.Figure()
+    for index, (label, evaluation) in enumerate(groups.items()):
+        right, counts = np.diag(evaluation.confusion), evaluation.counts
+        shares = [100 * r / n if n else None for r, n in zip(right, counts, strict=True)]
+        spans = [wilson(int(r), int(n)) for r, n in zip(right, counts, strict=True)]
+        figure.add_bar(
+            orientation="h",
+            name=plotted(label),
+            y=list(range(len(first.classes))),
+            x=shares,
+            marker_color=CLASS_COLOURS[index % len(CLASS_COLOURS)],
+            customdata=[
+                [plotted(name), int(r), int(n), 100 * low, 100 * high]
+                for name, r, n, (low, high) in zip(first.classes, right, counts, spans, strict=True)
+            ],
+            error_x={
+                "type": "data",
+                "array": [100 * high - (share or 0) for share, (_, high) in zip(shares, spans, strict=True)],
+                "arrayminus": [(share or 0) - 100 * low for share, (low, _) in zip(shares, spans, strict=True)],
+                "thickness": 1.2,
+                "width": 3,
+                "color": CALM,
+            },
+            hovertemplate="%{customdata[0]}: %{x:.1f} % (%{customdata[1]} of %{customdata[2]}, "
+            "95 % interval %{customdata[3]:.0f} to %{customdata[4]:.0f})<extra></extra>",
+        )
+    figure.add_vline(x=100 / len(first.classes), line={"dash": "dot", "width": 1, "color": CALM})
+    figure = _horizontal(figure, first.classes, "accuracy, %", legend=len(groups) > 1, bars=len(groups))
+    figure.update_layout(barmode="group", xaxis_range=[0, 100])
+    if height:
+        figure.update_layout(height=height)
+    return figure
+
+
+def confusion_figure(evaluation: Evaluation) -> go.Figure:
+    """What was answered for each true class: rows true, columns answered, coloured by the share of the row."""
+    confusion = evaluation.confusion
+    with np.errstate(invalid="ignore"):
+        shares = 100 * confusion / confusion.sum(axis=1, keepdims=True)
+    places = list(range(len(evaluation.classes)))
+    names = [plotted(name, 18) for name in evaluation.classes]
+    few = len(places) <= 12
+    told = [[[names[row], names[column], int(confusion[row, column])] for column in places] for row in places]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=places,
+            y=places,
+            zmin=0,
+            zmax=100,
+            colorscale="Blues",
+            customdata=told,
+            text=[[f"{value:,}" for value in row] for row in confusion] if few else None,
+            texttemplate="%{text}" if few else None,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": "% of row", "thickness": 10, "outlinewidth": 0},
+            hovertemplate="true %{customdata[0]}, answered %{customdata[1]}: %{customdata[2]} "
+            "(%{z:.1f} % of the row)<extra></extra>",
+        )
+    )
+    side = max(320, 36 * len(places) + 120)
+    figure.update_layout(height=min(side, 900), margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    axis = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False, "automargin": True}
+    figure.update_xaxes(title="answered", **axis)
+    figure.update_yaxes(title="true", autorange="reversed", **axis)
+    return figure
+
+
+def probability_figure(classes: Sequence[tuple[str, float]], colours: Mapping[str, str], most: int = 5) -> go.Figure:
+    """Ranked classes with their probabilities in per cent; best first."""
+    best = list(classes[:most])
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h",
+        y=list(range(len(best))),
+        x=[100 * share for _, share in best],
+        marker_color=[colours.get(name, CALM) for name, _ in best],
+        customdata=[plotted(name) for name, _ in best],
+        text=[f"{share:.0%}" if share >= 0.005 else "<1%" for _, share in best],
+        textposition="auto",
+        cliponaxis=False,
+        hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
+    )
+    figure = _horizontal(figure, [name for name, _ in best], "")
+    figure.update_layout(xaxis_range=[0, 105], height=_ROW * len(best) + 16)
+    figure.update_xaxes(visible=False)
+    return figure
+
+
+def curve_options(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float | None]]],
+    x_title: str,
+    y_title: str,
+    *,
+    percent: bool = False,
+    dots: bool = False,
+    colours: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """ECharts option for lines that grow; curves: label -> (x, y), y None where a value was not finite.
+
+    With `percent`, y holds fractions 0..1 and is shown as 0..100. Each line is thinned to MOST_POINTS.
+    """
+    series = []
+    for label, (xs, ys) in curves.items():
+        points = [
+            [x, None if y is None or not math.isfinite(y) else round(100 * y, 3) if percent else round(y, 6)]
+            for x, y in _thinned(xs, ys)
+        ]
+        line: dict[str, Any] = {"type": "line", "name": shown(label, 40), "data": points}
+        line |= {"showSymbol": dots and len(points) <= 60, "symbolSize": 5, "lineStyle": {"width": 2}}
+        if colours and label in colours:
+            line |= {"color": colours[label]}
+        series.append(line)
+    y_axis: dict[str, Any] = {"type": "value", "name": y_title, "scale": not percent}
+    if percent:
+        y_axis |= {"min": 0, "max": 100}
+    return {
+        "animation": False,
+        "tooltip": {"trigger": "axis", "renderMode": "richText"},
+        "legend": {"top": 0, "right": 0, "type": "scroll"},
+        "grid": {"left": 8, "right": 16, "top": 40, "bottom": 28, "containLabel": True},
+        "xAxis": {"type": "value", "name": x_title, "nameLocation": "middle", "nameGap": 26, "min": "dataMin"}
+        | {"max": "dataMax", "splitLine": {"show": False}},
+        "yAxis": y_axis,
+        "series": series,
+    }
+
+
+def _thinned(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[float, float | None]]:
+    """At most MOST_POINTS points, evenly taken; the first and the last always stay."""
+    if len(xs) <= MOST_POINTS:
+        return list(zip(xs, ys, strict=True))
+    kept = np.unique(np.linspace(0, len(xs) - 1, MOST_POINTS).round().astype(int))
+    return [(xs[index], ys[index]) for index in kept]
+
+
+def _horizontal(figure: go.Figure, classes: Sequence[str], unit: str, legend: bool = False, bars: int = 1) -> go.Figure:
+    """The common look of horizontal bars: names on the left, first class on top, room for every bar."""
+    row = _ROW if bars == 1 else 14 * bars + 14
+    figure.update_layout(
+        barmode="stack",
+        bargap=0.28,
+        height=row * len(classes) + (88 if legend else 60),
+        margin={"l": 8, "r": 8, "t": 34 if legend else 6, "b": 8},
+        showlegend=legend,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        uniformtext={"minsize": 10, "mode": "hide"},
+        hovermode="closest",
+    )
+    figure.update_xaxes(title=unit or None, gridcolor=_GRID, zeroline=False, fixedrange=True)
+    figure.update_yaxes(
+        tickvals=list(range(len(classes))),
+        ticktext=[plotted(name) for name in classes],
+        autorange="reversed",
+        showgrid=False,
+        automargin=True,
+        fixedrange=True,
+    )
+    return figure
