@@ -1,0 +1,397 @@
+"""Run: a frozen reader of a run folder. What a run did, how far it is, and what it learnt, without torch."""
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.config import ModelConfig, RunConfig
+from core.disk import read_json, write_json
+from core.errors import UserMistake
+from core.evaluation import Evaluation, Measure
+from core.rows import EpochRow, IterationRow, parse_row
+from core.runs.process import ProcessMark, mark_process
+from core.runs.tickets import drop_ticket, has_ticket, queue_lock
+from core.settings import runs_root
+
+Status = Literal["queued", "starting", "running", "done", "stopped", "failed", "lost"]
+STATUSES: tuple[Status, ...] = ("queued", "starting", "running", "done", "stopped", "failed", "lost")
+TRANSITIONS: dict[Status, tuple[Status, ...]] = {
+    "queued": ("starting", "stopped", "failed", "lost"),
+    "starting": ("running", "done", "stopped", "failed", "lost"),
+    "running": ("done", "stopped", "failed", "lost"),
+    "done": (),
+    "stopped": (),
+    "failed": (),
+    "lost": (),
+}
+SCHEMA_VERSION = 1
+NEVER_STARTED = "It was never started: the program that asked for it ended before."
+VANISHED = "The training process is gone: it was killed, or the machine was restarted. What it had saved is kept."
+
+_ID = re.compile(r"[a-z0-9]{12}")
+_PART_OF_ID = re.compile(r"[a-z0-9]{1,12}")
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_HEADER_BYTES = 2**20  # of a safetensors file; ours have a few kB, and a longer one is not ours
+
+
+class RunState(BaseModel):
+    """How far a run is; state.json."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    status: Status = "queued"
+    message: str = ""  # one sentence for a person
+    epoch: int = 0  # the epoch in work, 1 .. epochs; 0 before the first
+    epochs: int = 0
+    step: int = 0  # iterations done in the whole run
+    steps: int = 0  # iterations of the whole run
+    seconds: float = 0.0  # since training began
+    seconds_left: float | None = None
+    images_per_second: float | None = None
+    updated: str = ""  # ISO 8601, UTC
+    attempt: int = 1
+
+    @property
+    def ended(self) -> bool:
+        return not TRANSITIONS[self.status]
+
+
+class ModelCard(BaseModel):
+    """What has to be known to use the weights: model.json."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    classes: tuple[str, ...]  # in the order of the logits
+    preprocess: dict[str, Any]
+    model: ModelConfig
+    image_size: int
+    dataset: str
+    fingerprint: str
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was when it was read; read it again for news."""
+
+    id: str
+    folder: Path
+    config: RunConfig
+    created: str  # ISO 8601, UTC
+    fingerprint: str
+    classes: tuple[str, ...]
+    state: RunState
+
+    @property
+    def title(self) -> str:
+        """Short label for a person, e.g. "paper · artworks · 7f3a". Holds the dataset's name: escape it on a page."""
+        return f"{self.config.preset} · {self.config.data.dataset} · {self.id[-4:]}"
+
+    @property
+    def has_model(self) -> bool:
+        return (self.folder / "model.safetensors").exists()
+
+    def rows(self) -> list[IterationRow | EpochRow]:
+        """Every row so far, in the order of writing; an unfinished or damaged line is left out."""
+        try:
+            lines = (self.folder / "rows.jsonl").read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        rows = (_row_of(line) for line in lines)
+        return [row for row in rows if row is not None]
+
+    def epochs(self) -> list[EpochRow]:
+        return [row for row in self.rows() if isinstance(row, EpochRow)]
+
+    def iterations(self) -> list[IterationRow]:
+        return [row for row in self.rows() if isinstance(row, IterationRow)]
+
+    def log(self, characters: int = 20_000) -> str:
+        """The end of what the worker printed."""
+        try:
+            with (self.folder / "log.txt").open("rb") as file:
+                file.seek(max(0, file.seek(0, 2) - characters))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def card(self) -> ModelCard:
+        """The card of the saved model. UserMistake where there is none, or it is damaged or of a newer version."""
+        content = self._checked("model.json")
+        if content is None:
+            raise UserMistake(f"Run {self.id} has no model: {self._why_no_model()}")
+        try:
+            card = ModelCard.model_validate_json(content)
+        except ValidationError as error:
+            raise UserMistake(f"The model card of run {self.id} cannot be read: {error.errors()[0]['msg']}.") from error
+        if card.schema_version > SCHEMA_VERSION:
+            raise UserMistake(_newer(self.id, card.schema_version))
+        return card
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The saved weights by name, as the network's state_dict names them.
+
+        Their SHA-256 is checked before anything is parsed. UserMistake where there are none, where the file is
+        incomplete, changed or not a model file, and where a weight is not finite.
+        """
+        content = self._checked("model.safetensors")
+        if content is None:
+            raise UserMistake(f"Run {self.id} has no model: {self._why_no_model()}")
+        if int.from_bytes(content[:8], "little") > _HEADER_BYTES:
+            raise UserMistake(f"The model file of run {self.id} is not one of Atelier's: its header is too long.")
+        try:
+            weights: dict[str, np.ndarray] = safetensors.numpy.load(content)
+        except Exception as error:  # the parser has several classes of error; each says: not a model file
+            raise UserMistake(f"The model file of run {self.id} is not a model file: {error}") from error
+        for name, values in weights.items():
+            if not np.isfinite(values).all():
+                raise UserMistake(f"The model of run {self.id} is damaged: {name} holds values that are not finite.")
+        return weights
+
+    def evaluation(self, part: str, measure: Measure = "evaluation") -> Evaluation | None:
+        """The saved answers on one part ("train", "val", "test"), None where it was not evaluated; UserMistake
+        where the file was changed or damaged."""
+        name = evaluation_name(part, measure)
+        content = self._checked(name)
+        if content is None:
+            return None
+        try:
+            return Evaluation.from_bytes(content)
+        except Exception as error:
+            raise UserMistake(f"{name} of run {self.id} cannot be read; evaluate the run again.") from error
+
+    def _checked(self, name: str) -> bytes | None:
+        """The content of a file whose SHA-256 is in the manifest; None where either is missing."""
+        for patience in (0.0, 0.05, 0.2):  # the worker may replace file and manifest between our two reads
+            time.sleep(patience)
+            hashes = read_manifest(self.folder).get(name)
+            try:
+                content = (self.folder / name).read_bytes()
+            except FileNotFoundError:
+                return None
+            if hashes and hashlib.sha256(content).hexdigest() in hashes:
+                return content
+        if not hashes:
+            return None  # written by nobody who finished writing: as good as not there
+        raise UserMistake(
+            f"{name} of run {self.id} was changed or damaged (its checksum differs), so it was not opened. "
+            "Train again, or put the original file back."
+        )
+
+    def _why_no_model(self) -> str:
+        if not self.state.ended:
+            return "it is still training, and the first model is saved at the end of an epoch."
+        return f"it ended as {self.state.status} before a model was saved. Pick another run, or train again."
+
+
+def create_run(config: RunConfig, fingerprint: str, classes: tuple[str, ...]) -> Run:
+    """Write a new run folder with status queued. It waits for train_run(folder) or for queue.submit(run)."""
+    runs_root().mkdir(parents=True, exist_ok=True)
+    run_id = _new_id()
+    draft = runs_root() / f".{run_id}.draft"
+    draft.mkdir()
+    try:
+        write_json(
+            draft / "config.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "created": now(),
+                "fingerprint": fingerprint,
+                "classes": list(classes),
+                "config": config.model_dump(mode="json"),
+            },
+        )
+        write_launch(draft, mark_process(), role="asker", attempt=1)
+        write_state(draft, RunState(epochs=config.train.epochs))
+        draft.rename(runs_root() / run_id)  # a reader finds the whole folder or none
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return open_run(runs_root() / run_id)
+
+
+def read_run(run_id: str) -> Run:
+    """The run with that id. A unique beginning or ending of an id will do, and so will "latest".
+
+    UserMistake where there is no such run, or several.
+    """
+    if run_id == "latest":
+        newest = max(_ids(), default=None)
+        if newest is None:
+            raise UserMistake(
+                "There is no run yet. Start one on the Train page or with: python -m core train --data NAME"
+            )
+        return open_run(runs_root() / newest)
+    known = _ids() if _PART_OF_ID.fullmatch(run_id) else []
+    found = [run_id] if run_id in known else [i for i in known if i.startswith(run_id) or i.endswith(run_id)]
+    if not found:
+        raise UserMistake(f"No such run: {run_id[:40]!r}. The runs there are: python -m core runs list")
+    if len(found) > 1:
+        raise UserMistake(f"{len(found)} runs match {run_id!r}; write more of the id: {', '.join(sorted(found)[-5:])}")
+    return open_run(runs_root() / found[0])
+
+
+def list_runs() -> list[Run]:
+    """Every readable run, newest first; damaged folders are left out. Reads config.json and state.json only."""
+    runs = []
+    for run_id in _ids():
+        try:
+            runs.append(open_run(runs_root() / run_id))
+        except (OSError, ValueError):  # UserMistake is a ValueError
+            continue
+    return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def open_run(folder: Path) -> Run:
+    """The run in `folder`, wherever that lies. UserMistake where the folder cannot be read as a run."""
+    try:
+        told = read_json(folder / "config.json")
+        if told["schema_version"] > SCHEMA_VERSION:
+            raise UserMistake(_newer(folder.name, told["schema_version"]))
+        return Run(
+            id=folder.name,
+            folder=folder,
+            config=RunConfig.model_validate(told["config"]),
+            created=str(told["created"]),
+            fingerprint=str(told["fingerprint"]),
+            classes=tuple(told["classes"]),
+            state=read_state(folder),
+        )
+    except FileNotFoundError as error:
+        raise UserMistake(f"The files of run {folder.name} are gone from disk.") from error
+    except (KeyError, TypeError, ValidationError, UnicodeDecodeError) as error:
+        raise UserMistake(f"Run {folder.name} is damaged: its config.json or state.json cannot be read.") from error
+    except ValueError as error:
+        if isinstance(error, UserMistake):
+            raise
+        raise UserMistake(f"Run {folder.name} is damaged: its config.json or state.json cannot be read.") from error
+
+
+def ask_to_stop(run: Run) -> str:
+    """Ask a run to stop and keep its model; a waiting one is cancelled. Says in one sentence what came of it.
+
+    May be asked as often as one likes, by anyone, at any time.
+    """
+    with queue_lock():
+        state = read_state(run.folder)
+        launch = read_launch(run.folder)
+        if state.status == "queued" and not (launch and launch[0] == "worker"):
+            drop_ticket(run.id)
+            write_state(run.folder, replace_state(state, status="stopped", message="Cancelled before it started."))
+            return f"Run {run.id} was cancelled before it started."
+    if state.ended:
+        return f"Run {run.id} had already ended ({state.status})."
+    (run.folder / "stop").touch()
+    return f"Run {run.id} was asked to stop. It keeps what it has learnt."
+
+
+def read_state(folder: Path) -> RunState:
+    """state.json, except that a run whose process is gone reads as "lost"."""
+    state = read_stored_state(folder)
+    if state.ended or _is_looked_after(folder, state):
+        return state
+    state = read_stored_state(folder)  # it may have ended well between the two looks
+    if state.ended or _is_looked_after(folder, state):
+        return state
+    message = NEVER_STARTED if state.status == "queued" else VANISHED
+    return replace_state(state, status="lost", message=message, updated=state.updated)
+
+
+def write_state(folder: Path, state: RunState) -> None:
+    """For whoever holds the run just now: its asker until it starts, then its worker, or the supervisor after that."""
+    if not state.updated:
+        state = replace_state(state)
+    write_json(folder / "state.json", state.model_dump(mode="json"))
+
+
+def replace_state(state: RunState, **changes: Any) -> RunState:
+    """A copy with changed fields, checked, and the time of the change."""
+    return RunState.model_validate(state.model_dump() | {"updated": now()} | changes)
+
+
+def read_launch(folder: Path) -> tuple[str, ProcessMark, dict[str, Any]] | None:
+    """(role, process, all of it) from launch.json: "asker" until the run starts, then "worker"; None without it."""
+    try:
+        launch = read_json(folder / "launch.json")
+        return str(launch["role"]), ProcessMark.from_json(launch), launch
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_launch(folder: Path, process: ProcessMark, role: str, attempt: int, supervised: bool = False) -> None:
+    launch = {"role": role, **process.to_json(), "attempt": attempt, "supervised": supervised}
+    write_json(folder / "launch.json", launch)
+
+
+def read_manifest(folder: Path) -> dict[str, list[str]]:
+    """File name -> the SHA-256 that it may have: two while the file is being replaced, else one."""
+    try:
+        return dict(read_json(folder / "manifest.json")["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def evaluation_name(part: str, measure: Measure) -> str:
+    """File name of an evaluation; UserMistake for a part or measure that there is not."""
+    if part not in ("train", "val", "test") or measure not in ("evaluation", "paper"):
+        raise UserMistake(
+            f"no evaluation {part!r} in measure {measure!r}; parts: train, val, test; measures: evaluation, paper"
+        )
+    return f"evaluation-{part}.npz" if measure == "evaluation" else f"evaluation-{part}-paper.npz"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_stored_state(folder: Path) -> RunState:
+    try:
+        return RunState.model_validate_json((folder / "state.json").read_bytes())
+    except FileNotFoundError:
+        return RunState()
+
+
+def _is_looked_after(folder: Path, state: RunState) -> bool:
+    """Whether a run that has not ended waits in the line or has a living process."""
+    if state.status == "queued" and has_ticket(folder.name):
+        return True
+    launch = read_launch(folder)
+    return launch is not None and launch[1].is_alive()
+
+
+def _ids() -> list[str]:
+    try:
+        return [path.name for path in runs_root().iterdir() if _ID.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+
+
+def _new_id() -> str:
+    """Twelve characters that sort by time: eight of milliseconds, four drawn, which are also the run's short name."""
+    number, digits = time.time_ns() // 1_000_000, ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits.rjust(8, "0")[-8:] + "".join(secrets.choice(_DIGITS) for _ in range(4))
+
+
+def _row_of(line: bytes) -> IterationRow | EpochRow | None:
+    try:
+        return parse_row(json.loads(line))
+    except ValueError:
+        return None
+
+
+def _newer(run_id: str, version: int) -> str:
+    return f"Run {run_id} was made by a newer version of Atelier (schema {version}; this one knows {SCHEMA_VERSION})."

@@ -1,0 +1,82 @@
+"""The waiting line: one empty file a waiting run in queue/, its name holds its place. Changed only under queue_lock."""
+
+import re
+from pathlib import Path
+
+from filelock import FileLock
+
+from core.settings import atelier_home
+
+_TICKET = re.compile(r"(\d{9})-([a-z0-9]{12})")
+_GAP = 1000  # places between two neighbours, so that a run can be put between them
+
+
+def queue_lock() -> FileLock:
+    """The lock for every decision about who starts, cancels or waits; held for milliseconds, freed with its holder."""
+    atelier_home().mkdir(parents=True, exist_ok=True)
+    return FileLock(atelier_home() / "queue.lock", timeout=30)
+
+
+def waiting_ids() -> list[str]:
+    """Ids of the waiting runs, the next one first."""
+    return [run_id for _, run_id in _tickets()]
+
+
+def has_ticket(run_id: str) -> bool:
+    return run_id in waiting_ids()
+
+
+def add_ticket(run_id: str) -> None:
+    """Put a run at the end of the line. Under queue_lock."""
+    tickets = _tickets()
+    place = tickets[-1][0] + _GAP if tickets else _GAP
+    _write(place, run_id)
+
+
+def drop_ticket(run_id: str) -> bool:
+    """Take a run out of the line; whether it was in it. Under queue_lock."""
+    dropped = False
+    for path in _folder().glob(f"*-{run_id}"):  # more than one if a move was cut short
+        path.unlink(missing_ok=True)
+        dropped = True
+    return dropped
+
+
+def move_ticket(run_id: str, position: int) -> None:
+    """Give a waiting run position 1, 2, ... in the line; a run that does not wait stays out of it. Under queue_lock."""
+    line = waiting_ids()
+    if run_id not in line:
+        return
+    line.remove(run_id)
+    line.insert(max(0, position - 1), run_id)
+    old = list(_folder().iterdir())
+    # all new names lie behind the old ones: killed half-way, the line has the same runs, some of them twice
+    first = _tickets()[-1][0] + _GAP
+    for number, waiting in enumerate(line):
+        _write(first + number * _GAP, waiting)
+    for path in old:
+        path.unlink(missing_ok=True)
+
+
+def _tickets() -> list[tuple[int, str]]:
+    try:
+        names = [path.name for path in _folder().iterdir()]
+    except FileNotFoundError:
+        return []
+    found = sorted((int(match[1]), match[2]) for name in names if (match := _TICKET.fullmatch(name)))
+    return [
+        (place, run_id) for n, (place, run_id) in enumerate(found) if run_id not in {other for _, other in found[:n]}
+    ]
+
+
+def _write(place: int, run_id: str) -> None:
+    _folder().mkdir(parents=True, exist_ok=True)
+    (_folder() / _name(place, run_id)).touch()
+
+
+def _name(place: int, run_id: str) -> str:
+    return f"{place:09d}-{run_id}"
+
+
+def _folder() -> Path:
+    return atelier_home() / "queue"

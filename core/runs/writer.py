@@ -1,0 +1,235 @@
+"""RunWriter: the worker's pen. Appends rows, says how far it is, saves the model, and ends the run exactly once."""
+
+import errno
+import hashlib
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors.numpy
+from filelock import FileLock
+
+from core.disk import append_line, write_atomic, write_json
+from core.errors import UserMistake
+from core.evaluation import Evaluation
+from core.rows import EpochRow, IterationRow
+from core.runs.process import mark_process
+from core.runs.run import (
+    TRANSITIONS,
+    ModelCard,
+    RunState,
+    Status,
+    evaluation_name,
+    read_launch,
+    read_manifest,
+    read_stored_state,
+    replace_state,
+    write_launch,
+    write_state,
+)
+from core.runs.tickets import drop_ticket, queue_lock
+
+_SECONDS_BETWEEN_STATES = 0.5  # a page looks once a second
+_RESERVE_BYTES = 64 * 1024  # given back when a run ends, so that a full disk still takes its last words
+
+
+class RunWriter:
+    """One worker, one pen, one run. Every method tells a full or read-only disk as a UserMistake in one sentence."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._state: RunState | None = None  # what this pen wrote last; None before starting()
+        self._news: dict[str, Any] = {}  # progress told since then
+        self._written = -math.inf  # time.monotonic() of that
+        self._rows_are_whole = False
+
+    def starting(self, message: str = "Getting ready.") -> None:
+        """Take the run: from now on it is this process's. UserMistake where it has ended or another process has it."""
+        with self._plainly(), queue_lock():
+            self._must_exist()
+            state = read_stored_state(self.folder)
+            launch = read_launch(self.folder)
+            me = mark_process()
+            if state.ended:
+                raise UserMistake(f"Run {self.folder.name} has already ended ({state.status}). Start a new one.")
+            if launch and launch[0] == "worker" and launch[1] != me:
+                if launch[1].is_alive():
+                    raise UserMistake(f"Run {self.folder.name} is already being trained by process {launch[1].pid}.")
+                raise UserMistake(f"Run {self.folder.name} was lost: its training process is gone. Start a new one.")
+            if not launch or launch[1] != me or launch[0] != "worker":
+                write_launch(self.folder, me, role="worker", attempt=state.attempt)
+            drop_ticket(self.folder.name)
+            (self.folder / "reserve").write_bytes(os.urandom(_RESERVE_BYTES))
+            self._state = state
+            self._move_to("starting", message=message)
+
+    def running(self, **progress: Any) -> None:
+        """Say how far the run is: any of message, epoch, epochs, step, steps, seconds, seconds_left,
+        images_per_second. Written at most twice a second; what came in between is in the next one."""
+        self._news |= progress
+        if self._mine().status != "running":
+            self._move_to("running", **({"message": ""} | self._news))
+        elif time.monotonic() - self._written >= _SECONDS_BETWEEN_STATES:
+            self._take_news()
+            self._write()
+
+    def append(self, row: IterationRow | EpochRow) -> None:
+        """Add a row at the end of rows.jsonl; values that are not finite become null."""
+        with self._plainly():
+            self._must_exist()
+            if not self._rows_are_whole:
+                _drop_unfinished_line(self.folder / "rows.jsonl")
+                self._rows_are_whole = True
+            append_line(self.folder / "rows.jsonl", _finite(row.model_dump(mode="json")))
+
+    def save_model(self, weights: dict[str, np.ndarray], card: ModelCard) -> None:
+        """Replace the saved model: weights by state_dict name, dense arrays, and the card that goes with them."""
+        dense = {name: np.ascontiguousarray(values) for name, values in weights.items()}
+        self._publish("model.json", (card.model_dump_json(indent=1) + "\n").encode())
+        self._publish("model.safetensors", safetensors.numpy.save(dense))
+
+    def save_evaluation(self, evaluation: Evaluation) -> None:
+        """Save the answers on one part; also allowed after the run has ended."""
+        self._publish(evaluation_name(evaluation.part, evaluation.measure), evaluation.to_bytes())
+
+    def stop_asked(self) -> bool:
+        """Whether somebody asked this run to stop; cheap enough for every step."""
+        return (self.folder / "stop").exists()
+
+    def finish(self, status: Literal["done", "stopped"] = "done", message: str = "") -> None:
+        """End the run; everything that is to be kept has been saved before."""
+        self._move_to(status, message=message, seconds_left=0.0)
+
+    def fail(self, message: str) -> None:
+        """End the run with a sentence that says why. Does nothing where it has ended already."""
+        if self._state is not None:
+            self._take_news()
+        mark_ended(self.folder, "failed", message, known=self._state)
+
+    def _move_to(self, status: Status, **changes: Any) -> None:
+        state = self._take_news()
+        if status not in TRANSITIONS[state.status]:
+            raise RuntimeError(f"run {self.folder.name} cannot go from {state.status} to {status}")
+        self._state = replace_state(state, status=status, **_finite(changes))
+        self._write()
+
+    def _take_news(self) -> RunState:
+        """The state with the progress that was told since it was last written."""
+        self._state = replace_state(self._mine(), **_finite(self._news))
+        self._news.clear()
+        return self._state
+
+    def _write(self) -> None:
+        state = self._mine()
+        with self._plainly():
+            self._must_exist()
+            launch = read_launch(self.folder)
+            if launch is None or launch[1] != mark_process():  # resumed elsewhere while this process was asleep
+                raise UserMistake(f"Run {self.folder.name} is no longer this process's; nothing was written.")
+            if state.ended:
+                (self.folder / "reserve").unlink(missing_ok=True)
+            write_state(self.folder, state)
+            self._written = time.monotonic()
+
+    def _publish(self, name: str, content: bytes) -> None:
+        """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""
+        digest = hashlib.sha256(content).hexdigest()
+        with self._plainly(), FileLock(self.folder / "manifest.lock", timeout=30):
+            self._must_exist()
+            files = read_manifest(self.folder)
+            before = files.get(name, [])[-1:]
+            _write_manifest(self.folder, files | {name: [*before, digest]})
+            write_atomic(self.folder / name, content)
+            (self.folder / name).chmod(0o644)  # whatever the umask: whoever shares the folder may read models
+            _write_manifest(self.folder, files | {name: [digest]})
+
+    def _mine(self) -> RunState:
+        if self._state is None:
+            raise RuntimeError(f"starting() comes before anything else is said about run {self.folder.name}")
+        return self._state
+
+    def _must_exist(self) -> None:
+        """A run that was deleted under its worker is not brought to life again by its next write."""
+        if not (self.folder / "config.json").exists():
+            raise UserMistake(f"The files of run {self.folder.name} are gone from disk; training was stopped.")
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            told = disk_trouble(error, self.folder)
+            if told is None:
+                raise
+            raise told from error
+
+
+def mark_ended(folder: Path, status: Literal["failed", "lost"], message: str, known: RunState | None = None) -> bool:
+    """End a run for a worker that cannot do it in good order; whether that was still to be done.
+
+    `known` is the newest progress where the caller has it. For the worker itself, and for the supervisor once the
+    worker is dead.
+    """
+    with queue_lock():
+        stored = read_stored_state(folder)
+        if stored.ended or not (folder / "config.json").exists():
+            return False
+        drop_ticket(folder.name)
+        (folder / "reserve").unlink(missing_ok=True)
+        write_state(folder, replace_state(known or stored, status=status, message=message, seconds_left=None))
+        return True
+
+
+def disk_trouble(error: OSError, folder: Path) -> UserMistake | None:
+    """The sentence for a disk that takes no more, None for any other error."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = f" ({_free_megabytes(folder)} MB free)" if error.errno == errno.ENOSPC else " (your quota is used up)"
+        return UserMistake(f"The disk is full{free}. What was saved before is kept. Free some space and start again.")
+    if error.errno == errno.EROFS:
+        return UserMistake(
+            "The disk is read-only, so nothing can be saved there. Make it writable, or move ATELIER_HOME."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UserMistake("Atelier may not write in its own folder. Give it the right to, or move ATELIER_HOME.")
+    return None
+
+
+def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:
+    write_json(folder / "manifest.json", {"files": files})
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """Cut what follows the last newline: a killed worker leaves half a row, and the next row would be lost with it."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        keep = end
+        while keep and file.seek(keep - 1) is not None and file.read(1) != b"\n":
+            keep -= 1
+        if keep < end:
+            file.truncate(keep)
+
+
+def _finite(value: Any) -> Any:
+    """The same value with null for every number that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _free_megabytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free // 2**20
+    except OSError:
+        return 0
