@@ -1,0 +1,330 @@
+"""Pictures are read in child processes, with a limit on time and memory: a dead or hung child costs one picture.
+
+python -m core.data.decoding        a child; it takes its work from standard input and ends with it
+"""
+
+import errno
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from core.data.picture import Refusal, receive_noted
+from core.data.preprocess import Preprocess
+from core.settings import Limits, load_limits
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHUNK_PICTURES, CHUNK_BYTES = 64, 2**20  # work is handed out in pieces of at most so much
+AHEAD = 2  # pieces a child may hold: the next one waits while it works on the first
+
+
+class Task(NamedTuple):
+    """Read `length` bytes at `offset` of the pack; the answer is row `row` of the images."""
+
+    row: int
+    offset: int
+    length: int
+
+
+class Outcome(NamedTuple):
+    row: int
+    refusal: str | None
+    notes: tuple[str, ...] = ()  # keys of picture.CHANGES
+
+
+def decode(
+    chunks: Iterable[list[Task]],
+    pack: Path,
+    images: Path,
+    start: int,
+    preprocess: Preprocess,
+    limits: Limits,
+    processes: int | None = None,
+) -> Iterator[list[Outcome]]:
+    """Read every picture of `chunks` from `pack` and write it at `start + row x row size` of the file `images`.
+
+    `chunks` is drawn from between answers, so that its source may still be filling the pack. Yields at least ten times
+    a second, an empty list where nothing new is known. Outcomes come in any order, one for each task.
+    Closing the generator ends the children.
+    """
+    settings = {
+        "pack": str(pack),
+        "images": str(images),
+        "start": start,
+        "preprocess": preprocess.model_dump(mode="json"),
+        "limits": limits.model_dump(mode="json"),
+    }
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atelier-decoding-")))
+        crew = _Crew(settings, folder, limits.picture_seconds)
+        stack.callback(crew.dismiss)
+        source, drained = iter(chunks), False
+        count = processes or max(1, os.cpu_count() or 1)
+        while not drained or crew.busy:
+            while len(crew.waiting) == 0 and not drained and crew.has_room(count):
+                chunk = next(source, None)
+                drained = chunk is None
+                if chunk:
+                    crew.waiting.append(chunk)
+                    break  # one piece, then a look at the answers
+            crew.hand_out(count)
+            may_wait = drained or not crew.has_room(count)
+            yield crew.collect(0.1 if may_wait else 0.0)
+
+
+def receive_in_child(
+    contents: list[bytes], preprocess: Preprocess, limits: Limits | None = None
+) -> list[np.ndarray | Refusal]:
+    """Each picture as the network receives it, uint8 (3, S, S), or why it is refused. Read in a child, for Try-It."""
+    limits = limits or load_limits()
+    size = preprocess.image_size
+    answers: list[np.ndarray | Refusal] = [Refusal("is empty")] * len(contents)
+    with tempfile.TemporaryDirectory(prefix="atelier-pictures-") as folder:
+        pack, images = Path(folder) / "pack", Path(folder) / "images"
+        offsets = np.cumsum([0, *map(len, contents)])
+        pack.write_bytes(b"".join(contents))
+        images.write_bytes(bytes(3 * size * size * len(contents)))
+        tasks = [Task(row, int(offsets[row]), len(content)) for row, content in enumerate(contents)]
+        received = np.memmap(images, np.uint8, "r", shape=(len(contents), 3, size, size)) if contents else []
+        for outcomes in decode([[task] for task in tasks], pack, images, 0, preprocess, limits, min(2, len(tasks))):
+            for row, refusal, _ in outcomes:
+                answers[row] = Refusal(refusal) if refusal else np.array(received[row])
+        del received
+    return answers
+
+
+class _Crew:
+    """The children and the work that is out. Short-lived: one for each call of decode()."""
+
+    def __init__(self, settings: dict[str, Any], folder: Path, seconds: float) -> None:
+        self.settings, self.folder, self.seconds = settings, folder, seconds
+        self.inbox: queue.SimpleQueue[tuple[_Child, bytes]] = queue.SimpleQueue()
+        self.children: list[_Child] = []
+        self.waiting: deque[list[Task]] = deque()
+        self.started = 0
+        self.idle_deaths = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting) or any(child.out for child in self.children)
+
+    def has_room(self, count: int) -> bool:
+        return len(self.children) < count or any(len(child.pieces) < AHEAD for child in self.children)
+
+    def hand_out(self, count: int) -> None:
+        while self.waiting:
+            idle = min(self.children, key=lambda child: len(child.pieces), default=None)
+            if (idle is None or idle.pieces) and len(self.children) < count:
+                idle = _Child(self.settings, self.folder / str(self.started), self.inbox)
+                self.started += 1
+                self.children.append(idle)
+            if idle is None or len(idle.pieces) >= AHEAD:
+                return
+            idle.take(self.waiting.popleft())
+
+    def collect(self, wait: float) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while True:
+            try:
+                child, line = self.inbox.get(timeout=wait) if wait and not outcomes else self.inbox.get_nowait()
+            except queue.Empty:
+                break
+            outcomes += child.answer(line) if line else self._bury(child)
+        for child in self.children:
+            child.look(self.seconds)
+        return outcomes
+
+    def _bury(self, child: "_Child") -> list[Outcome]:
+        """What a dead child was reading is refused; what it had not reached goes back to the heap."""
+        self.children.remove(child)
+        row, left = child.end()
+        if not child.ready or (row not in left and self.idle_deaths > 8):
+            raise RuntimeError(f"a decoding process ended at its start: {child.last_words()}")
+        if row not in left:
+            self.idle_deaths += 1
+        culprit = left.pop(row, None)
+        # singly, lest a second bad picture among them costs the rest another round
+        self.waiting.extend([task] for task in left.values())
+        if culprit is None:
+            return []
+        if child.too_slow:
+            return [Outcome(culprit.row, f"took longer than {self.seconds:g} seconds to read")]
+        return [Outcome(culprit.row, "could not be read safely (it made the decoder fail)")]
+
+    def dismiss(self) -> None:
+        for child in self.children:
+            child.process.kill()
+        for child in self.children:
+            child.end()
+
+
+class _Child:
+    """One decoding process: what it was given and not yet answered, and which picture it is on."""
+
+    def __init__(self, settings: dict[str, Any], slot: Path, inbox: "queue.SimpleQueue[tuple[_Child, bytes]]") -> None:
+        self.slot = slot
+        slot.write_bytes(NO_ROW)
+        self.out: dict[int, Task] = {}
+        self.pieces: deque[set[int]] = deque()
+        self.ready = self.too_slow = False
+        self.seen, self.since = NO_ROW, time.monotonic()
+        self.errors = slot.with_suffix(".stderr").open("w+b")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "core.data.decoding"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            cwd=ROOT,
+            env={**os.environ, **ONE_THREAD},
+        )
+        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        self._say({**settings, "slot": str(slot)})
+
+    def _listen(self, inbox: "queue.SimpleQueue[tuple[_Child, bytes]]") -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as answers:
+            for line in answers:
+                inbox.put((self, line))
+        inbox.put((self, b""))
+
+    def _say(self, message: Any) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it is dead; its reader says so in a moment, and the work goes back to the heap
+
+    def take(self, chunk: list[Task]) -> None:
+        self.out.update((task.row, task) for task in chunk)
+        self.pieces.append({task.row for task in chunk})
+        self._say(chunk)
+
+    def answer(self, line: bytes) -> list[Outcome]:
+        message = json.loads(line)
+        if message == "ready":
+            self.ready = True
+            return []
+        if "fault" in message:
+            raise OSError(message["errno"], message["fault"])
+        outcomes = [Outcome(row, refusal, tuple(notes)) for row, refusal, notes in message["done"]]
+        for outcome in outcomes:
+            del self.out[outcome.row]
+            self.pieces[0].discard(outcome.row)
+            if not self.pieces[0]:
+                self.pieces.popleft()
+        return outcomes
+
+    def look(self, seconds: float) -> None:
+        """Kill the child when the picture that it is on has been the same for longer than `seconds`."""
+        row = self.slot.read_bytes()
+        if row != self.seen:
+            self.seen, self.since = row, time.monotonic()
+        elif row != NO_ROW and not self.too_slow and time.monotonic() - self.since > seconds:
+            self.too_slow = True
+            self.process.kill()
+
+    def end(self) -> tuple[int, dict[int, Task]]:
+        """The row that it was on (-1 for none) and the tasks that it has not answered."""
+        self.process.wait()
+        if self.process.stdin is not None:
+            try:
+                self.process.stdin.close()
+            except OSError:
+                pass  # what was still in the pipe's buffer has no reader any more
+        self.errors.close()
+        return int.from_bytes(self.slot.read_bytes(), "little", signed=True), self.out
+
+    def last_words(self) -> str:
+        return self.slot.with_suffix(".stderr").read_text(errors="replace")[-2000:]
+
+
+NO_ROW = (-1).to_bytes(8, "little", signed=True)
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a pool of threads is memory that nobody uses
+FLUSH_SECONDS = 0.05
+
+
+def main() -> None:
+    """A child's life: settings on the first line, then a line of tasks at a time, until the input ends."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not be taken for an answer
+    settings = json.loads(sys.stdin.buffer.readline())
+    limits = Limits.model_validate(settings["limits"])
+    preprocess = Preprocess.model_validate(settings["preprocess"])
+    with ExitStack() as stack:
+        pack, images, slot = (
+            stack.enter_context(Path(settings[name]).open(mode, buffering=0))
+            for name, mode in (("pack", "rb"), ("images", "r+b"), ("slot", "r+b"))
+        )
+        _limit_memory(limits.decoder_memory_bytes)
+        _answer(answers, "ready")
+        for line in sys.stdin.buffer:
+            try:
+                for done in _work(json.loads(line), pack, images, slot, settings["start"], preprocess, limits):
+                    _answer(answers, {"done": done})
+            except OSError as error:  # not the picture's fault: a full disk, a file that is gone
+                _answer(answers, {"fault": os.strerror(error.errno or 0), "errno": error.errno})
+                return
+
+
+def _work(
+    tasks: list[list[int]],
+    pack: IO[bytes],
+    images: IO[bytes],
+    slot: IO[bytes],
+    start: int,
+    preprocess: Preprocess,
+    limits: Limits,
+) -> Iterator[list[Outcome]]:
+    done: list[Outcome] = []
+    flushed = time.monotonic()
+    row_bytes = 3 * preprocess.image_size**2
+    for row, offset, length in tasks:
+        slot.seek(0)
+        slot.write(row.to_bytes(8, "little", signed=True))
+        pack.seek(offset)
+        content = pack.read(length)
+        try:
+            received, notes = receive_noted(content, preprocess, limits)
+            images.seek(start + row * row_bytes)
+            if images.write(received.tobytes()) != row_bytes:
+                raise OSError(errno.ENOSPC, "the disk took only a part of a picture")
+            done.append(Outcome(row, None, notes))
+        except Refusal as refusal:
+            done.append(Outcome(row, str(refusal)))
+        if time.monotonic() - flushed > FLUSH_SECONDS:
+            yield done
+            done, flushed = [], time.monotonic()
+    slot.seek(0)
+    slot.write(NO_ROW)
+    yield done
+
+
+def _answer(answers: IO[bytes], message: Any) -> None:
+    answers.write(json.dumps(message).encode() + b"\n")
+
+
+def _limit_memory(most: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit; the limits on pixels still hold
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()

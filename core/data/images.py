@@ -1,0 +1,157 @@
+"""Stores on disk: images.npy as it is being written, its place, and the sweeping of what was left half done."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from core.data.preprocess import Preprocess
+from core.disk import read_json, sync_folder, write_json
+from core.settings import datasets_root, stores_root
+
+STAGING = ".staging-"
+SCHEMA = 1
+
+
+def fingerprint_of(content_hash: str, preprocess: Preprocess) -> str:
+    """Names a store: the same pictures, received the same way, are the same store. Hexadecimal, 64 digits."""
+    said = json.dumps([SCHEMA, content_hash, preprocess.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def store_folder(fingerprint: str) -> Path:
+    return stores_root() / fingerprint
+
+
+def images_header(count: int, size: int) -> bytes:
+    """The head of an .npy file of `count` pictures; its length is the same for every count."""
+    head = io.BytesIO()
+    shape = (count, 3, size, size)
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    assert len(head.getvalue()) == HEADER_BYTES, len(head.getvalue())
+    return head.getvalue()
+
+
+HEADER_BYTES = 128
+
+
+def create_images(path: Path, size: int) -> None:
+    """An images.npy without pictures yet: the decoding processes write row after row behind its head."""
+    path.write_bytes(images_header(0, size))
+
+
+def close_images(path: Path, size: int, rows: np.ndarray, written: int) -> None:
+    """Keep `rows` of the `written` ones, in that order, say so in the head, and flush to the disk."""
+    with path.open("r+b") as file:
+        file.truncate(HEADER_BYTES + written * 3 * size * size)  # a refused last row may never have been written
+        file.write(images_header(written, size))
+    if not np.array_equal(rows, np.arange(written)):
+        every = np.load(path, mmap_mode="r")
+        draft = path.with_suffix(".sorted")
+        with draft.open("wb") as file:
+            file.write(images_header(len(rows), size))
+            for first in range(0, len(rows), 1024):
+                file.write(every[rows[first : first + 1024]].tobytes())
+        del every
+        os.replace(draft, path)
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def place_store(folder: Path, fingerprint: str, content_hash: str, preprocess: Preprocess, refused: list) -> None:  # type: ignore[type-arg]
+    """Move a finished `folder` with images.npy to its place; one that is there already stays.
+
+    refused: [index in the dataset, name, reason] of pictures that could not be read this way.
+    """
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    document = {
+        "schema_version": SCHEMA,
+        "content_hash": content_hash,
+        "preprocess": preprocess.model_dump(mode="json"),
+        "count": len(images),
+        "refused": refused,
+    }
+    del images
+    write_json(folder / "store.json", document)
+    target = store_folder(fingerprint)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if has_store(fingerprint):
+        shutil.rmtree(folder)
+        return
+    if target.exists():  # damaged: an image file of another length
+        os.replace(target, target.with_name(f"{STAGING}{secrets.token_hex(8)}"))
+    os.replace(folder, target)
+    sync_folder(target.parent)
+
+
+def has_store(fingerprint: str) -> bool:
+    """Whether the store is there and whole, as far as its length tells."""
+    folder = store_folder(fingerprint)
+    try:
+        document = read_json(folder / "store.json")
+        size = document["preprocess"]["image_size"]
+        return (folder / "images.npy").stat().st_size == HEADER_BYTES + document["count"] * 3 * size * size
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------- staging
+
+
+@contextlib.contextmanager
+def staging(root: Path) -> Iterator[Path]:
+    """A new folder for work in progress; whatever is still there at the end is removed. Sweeps what others left."""
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / f"{STAGING}{secrets.token_hex(8)}"
+    owner = FileLock(_lock_of(folder), thread_local=False)
+    with root_lock():
+        sweep()
+        owner.acquire(timeout=0)
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        owner.release()
+        _lock_of(folder).unlink(missing_ok=True)
+
+
+def root_lock() -> FileLock:
+    """Held for the moments in which folders appear, move or go; never while pictures are read."""
+    datasets_root().mkdir(parents=True, exist_ok=True)
+    return FileLock(datasets_root() / ".lock", thread_local=False)
+
+
+def sweep() -> None:
+    """Remove staging folders whose owner is gone, and stores of no dataset. The caller holds root_lock()."""
+    for root in (datasets_root(), stores_root()):
+        for folder in root.glob(f"{STAGING}*"):
+            if folder.suffix == ".lock":
+                if not folder.with_suffix("").exists():
+                    _remove_if_free(folder, None)
+                continue
+            _remove_if_free(_lock_of(folder), folder)
+
+
+def _remove_if_free(lock: Path, folder: Path | None) -> None:
+    owner = FileLock(lock, thread_local=False)
+    try:
+        owner.acquire(timeout=0)
+    except Timeout:
+        return
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    owner.release()
+    lock.unlink(missing_ok=True)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".lock")

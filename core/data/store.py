@@ -1,0 +1,129 @@
+"""TensorStore: every picture of a dataset as the network receives it, memory-mapped, with its label and its part."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from core.config import DataConfig
+from core.data.dataset import Clock, Dataset, Progress, Refused, disk_troubles, find_dataset
+from core.data.decoding import decode
+from core.data.images import (
+    HEADER_BYTES,
+    close_images,
+    create_images,
+    fingerprint_of,
+    has_store,
+    place_store,
+    root_lock,
+    staging,
+    store_folder,
+)
+from core.data.preprocess import Preprocess
+from core.data.splits import split_indices
+from core.disk import read_json
+from core.errors import UserMistake
+from core.settings import load_limits, stores_root
+
+
+@dataclass(frozen=True)
+class TensorStore:
+    """Row i of every field is the same picture."""
+
+    images: np.ndarray  # uint8 (N, 3, S, S), memory-mapped, read-only
+    labels: np.ndarray  # int64 (N,), index into classes
+    names: Sequence[str]  # read from the disk when the first one is asked for
+    groups: np.ndarray  # int64 (N,): pictures of one group belong into one part; for now each is its own
+    classes: tuple[str, ...]
+    parts: dict[str, np.ndarray]  # "train", "val", "test": int64, sorted, disjoint
+    refused: tuple[Refused, ...]
+    fingerprint: str
+    preprocess: Preprocess
+    dataset: str
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        assert len(self.labels) == len(self.names) == len(self.groups) == n, (n, len(self.labels), len(self.names))
+
+
+def load_store(data: DataConfig) -> TensorStore:
+    """The pictures that `data` asks for; made first where they are not there yet (build_store says how far it is).
+
+    Raises UserMistake for an unknown dataset and for a split that leaves nothing to learn from or to test on.
+    """
+    dataset, preprocess = find_dataset(data.dataset), preprocess_of(data)
+    fingerprint = fingerprint_of(dataset.content_hash, preprocess)
+    if not has_store(fingerprint):
+        for _ in build_store(data):
+            pass
+    return _open(dataset, preprocess, fingerprint, data)
+
+
+def build_store(data: DataConfig) -> Iterator[Progress]:
+    """Make the store that `data` asks for, unless it is there. Closing the generator leaves nothing behind."""
+    dataset, preprocess = find_dataset(data.dataset), preprocess_of(data)
+    fingerprint = fingerprint_of(dataset.content_hash, preprocess)
+    if not has_store(fingerprint):
+        stores_root().mkdir(parents=True, exist_ok=True)
+        with FileLock(stores_root() / f"{fingerprint}.lock", thread_local=False):  # a second one waits for the first
+            if not has_store(fingerprint):
+                yield from _build(dataset, preprocess, fingerprint)
+    yield Progress("done", dataset.used, dataset.used, 0.0, dataset)
+
+
+def preprocess_of(data: DataConfig) -> Preprocess:
+    return Preprocess(image_size=data.image_size, fit=data.fit)
+
+
+def _build(dataset: Dataset, preprocess: Preprocess, fingerprint: str) -> Iterator[Progress]:
+    clock, done = Clock(), 0
+    refusals: dict[int, str] = {}
+    with disk_troubles(), staging(stores_root()) as folder:
+        images = folder / "images.npy"
+        create_images(images, preprocess.image_size)
+        pack = dataset.folder / "pictures.pack"
+        yield Progress("reading", 0, dataset.used, None)
+        for outcomes in decode(dataset.tasks(), pack, images, HEADER_BYTES, preprocess, load_limits()):
+            refusals.update((row, refusal) for row, refusal, _ in outcomes if refusal is not None)
+            done += len(outcomes)
+            if clock.ticks():
+                yield Progress("reading", done, dataset.used, clock.seconds_left(done, dataset.used))
+        yield Progress("saving", done, dataset.used, None)
+        kept = np.setdiff1d(np.arange(dataset.used), np.fromiter(refusals, np.int64, len(refusals)))
+        close_images(images, preprocess.image_size, kept, dataset.used)
+        refused = [[row, dataset.names[row], reason] for row, reason in sorted(refusals.items())]
+        with root_lock():
+            place_store(folder, fingerprint, dataset.content_hash, preprocess, refused)
+
+
+def _open(dataset: Dataset, preprocess: Preprocess, fingerprint: str, data: DataConfig) -> TensorStore:
+    folder = store_folder(fingerprint)
+    refused: list[Any] = read_json(folder / "store.json")["refused"]
+    labels, given_parts, names = dataset.labels, dataset.given_parts, dataset.names
+    if refused:
+        kept = np.setdiff1d(np.arange(dataset.used), [row for row, _, _ in refused])
+        labels, given_parts, names = labels[kept], given_parts[kept], [names[row] for row in kept]
+    parts = split_indices(labels, given_parts, data)
+    _check_parts(parts, dataset)
+    return TensorStore(
+        images=np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+        labels=labels,
+        names=names,
+        groups=np.arange(len(labels), dtype=np.int64),
+        classes=dataset.classes,
+        parts=parts,
+        refused=(*dataset.refused, *(Refused(name, reason) for _, name, reason in refused)),
+        fingerprint=fingerprint,
+        preprocess=preprocess,
+        dataset=dataset.name,
+    )
+
+
+def _check_parts(parts: dict[str, np.ndarray], dataset: Dataset) -> None:
+    for part, purpose in (("train", "to learn from"), ("test", "to test on")):
+        if not len(parts[part]):
+            raise UserMistake(
+                f"{dataset.name!r} has too few pictures: the split leaves none {purpose}; add pictures or change the shares"
+            )
