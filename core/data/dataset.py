@@ -116,14 +116,14 @@ class Names(Sequence[str]):
     """The lines of names.jsonl, read on first use: opening a store does not wait for them."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self.path, self.count = path, count
+        self.path, self.length = path, count
 
     @cached_property
     def _every(self) -> list[str]:
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, i: Any) -> Any:
         return self._every[i]
@@ -171,7 +171,7 @@ def delete_dataset(name: str) -> None:
     with root_lock():
         dataset = find_dataset(name)
         away = datasets_root() / f"{STAGING}{secrets.token_hex(8)}"
-        os.replace(dataset.folder, away)  # from here on nobody sees it, however long removing takes
+        dataset.folder.replace(away)  # from here on nobody sees it, however long removing takes
         sync_folder(datasets_root())
     shutil.rmtree(away, ignore_errors=True)
     if all(other.content_hash != dataset.content_hash for other in list_datasets()):
@@ -391,7 +391,7 @@ class _Draft:
             place_store(self.folder / "store", fingerprint, content_hash, self.preprocess, [])
             write_json(self.folder / "dataset.json", document)
             target = datasets_root() / str(document["id"])
-            os.replace(self.folder, target)
+            self.folder.replace(target)
             sync_folder(target.parent)
         return _read_dataset(target / "dataset.json")
 
@@ -411,11 +411,9 @@ class _Draft:
         across = sum(len({class_name for class_name, _ in places}) > 1 for places in repeated)
         leaked = sum(len({part for _, part in places}) > 1 for places in repeated)
         if across:
-            notes.append(
-                f"{across} identical picture(s) appear in more than one class; no network can tell them apart."
-            )
+            notes.append(f"{across} identical picture(s) are in more than one class; no network can tell them apart.")
         if leaked:
-            notes.append(f"{leaked} identical picture(s) appear in more than one part; the test would be too easy.")
+            notes.append(f"{leaked} identical picture(s) are in more than one part, which makes the test too easy.")
         parts = {self.given[row][2] for row in used}
         if 1 in parts and 2 not in parts:
             notes.append("There is a val folder and no test folder: the val pictures are the held-out test part.")
@@ -447,7 +445,7 @@ def _sorted_pack(pack: Path, used: list[int], places: list[tuple[int, int]]) -> 
             offset += places[row][1]
         new.flush()
         os.fsync(new.fileno())
-    os.replace(draft, pack)
+    draft.replace(pack)
     return moved
 
 
@@ -455,7 +453,7 @@ def _check_classes(classes: list[str], used: list[tuple[str, str, int]], limits:
     if len(classes) < limits.classes_min:
         found = f"only one class, {classes[0]!r}" if classes else "no folder with pictures"
         raise UserMistake(
-            f"found {found}; expected one folder for each of at least {limits.classes_min} classes; nothing was imported"
+            f"found {found}; expected at least {limits.classes_min}, one folder for each; nothing was imported"
         )
     if len(classes) > limits.classes_max:
         raise UserMistake(f"found {len(classes):,} classes; the limit is {limits.classes_max}; nothing was imported")
@@ -489,9 +487,7 @@ def disk_troubles() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserMistake(
-                "the disk is full; nothing was kept of this import; free some space and try again"
-            ) from error
+            raise UserMistake("the disk is full; nothing was kept; free some space and try again") from error
         raise
 
 

@@ -96,7 +96,9 @@ def receive_in_child(
         pack.write_bytes(b"".join(contents))
         images.write_bytes(bytes(3 * size * size * len(contents)))
         tasks = [Task(row, int(offsets[row]), len(content)) for row, content in enumerate(contents)]
-        received = np.memmap(images, np.uint8, "r", shape=(len(contents), 3, size, size)) if contents else []
+        if not tasks:
+            return []
+        received = np.memmap(images, np.uint8, "r", shape=(len(contents), 3, size, size))
         for outcomes in decode([[task] for task in tasks], pack, images, 0, preprocess, limits, min(2, len(tasks))):
             for row, refusal, _ in outcomes:
                 answers[row] = Refusal(refusal) if refusal else np.array(received[row])

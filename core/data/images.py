@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -61,12 +62,12 @@ def close_images(path: Path, size: int, rows: np.ndarray, written: int) -> None:
             for first in range(0, len(rows), 1024):
                 file.write(every[rows[first : first + 1024]].tobytes())
         del every
-        os.replace(draft, path)
+        draft.replace(path)
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
-def place_store(folder: Path, fingerprint: str, content_hash: str, preprocess: Preprocess, refused: list) -> None:  # type: ignore[type-arg]
+def place_store(folder: Path, fingerprint: str, content_hash: str, preprocess: Preprocess, refused: list[Any]) -> None:
     """Move a finished `folder` with images.npy to its place; one that is there already stays.
 
     refused: [index in the dataset, name, reason] of pictures that could not be read this way.
@@ -87,8 +88,8 @@ def place_store(folder: Path, fingerprint: str, content_hash: str, preprocess: P
         shutil.rmtree(folder)
         return
     if target.exists():  # damaged: an image file of another length
-        os.replace(target, target.with_name(f"{STAGING}{secrets.token_hex(8)}"))
-    os.replace(folder, target)
+        target.replace(target.with_name(f"{STAGING}{secrets.token_hex(8)}"))
+    folder.replace(target)
     sync_folder(target.parent)
 
 

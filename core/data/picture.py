@@ -69,7 +69,7 @@ def open_picture(content: bytes, limits: Limits, preprocess: Preprocess | None =
         picture = Image.open(io.BytesIO(content), formats=(kind,))
         _check_size(picture.width, picture.height, limits)
         if preprocess is not None and kind == "JPEG" and max(picture.size) > LARGE:
-            picture.draft(None, _twice(picture.size, preprocess.image_size))  # type: ignore[arg-type]
+            picture.draft(None, _twice(picture.size, preprocess.image_size))
         # asked before load(), because a GIF seeks; never of a TIFF, which would walk through all its pages
         notes = ["frames"] if kind in ("GIF", "PNG", "WEBP") and getattr(picture, "is_animated", False) else []
         picture.load()
@@ -92,7 +92,7 @@ def open_picture(content: bytes, limits: Limits, preprocess: Preprocess | None =
 
 
 def picture_kind(content: bytes, limits: Limits) -> str:
-    """Pillow's name of the format, told by content alone. Raises Refusal for what is empty, too large or another kind."""
+    """Pillow's name of the format, told by content alone. Raises Refusal for any other kind."""
     if not content:
         raise Refusal("is empty")
     if len(content) > limits.picture_bytes:
@@ -128,7 +128,7 @@ ALLOWED: dict[str, Callable[[bytes], bool]] = {
 }
 KNOWN_OTHERS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     (
-        "is a HEIC photo, which is not supported; export it as JPEG (iPhone: Settings, Camera, Formats, Most Compatible)",
+        "is a HEIC photo, which is not supported; export it as JPEG (Settings, Camera, Most Compatible)",
         _at(4, b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1"),
     ),
     ("is an AVIF picture, which is not supported; export it as PNG or JPEG", _at(4, b"ftypavif", b"ftypavis")),
@@ -177,7 +177,7 @@ def _mega(pixels: int) -> str:
 
 
 def _twice(size: tuple[int, int], image_size: int) -> tuple[int, int]:
-    """The size to ask the JPEG decoder for: shorter side twice what is needed (it gives that or more, or everything)."""
+    """The size to ask the JPEG decoder for: shorter side twice what is needed; it gives no less."""
     scale = 2 * image_size / min(size)
     return math.ceil(size[0] * scale), math.ceil(size[1] * scale)
 
@@ -191,7 +191,7 @@ def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
         return _from_cmyk(picture)
     if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
         layered = picture.convert("RGBA")
-        if layered.getextrema()[3] == (255, 255):
+        if layered.getchannel("A").getextrema() == (255, 255):
             return layered.convert("RGB")
         notes.append("alpha")
         white = Image.new("RGB", layered.size, WHITE)

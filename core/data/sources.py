@@ -104,8 +104,11 @@ def _is_junk(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part.casefold() in JUNK for part in parts)
 
 
-def arrange(files: list[tuple[tuple[str, ...], int, str | None]], limits: Limits) -> Listing:
-    """Sort (path parts, key, reason to refuse it or None) into classes and parts; strip folders that hold all the rest."""
+Found = tuple[tuple[str, ...], int, str | None]  # path parts, key, reason to refuse it
+
+
+def arrange(files: list[Found], limits: Limits) -> Listing:
+    """Sort (path parts, key, reason to refuse it or None) into classes and parts; strip what wraps it all."""
     listing = Listing()
     kept = []
     for parts, key, reason in files:
@@ -115,7 +118,7 @@ def arrange(files: list[tuple[tuple[str, ...], int, str | None]], limits: Limits
             kept.append((parts, key, reason))
     if not kept:
         raise UserMistake("it contains no pictures; expected one folder for each class; nothing was imported")
-    kept = _unwrapped(kept, listing)
+    kept = _unwrapped(kept)
     has_parts = _has_parts(kept)
     if has_parts and not any(len(parts) > 2 for parts, _, _ in kept):
         raise UserMistake(
@@ -141,7 +144,7 @@ def arrange(files: list[tuple[tuple[str, ...], int, str | None]], limits: Limits
     return listing
 
 
-def _unwrapped(files: list, listing: Listing) -> list:  # type: ignore[type-arg]
+def _unwrapped(files: list[Found]) -> list[Found]:
     """Without the folders that hold everything else, as zips of a folder have: top/cat/1.png is cat/1.png."""
     while True:
         tops = {parts[0] for parts, _, _ in files if len(parts) > 1}
@@ -154,7 +157,7 @@ def _unwrapped(files: list, listing: Listing) -> list:  # type: ignore[type-arg]
         files = [(parts[1:] if len(parts) > 1 else parts, key, reason) for parts, key, reason in files]
 
 
-def _has_parts(files: list) -> bool:  # type: ignore[type-arg]
+def _has_parts(files: list[Found]) -> bool:
     """Whether the folders on top are train, test and val rather than classes that happen to be called so."""
     tops = {parts[0].casefold() for parts, _, _ in files if len(parts) > 1}
     named = {PART_FOLDERS[top] for top in tops if top in PART_FOLDERS}
@@ -185,9 +188,7 @@ def _note_names(listing: Listing, folders: dict[str, set[str]]) -> None:
         listing.notes.append(f"{twice} file(s) had the same name as another; all were kept.")
     for name, spellings in folders.items():
         if len(spellings) > 1:
-            listing.notes.append(
-                f"{name!r} was spelled in {len(spellings)} ways that look the same; they are one class."
-            )
+            listing.notes.append(f"{name!r} was spelled in {len(spellings)} ways that look alike; they are one class.")
     alike: dict[str, list[str]] = {}
     for name in folders:
         alike.setdefault(name.casefold().strip(), []).append(name)
@@ -208,7 +209,7 @@ class FolderSource:
         self.paths: list[str] = []
         self.listing = arrange(list(self._walk(str(folder), ())), limits)
 
-    def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, str | None]]:
+    def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[Found]:
         with os.scandir(folder) as scan:
             found = sorted(scan, key=lambda item: item.name)
         for item in found:
@@ -254,7 +255,7 @@ def _too_large(limits: Limits) -> Refusal:
 
 
 class ZipSource:
-    """A zip that nobody vouches for. Bytes are counted as they come out; what the headers claim is only a first check."""
+    """A zip that nobody vouches for: bytes are counted as they come out, whatever the headers claim."""
 
     def __init__(self, file: IO[bytes], limits: Limits) -> None:
         self.file, self.limits = file, limits
@@ -268,8 +269,8 @@ class ZipSource:
         self.listing = arrange(list(self._files()), limits)
         if self.garbled:
             self.listing.notes.append(
-                f"{self.garbled} name(s) are in an old code page and may look garbled; pack the zip with UTF-8 names to "
-                "have them right."
+                f"{self.garbled} name(s) are in an old code page and may look garbled; pack the zip with UTF-8 "
+                "names to have them right."
             )
 
     def _check_kind(self) -> None:
@@ -318,7 +319,7 @@ class ZipSource:
             if info.header_offset + LOCAL_HEADER.size + info.compress_size > end:
                 raise UserMistake(OVERLAP)
 
-    def _files(self) -> Iterator[tuple[tuple[str, ...], int, str | None]]:
+    def _files(self) -> Iterator[Found]:
         for key, info in enumerate(self.infos):
             name, guessed = _entry_name(info)
             self.garbled += guessed

@@ -125,5 +125,5 @@ def _check_parts(parts: dict[str, np.ndarray], dataset: Dataset) -> None:
     for part, purpose in (("train", "to learn from"), ("test", "to test on")):
         if not len(parts[part]):
             raise UserMistake(
-                f"{dataset.name!r} has too few pictures: the split leaves none {purpose}; add pictures or change the shares"
+                f"{dataset.name!r} has too few pictures: the split leaves none {purpose}; add some or change the shares"
             )
