@@ -21,7 +21,7 @@ def balance_figure(classes: Sequence[str], before: Sequence[int], after: Sequenc
     """Pictures a class: what is there, and in colour what is used after balancing."""
     colours = [class_colour(index) for index in range(len(classes))]
     figure = go.Figure()
-    # customdata instead of %{y}: names shortened to the same text would otherwise share a place
+    # places are numbers: two names that are shortened to the same text would otherwise share one
     places = list(range(len(classes)))
     names = [plotted(name) for name in classes]
     left_out = [there - used for there, used in zip(before, after, strict=True)]
@@ -53,6 +53,7 @@ def balance_figure(classes: Sequence[str], before: Sequence[int], after: Sequenc
 def parts_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> go.Figure:
     """How the pictures of each class fall into the parts; counts: part -> pictures a class."""
     figure = go.Figure()
+    widest = max(sum(numbers) for numbers in zip(*counts.values(), strict=True))
     for part, numbers in counts.items():
         if not sum(numbers):
             continue
@@ -63,10 +64,12 @@ def parts_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) ->
             x=list(numbers),
             marker_color=PART_COLOURS[part],
             customdata=[plotted(name) for name in classes],
-            text=[f"{number:,}" for number in numbers],
+            # a number that is wider than its bar would be squeezed or turned; the pointer shows it
+            text=[f"{number:,}" if number > 0.07 * widest else "" for number in numbers],
             textposition="inside",
             textangle=0,
             insidetextanchor="middle",
+            constraintext="none",
             hovertemplate="%{customdata}: %{x:,} for " + PART_NAMES[part].lower() + "<extra></extra>",
         )
     return _horizontal(figure, classes, "pictures", legend=True)
@@ -225,7 +228,6 @@ def _horizontal(figure: go.Figure, classes: Sequence[str], unit: str, legend: bo
         margin={"l": 8, "r": 8, "t": 34 if legend else 6, "b": 8},
         showlegend=legend,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
-        uniformtext={"minsize": 10, "mode": "hide"},
         hovermode="closest",
     )
     figure.update_xaxes(title=unit or None, gridcolor=_GRID, zeroline=False, fixedrange=True)

@@ -1,0 +1,256 @@
+"""Data: which pictures there are, how they are balanced and split, and what the network receives of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.config import DataConfig
+from core.data.dataset import Dataset, delete_dataset
+from core.data.splits import split_indices
+from pages.parts.adding import draw_adding, draw_job
+from pages.parts.cached import datasets, received_picture, thumbnail, whole_picture
+from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
+from pages.parts.escape import escape, shown
+from pages.parts.frame import frame
+from pages.parts.palette import PART_NAMES
+
+ON_A_PAGE = 24
+FITS = {"crop": "Crop", "squash": "Squash", "pad": "Pad"}
+SIZES = [16, 24, 32, 48, 64, 96, 128]
+
+
+def main() -> None:
+    with frame("Data", "The pictures that a network learns from."):
+        draw_job()
+        found = datasets()
+        dataset = None
+        if found:
+            with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+                dataset = _pick(found)
+                _summarise(dataset)
+        with st.expander("Add pictures", icon=":material/add_photo_alternate:", expanded=not found, key="add_pictures"):
+            draw_adding()
+        if dataset is None:
+            return
+        pictures, split, received, ledger = st.tabs(
+            ["Pictures", "Balance and split", "What the network receives", "Ledger"], on_change="rerun", key="data_tab"
+        )
+        for tab, draw in ((pictures, _pictures), (split, _split), (received, _received), (ledger, _ledger)):
+            if tab.open:
+                with tab:
+                    draw(dataset)
+
+
+def _pick(found: Sequence[Dataset]) -> Dataset:
+    """The chosen dataset; its name is in the address, so that a link leads to it."""
+    by_name = {dataset.name: dataset for dataset in found}
+    added = st.session_state.pop("dataset_added", None)
+    if added in by_name:
+        st.session_state["dataset"] = added
+    name = st.selectbox("Dataset", list(by_name), format_func=shown, key="dataset", bind="query-params", width=340)
+    return by_name[name]
+
+
+def _summarise(dataset: Dataset) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", height=40, border=False, width="content"):
+        st.markdown(f"**{dataset.used:,}** pictures in **{len(dataset.classes)}** classes", width="content")
+        if dataset.drawn:
+            st.badge("drawn by the program", icon=":material/draw:", color="violet")
+        if dataset.refused:
+            st.badge(f"{len(dataset.refused):,} refused", icon=":material/block:", color="orange")
+        if (dataset.given_parts >= 0).any():
+            st.badge("brings its own parts", icon=":material/call_split:", color="gray")
+
+
+def _pictures(dataset: Dataset) -> None:
+    parts = split_indices(dataset.labels, dataset.given_parts, _choices(dataset))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        label = st.selectbox(
+            "Class",
+            [None, *range(len(dataset.classes))],
+            format_func=lambda index: "All classes" if index is None else shown(dataset.classes[index]),
+            key=f"class_{dataset.id}",
+            width=260,
+        )
+        part = st.segmented_control(
+            "Part",
+            ["all", *(part for part, chosen in parts.items() if len(chosen))],
+            format_func=lambda part: "All" if part == "all" else PART_NAMES[part],
+            default="all",
+            required=True,
+            key=f"part_{dataset.id}",
+        )
+    chosen = np.arange(dataset.used) if part == "all" else parts[part]
+    if label is not None:
+        chosen = chosen[dataset.labels[chosen] == label]
+    elif part == "all":
+        chosen = _mixed(dataset)
+    if not len(chosen):
+        st.info("No picture is in this class and part.", icon=":material/info:")
+        return
+    bottom = st.container()
+    pages = -(-len(chosen) // ON_A_PAGE)
+    page = 1
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            page = st.pagination(pages, key=f"page_{dataset.id}_{label}_{part}")
+            st.caption(f"{len(chosen):,} pictures")
+    with bottom, st.grid(min_column_width=120, gap="small"):
+        for index in chosen[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].tolist():
+            _card(dataset, index)
+
+
+def _card(dataset: Dataset, index: int) -> None:
+    name = dataset.names[index].rsplit("/", 1)[-1]
+    with st.container(gap="xxsmall", key=f"card_{index}"):
+        st.image(thumbnail(dataset, index), width="stretch", alt=shown(name))
+        told = escape(dataset.classes[dataset.labels[index]], 22)
+        if st.button(told, key=f"look_{index}", type="tertiary", help=escape(dataset.names[index], 200)):
+            _look(dataset, index)
+
+
+@st.dialog("One picture", width="large")
+def _look(dataset: Dataset, index: int) -> None:
+    st.markdown(f"**{escape(dataset.classes[dataset.labels[index]])}** · {escape(dataset.names[index], 200)}")
+    with st.container(horizontal=True, gap="medium"):
+        size, fit = _ask_preprocess("dialog")
+    left, right = st.columns(2)
+    _beside(dataset, index, size, fit, left, right)
+
+
+def _received(dataset: Dataset) -> None:
+    controls, left, right = st.columns([2, 3, 3], gap="medium")
+    with controls:
+        label = st.selectbox(
+            "Class",
+            range(len(dataset.classes)),
+            format_func=lambda index: shown(dataset.classes[index]),
+            key=f"received_class_{dataset.id}",
+        )
+        members = np.flatnonzero(dataset.labels == label)
+        place = st.number_input("Picture", 1, len(members), key=f"received_{dataset.id}_{label}")
+        size, fit = _ask_preprocess("tab")
+    _beside(dataset, int(members[place - 1]), size, fit, left, right)
+
+
+def _ask_preprocess(where: str) -> tuple[int, str]:
+    """The side of the square in pixels and the way to it."""
+    kept = {"persist_state": "session", "required": True, "default": "crop", "key": f"{where}_fit"}
+    size = st.select_slider("Image size, pixels", SIZES, value=32, key=f"{where}_size", persist_state="session")
+    return size, st.segmented_control("Fit", list(FITS), format_func=FITS.get, **kept)
+
+
+def _beside(dataset: Dataset, index: int, size: int, fit: str, left: DeltaGenerator, right: DeltaGenerator) -> None:
+    """The original beside what is left of it at a size and fit."""
+    original = whole_picture(dataset, index)
+    left.image(original, width="stretch", caption="The original", alt="The original picture")
+    told = f"What the network receives: {size} × {size} pixels, {3 * size * size:,} numbers"
+    received = received_picture(dataset, index, size, fit)
+    right.image(received, width="stretch", caption=told, alt="The picture as the network receives it")
+
+
+def _split(dataset: Dataset) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.toggle("Balance the classes", key="data_balance", persist_state="session")
+        st.segmented_control(
+            "Split",
+            ["stratified", "paper"],
+            format_func={"stratified": "At random", "paper": "In name order, as the paper"}.get,
+            default="stratified",
+            required=True,
+            key="data_split",
+            persist_state="session",
+        )
+        st.slider("Test share, %", 5, 50, 20, 5, key="data_test", persist_state="session", width=180)
+        st.slider("Validation share, %", 0, 40, 10, 5, key="data_val", persist_state="session", width=180)
+    choices = _choices(dataset)
+    parts = split_indices(dataset.labels, dataset.given_parts, choices)
+    k = len(dataset.classes)
+    before = np.bincount(dataset.labels, minlength=k)
+    by_part = {part: np.bincount(dataset.labels[chosen], minlength=k) for part, chosen in parts.items()}
+    after = sum(by_part.values())
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.markdown("**Pictures per class**")
+        st.caption(_told_of_balance(before, after, choices))
+        figure = balance_figure(dataset.classes, before.tolist(), after.tolist())
+        st.plotly_chart(figure, config=PLOTLY_CONFIG, key="balance_chart", alt="Pictures per class")
+    with right, st.container(border=True, height="stretch"):
+        st.markdown("**How they are split**")
+        st.caption(_told_of_split(dataset, {part: len(chosen) for part, chosen in parts.items()}))
+        figure = parts_figure(dataset.classes, {part: counts.tolist() for part, counts in by_part.items()})
+        st.plotly_chart(figure, config=PLOTLY_CONFIG, key="parts_chart", alt="Pictures per part and class")
+
+
+def _told_of_balance(before: np.ndarray, after: np.ndarray, choices: DataConfig) -> str:
+    if choices.balance == "smallest":
+        out = int(before.sum() - after.sum())
+        if not out:
+            return "The classes are equal already: nothing is left out."
+        return f"Every class is cut to the size of the smallest: {out:,} pictures are left out."
+    if before.min() == before.max():
+        return "All classes have the same number of pictures."
+    return (
+        f"The largest class has {before.max() / max(1, before.min()):.1f} times as many pictures as the smallest. "
+        "A network then favours it; balancing cuts every class to the smallest."
+    )
+
+
+def _told_of_split(dataset: Dataset, counts: dict[str, int]) -> str:
+    told = " · ".join(f"{PART_NAMES[part]} {count:,}" for part, count in counts.items() if count)
+    if (dataset.given_parts == 2).any():
+        return f"{told}. The test part came with the pictures and stays as it is."
+    return f"{told}. No picture is in two parts, so the test asks about pictures the network has never seen."
+
+
+def _choices(dataset: Dataset) -> DataConfig:
+    """What the Balance and split tab says, also while another tab is open."""
+    state = st.session_state
+    return DataConfig(
+        dataset=dataset.name,
+        balance="smallest" if state.get("data_balance") else "none",
+        split=state.get("data_split") or "stratified",
+        test_fraction=state.get("data_test", 20) / 100,
+        val_fraction=state.get("data_val", 10) / 100,
+    )
+
+
+def _ledger(dataset: Dataset) -> None:
+    with st.container(horizontal=True):
+        st.metric("Given", f"{dataset.given:,}", border=True)
+        st.metric("Used", f"{dataset.used:,}", border=True)
+        st.metric("Refused", f"{len(dataset.refused):,}", border=True)
+        st.metric("System files ignored", f"{dataset.ignored:,}", border=True)
+    st.caption("Given = used + refused. System files, such as __MACOSX and .DS_Store, are not counted as given.")
+    for note in dataset.notes:
+        st.caption(f":material/info: {escape(note, 400)}")
+    if dataset.refused:
+        table = pd.DataFrame(
+            {
+                "File": [shown(refused.name, 200) for refused in dataset.refused],
+                "Why": [shown(refused.reason, 300) for refused in dataset.refused],
+            }
+        )
+        st.dataframe(table, hide_index=True, alt="Refused files and why")
+    st.caption(f"Added {shown(dataset.created[:16].replace('T', ' '))} · content {dataset.content_hash[:12]}")
+    with st.popover("Delete this dataset", icon=":material/delete:"):
+        st.markdown(f"Delete **{escape(dataset.name)}** and its {dataset.used:,} pictures from Atelier? Runs stay.")
+        if st.button("Delete it", type="primary", key="delete_dataset"):
+            delete_dataset(dataset.name)
+            st.toast(f"{escape(dataset.name)} was deleted.", icon=":material/delete:")
+            st.rerun()
+
+
+def _mixed(dataset: Dataset) -> np.ndarray:
+    """All pictures, class after class in turn, so that the first page shows every class."""
+    rank = np.empty(dataset.used, dtype=np.int64)
+    for label in range(len(dataset.classes)):
+        members = np.flatnonzero(dataset.labels == label)
+        rank[members] = np.arange(len(members))
+    return np.lexsort((dataset.labels, rank))
+
+
+main()
