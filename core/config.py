@@ -1,4 +1,4 @@
-"""RunConfig: the whole of what a person chooses before a run. Form, command line, JSON and checks all come from here."""
+"""RunConfig: the whole of what a person chooses before a run; form, command line and JSON all come from here."""
 
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ class TrainConfig(_Choices):
         ge=1e-7,
         le=1.0,
         title="Learning rate",
-        description="Length of a step (the highest one under a schedule).",
+        description="Length of a step, the highest one under a schedule.",
     )
     momentum: float = Field(
         0.9,

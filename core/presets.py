@@ -1,4 +1,4 @@
-"""Named RunConfigs: the paper's own settings, the fastest way to the paper's accuracy, and the best of the same network."""
+"""Named RunConfigs: the paper as it was, the fastest way to its accuracy, and the best of the same network."""
 
 from core.config import DataConfig, RunConfig, TrainConfig
 from core.errors import UserMistake

@@ -23,6 +23,19 @@ class IterationRow(_Row):
     images_per_second: float  # since the last row
 
 
+class TickRow(_Row):
+    """Where training stands, about twice a second: for progress bars and stop buttons, never kept."""
+
+    kind: Literal["tick"] = "tick"
+    epoch: int
+    iteration: int
+    iterations: int
+    step: int
+    steps: int  # in the whole run
+    seconds: float  # of training so far
+    images_per_second: float
+
+
 class EpochRow(_Row):
     """One epoch: losses and accuracies as fractions 0..1 (val_* None without a validation part)."""
 

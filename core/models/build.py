@@ -1,0 +1,26 @@
+"""build_model: from a ModelConfig to a network with fresh weights."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from core.config import ModelConfig
+from core.errors import UserMistake
+from core.models.paper_cnn import PaperCNN
+
+MODELS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
+    "paper_cnn": lambda config, classes, image_size: PaperCNN(classes, image_size, config.negative_slope),
+}
+
+
+def build_model(config: ModelConfig, classes: int, image_size: int, seed: int = 0) -> nn.Module:
+    """The network for `classes` classes and pictures of (3, image_size, image_size), weights drawn from `seed`.
+
+    The global random state is left as it was. An unknown network or an impossible size raises UserMistake.
+    """
+    if config.name not in MODELS:
+        raise UserMistake(f"unknown model {config.name!r}; known: {sorted(MODELS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[config.name](config, classes, image_size)

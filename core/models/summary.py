@@ -1,0 +1,90 @@
+"""What a network is made of: layers with output shapes, parameters and multiply-adds, and torchsummary's table."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchsummary
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer as a picture passes it."""
+
+    name: str  # as in the state dict, e.g. "conv1"
+    kind: str  # e.g. "Conv2d"
+    output_shape: tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+    parameters: int
+    multiply_adds: int  # for one picture; 0 where a layer only compares, adds or scales
+    detail: str  # the layer's own settings, e.g. "3 -> 6, kernel 3x3, stride 1"
+
+
+def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[Layer]:
+    """Every layer without children, in the order in which a picture of (channels, image_size, image_size) passes them."""
+    layers: list[Layer] = []
+    handles = []
+    for name, module in model.named_modules():
+        if next(module.children(), None) is None:
+
+            def note(module: nn.Module, _: Any, output: Tensor, name: str = name) -> None:
+                shape = tuple(output.shape[1:])
+                parameters = sum(p.numel() for p in module.parameters())
+                work = multiply_adds(module, shape)
+                layers.append(Layer(name, type(module).__name__, shape, parameters, work, describe(module)))
+
+            handles.append(module.register_forward_hook(note))
+    was_training = model.training
+    try:
+        model.eval()
+        with torch.no_grad():
+            model(torch.zeros(1, channels, image_size, image_size, device=next(model.parameters()).device))
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return layers
+
+
+def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
+    """Multiply-adds of a convolution (outputs x kernel area x channels in) or a linear layer (in x out)."""
+    if isinstance(module, nn.Conv2d):
+        height, width = module.kernel_size
+        outputs = output_shape[0] * output_shape[1] * output_shape[2]
+        return outputs * int(height) * int(width) * module.in_channels // module.groups
+    if isinstance(module, nn.Linear):
+        return module.in_features * module.out_features
+    return 0
+
+
+def describe(module: nn.Module) -> str:
+    if isinstance(module, nn.Conv2d):
+        return (
+            f"{module.in_channels} -> {module.out_channels}, kernel {module.kernel_size[0]}x{module.kernel_size[1]}, "
+            f"stride {module.stride[0]}"
+        )
+    if isinstance(module, nn.MaxPool2d):
+        return f"window {module.kernel_size}x{module.kernel_size}, stride {module.stride}"
+    if isinstance(module, nn.Linear):
+        return f"{module.in_features} -> {module.out_features}"
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return (
+            f"{module.num_features} channels"
+            if isinstance(module, nn.BatchNorm2d)
+            else f"{module.num_features} features"
+        )
+    return ""
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> str:
+    """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
+        torchsummary.summary(model, (channels, image_size, image_size), device="cpu")
+    return printed.getvalue()
