@@ -72,12 +72,11 @@ def decode(
         source, drained = iter(chunks), False
         count = processes or max(1, os.cpu_count() or 1)
         while not drained or crew.busy:
-            while len(crew.waiting) == 0 and not drained and crew.has_room(count):
+            if not crew.waiting and not drained and crew.has_room(count):
                 chunk = next(source, None)
                 drained = chunk is None
                 if chunk:
                     crew.waiting.append(chunk)
-                    break  # one piece, then a look at the answers
             crew.hand_out(count)
             may_wait = drained or not crew.has_room(count)
             yield crew.collect(0.1 if may_wait else 0.0)

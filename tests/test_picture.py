@@ -1,0 +1,203 @@
+"""Pictures of every kind and quirk are received the right way, and everything else is refused in words."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from pictures import encoded, noise
+from PIL import Image
+
+from core.data.picture import NOTES, Refusal, open_picture, receive_picture
+from core.data.preprocess import Preprocess
+from core.settings import Limits
+
+LIMITS, PREPROCESS = Limits(), Preprocess()
+
+
+def opened(content, limits=LIMITS, preprocess=None):
+    picture = open_picture(content, limits, preprocess)
+    assert picture.mode == "RGB"
+    return picture
+
+
+def refusal(content, limits=LIMITS):
+    with pytest.raises(Refusal) as caught:
+        receive_picture(content, PREPROCESS, limits)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_format_is_received_as_pillow_reads_it(kind):
+    content = encoded(noise(50, 40), kind)
+    expected = Image.open(io.BytesIO(content)).convert("RGB")
+    assert np.array_equal(np.asarray(opened(content)), np.asarray(expected))
+    assert receive_picture(content, PREPROCESS, LIMITS).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("side", [60, 1000, 1024])
+def test_up_to_1024_pixels_nothing_is_reduced(side):
+    content = encoded(noise(side, side // 2), "JPEG")
+    expected = PREPROCESS.receive(Image.open(io.BytesIO(content)).convert("RGB"))
+    assert np.array_equal(receive_picture(content, PREPROCESS, LIMITS), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_large_picture_is_reduced_but_looks_the_same(kind):
+    gradient = Image.linear_gradient("L").resize((2400, 1600)).convert("RGB")
+    content = encoded(gradient, kind)
+    reduced = opened(content, preprocess=PREPROCESS)
+    assert 64 <= min(reduced.size) < 1600
+    full = PREPROCESS.receive(gradient).astype(int)
+    assert np.abs(PREPROCESS.receive(reduced).astype(int) - full).max() <= 3
+    assert opened(content).size == (2400, 1600)  # the original is shown whole
+
+
+def test_a_photo_that_was_taken_sideways_stands_upright():
+    picture = Image.new("RGB", (60, 40), "black")
+    picture.paste("red", (0, 0, 10, 40))  # red on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right to see it: left becomes top
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
+        upright = opened(encoded(picture, kind, exif=exif))
+        assert upright.size == (40, 60), kind
+        assert upright.getpixel((20, 3))[0] > 200 and upright.getpixel((20, 50))[0] < 60, kind
+
+
+@pytest.mark.parametrize("orientation", [0, 99])
+def test_an_orientation_that_means_nothing_is_ignored(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert opened(encoded(noise(60, 40), "JPEG", exif=exif)).size == (60, 40)
+    assert opened(encoded(noise(60, 40), "JPEG", exif=b"Exif\0\0garbage")).size == (60, 40)
+
+
+def test_what_is_transparent_becomes_white_and_reveals_nothing():
+    hidden = noise(40, 40, mode="RGBA")
+    hidden.putalpha(0)
+    for kind in ("PNG", "WEBP", "TIFF"):
+        assert np.asarray(opened(encoded(hidden, kind))).min() == 255, kind
+    half = Image.new("LA", (40, 40), (0, 128))
+    assert opened(encoded(half)).getpixel((5, 5)) == (127, 127, 127)
+    palette = Image.new("P", (40, 40), 0)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.paste(1, (0, 0, 40, 20))
+    for kind in ("PNG", "GIF"):
+        picture = opened(encoded(palette, kind, transparency=0))
+        assert picture.getpixel((5, 5)) == (255, 0, 0) and picture.getpixel((5, 35)) == (255, 255, 255), kind
+
+
+def test_a_palette_without_transparency_keeps_its_colours():
+    colours = Image.new("RGB", (40, 40), (10, 200, 30)).quantize(4)
+    assert opened(encoded(colours, "GIF")).getpixel((9, 9)) == (10, 200, 30)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped_to_white():
+    ramp = np.tile(np.linspace(0, 65_535, 64).astype(np.uint16), (64, 1))
+    for kind in ("PNG", "TIFF"):
+        received = np.asarray(opened(encoded(Image.fromarray(ramp), kind)))[0, :, 0]
+        assert np.abs(received.astype(int) - np.linspace(0, 255, 64)).max() <= 1, kind
+    unit = Image.fromarray(np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1)))
+    assert np.asarray(opened(encoded(unit, "TIFF")))[0, 32, 0] in range(127, 132)
+    deep = Image.fromarray((np.arange(4096, dtype=np.int32).reshape(64, 64) - 2000) * 1000)
+    received = np.asarray(opened(encoded(deep, "TIFF")))
+    assert received.min() == 0 and received.max() == 255
+
+
+def test_cmyk_becomes_the_colour_that_was_meant():
+    cyan = Image.new("CMYK", (40, 40), (255, 0, 0, 0))
+    for options in ({}, {"icc_profile": b"garbage" * 100}):
+        red, green, blue = opened(encoded(cyan, "JPEG", **options)).getpixel((9, 9))
+        assert red < 40 and green > 150 and blue > 150
+    assert opened(encoded(cyan, "JPEG")).info[NOTES] == ("cmyk",)
+
+
+def test_of_an_animation_the_first_frame_is_used():
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue")]
+    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+        picture = opened(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+        assert picture.getpixel((9, 9))[0] > 250 and picture.getpixel((9, 9))[1] < 10, kind
+        assert picture.info[NOTES] == (() if kind == "TIFF" else ("frames",)), kind
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F", "LAB"])
+def test_every_mode_ends_as_rgb_or_in_words(mode):
+    picture = Image.new("L", (40, 40), 100).convert("1") if mode == "1" else Image.new(mode, (40, 40))
+    content = encoded(picture, "TIFF")
+    if mode == "LAB":
+        assert "Lab" in refusal(content)
+    else:
+        assert opened(content).size == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\xff", "not a picture"),
+        (b"hello world", "not a picture"),
+        (b"<!DOCTYPE html><html><script>alert(1)</script>", "web page"),
+        (b'<?xml version="1.0"?><svg onload="alert(1)">', "SVG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "EPS"),
+        (b"SIMPLE  =                    T", "FITS"),
+        (b"8BPS\0\1" + bytes(40), "Photoshop"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (b"\0\0\0\x18ftypavif" + bytes(40), "AVIF"),
+        (b"\0\0\0\x18ftypisom" + bytes(40), "video"),
+        (b"PK\3\4" + bytes(40), "zip inside"),
+        (b"Rar!\x1a\7" + bytes(40), "archive inside"),
+        (b"MZ" + bytes(40), "program"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "damaged"),
+        (b"BM" + bytes(60), "damaged"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_real_kind(content, words):
+    assert words in refusal(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_that_was_cut_short_is_refused(kind):
+    content = encoded(noise(80, 80), kind)
+    assert refusal(content[: len(content) // 2]).startswith(("is incomplete", "is damaged"))
+
+
+def test_the_limits_are_said_with_the_size_that_was_found():
+    assert "1 x 1 pixels, too small" in refusal(encoded(Image.new("RGB", (1, 1))))
+    assert "9400 x 9400 pixels (88.4 million); the limit is 50 million" in refusal(
+        encoded(Image.new("1", (9400, 9400)))
+    )
+    assert "25 times" in refusal(encoded(Image.new("RGB", (1000, 20))))
+    assert "at most 16384" in refusal(encoded(Image.new("L", (17_000, 1000))))
+    assert "larger than 0.00191 MB" in refusal(encoded(noise()), LIMITS.model_copy(update={"picture_bytes": 2000}))
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def test_a_header_that_claims_the_moon_is_refused_before_anything_is_read():
+    claim = chunk(b"IHDR", struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0))
+    assert "million" in refusal(b"\x89PNG\r\n\x1a\n" + claim + chunk(b"IEND", b""))
+
+
+def test_metadata_that_expands_without_end_is_refused():
+    content = encoded(noise())
+    bomb = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000)))
+    assert "metadata" in refusal(content[:33] + bomb + content[33:])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_pictures_end_in_words_and_nothing_else():
+    random = np.random.default_rng(0)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+        content = encoded(noise(32, 32), kind)
+        for _ in range(150):
+            damaged = bytearray(content)
+            for place in random.integers(4, len(content), random.integers(1, 6)):
+                damaged[place] = random.integers(0, 256)
+            try:
+                receive_picture(bytes(damaged), PREPROCESS, LIMITS)
+            except Refusal as refused:
+                assert str(refused).startswith(("is ", "has ", "needs "))
