@@ -9,7 +9,7 @@ from core.data.dataset import Dataset
 from core.evaluation import Evaluation
 from core.runs.run import Run, ask_to_stop
 from pages.parts.adding import draw_ended_badly, draw_progress
-from pages.parts.cached import LIVE_STATUSES, dataset_named, datasets, received_picture, runs, thumbnail
+from pages.parts.cached import LIVE_STATUSES, dataset_named, datasets, drawn_pictures, received_picture, runs, thumbnail
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.curves import accuracy_options
 from pages.parts.escape import escape, shown
@@ -44,9 +44,12 @@ def _greet(found: Sequence[Dataset]) -> None:
     st.title("Atelier", anchor=False)
     st.markdown("Show a small neural network your pictures, watch it learn to tell them apart, and try it on new ones.")
     if found:
-        with st.grid(12, min_column_width=72, gap="xsmall"):
-            for dataset, index in _strip(found, 12):
-                st.image(thumbnail(dataset, index), width="stretch", alt=shown(dataset.classes[dataset.labels[index]]))
+        strip = [(thumbnail(one, index), one.classes[one.labels[index]]) for one, index in _strip(found, 12)]
+    else:
+        strip = [(picture, "A sample drawn by the program") for picture in drawn_pictures(SAMPLES, 12)]
+    with st.grid(12, min_column_width=72, gap="xsmall"):
+        for picture, told in strip:
+            st.image(picture, width="stretch", alt=shown(told))
 
 
 def _next_step(found: Sequence[Dataset]) -> None:
@@ -54,7 +57,7 @@ def _next_step(found: Sequence[Dataset]) -> None:
     if not found:
         with st.container(border=True):
             st.markdown("**From nothing to a trained network in under two minutes**")
-            st.caption("Draws a thousand sample artworks in three styles, trains on them and shows what it learnt.")
+            st.caption("Draws a thousand artworks like these, trains a network to tell the styles apart, and tests it.")
             _samples_button("Start with the samples", "primary")
         st.page_link(
             "pages/data.py", label="Or bring your own pictures, or CIFAR-10", icon=":material/add_photo_alternate:"

@@ -18,7 +18,11 @@ from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
 
 ON_A_PAGE = 24
-FITS = {"crop": "Crop", "squash": "Squash", "pad": "Pad"}
+FITS = {
+    "crop": "the middle square; edges are lost",
+    "squash": "the whole picture; its shape is lost",
+    "pad": "the whole picture, with white bars",
+}
 SIZES = [16, 24, 32, 48, 64, 96, 128]
 
 
@@ -138,9 +142,16 @@ def _received(dataset: Dataset) -> None:
 
 def _ask_preprocess(where: str) -> tuple[int, str]:
     """The side of the square in pixels and the way to it."""
-    kept = {"persist_state": "session", "required": True, "default": "crop", "key": f"{where}_fit"}
     size = st.select_slider("Image size, pixels", SIZES, value=32, key=f"{where}_size", persist_state="session")
-    return size, st.segmented_control("Fit", list(FITS), format_func=FITS.get, **kept)
+    fit = st.radio(
+        "Fit",
+        list(FITS),
+        format_func=str.capitalize,
+        captions=list(FITS.values()),
+        key=f"{where}_fit",
+        persist_state="session",
+    )
+    return size, fit
 
 
 def _beside(dataset: Dataset, index: int, size: int, fit: str, left: DeltaGenerator, right: DeltaGenerator) -> None:

@@ -31,9 +31,8 @@ def draw_adding() -> None:
         "Where do the pictures come from?", list(SOURCES), format_func=SOURCES.get, default="zip", required=True
     )
     {"zip": _zip, "folder": _folder, "cifar10": _cifar10, "samples": _samples}[source]()
-    st.caption(
-        f":material/lock: Nothing is uploaded anywhere: pictures stay on this machine, in {escape(atelier_home(), 200)}."
-    )
+    home = escape(atelier_home(), 200)
+    st.caption(f":material/lock: Nothing is uploaded anywhere: pictures stay on this machine, in {home}.")
 
 
 def draw_job() -> None:
@@ -83,7 +82,9 @@ def describe(job: ImportJob) -> str:
     """ "artworks: reading pictures, 1,200 of 5,400, 9 s left" for a progress bar."""
     if job.stop_asked:
         return f"{escape(job.name)}: cancelling"
-    told = f"{escape(job.name)}: {escape(job.phase or 'starting')}"
+    reading = "drawing the pictures" if job.kind == "sample" else "reading the pictures"
+    phase = {"reading": reading, "saving": "saving", "": "starting"}.get(job.phase, job.phase)
+    told = f"{escape(job.name)}: {escape(phase)}"
     if job.total:
         if job.total > 10_000_000:  # a download counts bytes
             told += f", {job.done / 1e6:,.0f} of {job.total / 1e6:,.0f} MB"
@@ -157,12 +158,16 @@ def _cifar10() -> None:
 
 def _samples() -> None:
     st.markdown("Drawn by the program itself, the same ones every time. They need no network and are free of rights.")
-    for name in SAMPLES:
-        there = dataset_named(name) is not None
-        label = f"{name} is in the store" if there else f"Draw {name}"
-        if st.button(label, key=f"draw_{name}", icon=":material/draw:", disabled=there):
-            start_import("sample", name)
-            st.rerun()
+    with st.grid(2, min_column_width=280):
+        for name, sample in SAMPLES.items():
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"**{sample.title}**")
+                st.caption(f"{sample.description} {sum(sample.counts.values()):,} pictures.")
+                there = dataset_named(name) is not None
+                label = "In the store" if there else "Draw them"
+                if st.button(label, key=f"draw_{name}", icon=":material/draw:", disabled=there):
+                    start_import("sample", name)
+                    st.rerun()
 
 
 def _ask_name(proposed: str) -> str:

@@ -3,16 +3,18 @@
 import io
 import time
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import streamlit as st
-from core.data.dataset import Dataset, list_datasets
-from core.data.picture import open_picture
-from core.data.preprocess import Preprocess
-from core.data.store import TensorStore, load_store
 from PIL import Image, ImageOps
 
 from core.config import DataConfig
+from core.data.dataset import Dataset, list_datasets
+from core.data.picture import open_picture
+from core.data.preprocess import Preprocess
+from core.data.samples import SAMPLES
+from core.data.store import TensorStore, load_store
 from core.runs.run import Run, list_runs
 from core.settings import atelier_home, datasets_root, load_limits, runs_root
 from pages.parts.importing import ImportJob, list_jobs
@@ -69,6 +71,15 @@ def received_picture(dataset: Dataset, index: int, image_size: int, fit: str, si
     return _received(str(dataset.folder), dataset.content_hash, index, image_size, fit, side, dataset)
 
 
+@st.cache_data(max_entries=4, show_spinner=False)
+def drawn_pictures(name: str, most: int, size: int = 160) -> list[bytes]:
+    """A few pictures of a sample, drawn now, the classes in turn: JPEG."""
+    sample = SAMPLES[name]
+    styles = list(sample.counts)
+    pictures = [sample.draw(styles[place % len(styles)], Random(f"{name} {place}")) for place in range(most)]
+    return [_encode(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC), "JPEG") for picture in pictures]
+
+
 def pixels_to_png(pixels: np.ndarray, side: int = 256) -> bytes:
     """uint8 (3, S, S) as a PNG whose pixels are enlarged without smoothing to at least `side`."""
     picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
@@ -102,7 +113,7 @@ def _runs(home: str, stamps: tuple, clock: int) -> list[Run]:
 
 @st.cache_data(max_entries=5000, show_spinner=False)
 def _thumbnail(folder: str, content_hash: str, index: int, size: int, _dataset: Dataset) -> bytes:
-    picture = open_picture(_dataset.original(index), load_limits(), None)
+    picture = _open(_dataset, index, size)
     if max(picture.size) * 2 <= size:
         return _encode(_enlarged(ImageOps.fit(picture, (min(picture.size),) * 2), size), "PNG")
     return _encode(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC), "JPEG")
@@ -110,7 +121,7 @@ def _thumbnail(folder: str, content_hash: str, index: int, size: int, _dataset: 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def _whole(folder: str, content_hash: str, index: int, longest: int, _dataset: Dataset) -> bytes:
-    picture = open_picture(_dataset.original(index), load_limits(), None)
+    picture = _open(_dataset, index, longest)
     if max(picture.size) * 2 <= longest:
         return _encode(_enlarged(picture, longest), "PNG")
     picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
@@ -124,6 +135,11 @@ def _received(
     preprocess = Preprocess.model_validate({"image_size": image_size, "fit": fit})
     picture = open_picture(_dataset.original(index), load_limits(), preprocess)
     return pixels_to_png(preprocess.receive(picture), side)
+
+
+def _open(dataset: Dataset, index: int, size: int) -> Image.Image:
+    """The original; a very large one is read at a reduced scale that still suits `size`."""
+    return open_picture(dataset.original(index), load_limits(), Preprocess(image_size=min(size, 512)))
 
 
 def _enlarged(picture: Image.Image, side: int) -> Image.Image:

@@ -85,7 +85,6 @@ def _draw_links() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="links"):
         for path, label, icon in PAGES:
             st.page_link(path, label=label, icon=icon, width="content")
-        st.space("stretch")
         # the clock stands still while nothing runs, so an idle page sends nothing
         st.fragment(_draw_running, run_every=2 if busy else None)()
 
@@ -93,12 +92,13 @@ def _draw_links() -> None:
 @boundary()
 def _draw_running() -> None:
     runs, imports = live_runs(), live_imports()
-    for job in imports[:1]:
-        st.page_link("pages/data.py", label=f"Adding {escape(job.name, 24)}{_percent(job.share)}", icon="spinner")
-    for run in runs[:1]:
-        told = f"Training {escape(run.config.data.dataset, 24)}{_percent(_share(run.state))}"
-        others = f" (+{len(runs) - 1})" if len(runs) > 1 else ""
-        st.page_link("pages/train.py", label=told + others, icon="spinner")
+    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
+        for job in imports[:1]:
+            st.page_link("pages/data.py", label=f"Adding {escape(job.name, 24)}{_percent(job.share)}", icon="spinner")
+        for run in runs[:1]:
+            told = f"Training {escape(run.config.data.dataset, 24)}{_percent(_share(run.state))}"
+            others = f" (+{len(runs) - 1})" if len(runs) > 1 else ""
+            st.page_link("pages/train.py", label=told + others, icon="spinner")
 
 
 def _share(state: object) -> float | None:
