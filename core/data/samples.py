@@ -1,0 +1,151 @@
+"""Samples: pictures that the program draws itself on first use, so that everything works without a network.
+
+python -m core.data.samples sample-artworks 0 2     every second picture to stdout, for import_sample
+"""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import IO
+
+from PIL import Image
+
+import core
+from core.data.dataset import Progress, import_pictures
+from core.data.drawing.cartoon import draw_cartoon
+from core.data.drawing.cyberpunk import draw_cyberpunk
+from core.data.drawing.noir import draw_noir
+from core.data.drawing.objects import SHAPES, draw_object
+from core.errors import UserMistake
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A dataset that is drawn: how many pictures of each class, and the pen."""
+
+    title: str
+    description: str
+    counts: dict[str, int]  # class -> pictures
+    draw: Callable[[str, Random], Image.Image]  # class, dice -> RGB
+    suffix: str  # ".jpg" or ".png"
+
+    @property
+    def pictures(self) -> list[tuple[str, int]]:
+        """(class, number) of every picture, the classes taking turns so that progress and loss are even."""
+        most = max(self.counts.values())
+        return [(name, i) for i in range(most) for name, count in self.counts.items() if i < count]
+
+
+_STYLES = {"cartoon": draw_cartoon, "cyberpunk": draw_cyberpunk, "noir": draw_noir}
+
+SAMPLES: dict[str, Sample] = {
+    "sample-artworks": Sample(
+        title="Artworks drawn by the program",
+        description="Cartoon, cyberpunk and noir, 400 x 400: the same faces, streets, cars and rooms in each, so that "
+        "only the style tells them apart.",
+        counts={"cartoon": 360, "cyberpunk": 420, "noir": 300},  # unequal, so that balancing has something to do
+        draw=lambda style, rng: _STYLES[style](rng),
+        suffix=".jpg",
+    ),
+    "sample-objects": Sample(
+        title="Objects drawn by the program",
+        description="Ten shapes, 32 x 32, in any colour on any ground.",
+        counts=dict.fromkeys(SHAPES, 300),
+        draw=draw_object,
+        suffix=".png",
+    ),
+}
+SEED = 0
+
+
+def import_sample(name: str, seed: int = SEED) -> Iterator[Progress]:
+    """Draw a sample in parallel processes and import it; the last Progress carries the dataset.
+
+    Raises UserMistake for a name that is not in SAMPLES. Closing the generator ends the processes and leaves nothing.
+    """
+    sample = _sample(name)
+    drawn = _drawn_in_parallel(name, seed)
+    entries = (
+        (f"{class_name}/{class_name}-{i:04d}{sample.suffix}", class_name, None, content)
+        for (class_name, i), content in zip(sample.pictures, drawn, strict=True)
+    )
+    try:
+        yield from import_pictures(name, entries, "samples", True, len(sample.pictures))
+    finally:
+        drawn.close()
+
+
+def draw_picture(name: str, class_name: str, i: int, seed: int = SEED) -> bytes:
+    """Picture `i` of a class as a JPEG or PNG file: the same bytes for the same seed."""
+    sample = _sample(name)
+    # a text seed goes through SHA-512 (Random, version 2): the same dice in every process, whatever PYTHONHASHSEED says
+    picture = sample.draw(class_name, Random(f"{name}/{class_name}/{i}/{seed}"))
+    buffer = io.BytesIO()
+    if sample.suffix == ".jpg":
+        picture.save(buffer, "JPEG", quality=88)
+    else:
+        picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _sample(name: str) -> Sample:
+    if name not in SAMPLES:
+        raise UserMistake(f"unknown sample {name!r}; known: {', '.join(SAMPLES)}")
+    return SAMPLES[name]
+
+
+def _drawn_in_parallel(name: str, seed: int) -> Generator[bytes, None, None]:
+    """Every picture in order. Plain child processes: multiprocessing would run a page's script again in each child."""
+    workers = min(_cores(), 8)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", "core.data.samples", name, str(worker), str(workers), str(seed)],
+            cwd=Path(core.__file__).resolve().parent.parent,
+            stdout=subprocess.PIPE,
+        )
+        for worker in range(workers)
+    ]
+    try:
+        for turn in range(len(_sample(name).pictures)):
+            pipe = children[turn % workers].stdout
+            assert pipe is not None
+            yield read_block(pipe)
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def write_block(pipe: IO[bytes], content: bytes) -> None:
+    pipe.write(struct.pack("<I", len(content)) + content)
+
+
+def read_block(pipe: IO[bytes]) -> bytes:
+    """One block of a child's output. Raises RuntimeError where the child ended before it."""
+    head = pipe.read(4)
+    length = struct.unpack("<I", head)[0] if len(head) == 4 else -1
+    content = pipe.read(length) if length >= 0 else b""
+    if len(content) != length:
+        raise RuntimeError("a child process ended before its work was done; its last words are on stderr")
+    return content
+
+
+def main(name: str, first: int, step: int, seed: int) -> None:
+    """Draw pictures first, first + step, ... to stdout, each behind its length."""
+    for class_name, i in SAMPLES[name].pictures[first::step]:
+        write_block(sys.stdout.buffer, draw_picture(name, class_name, i, seed))
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
