@@ -173,17 +173,19 @@ class Run:
 
     def _checked(self, name: str) -> bytes | None:
         """The content of a file whose SHA-256 is in the manifest; None where either is missing."""
-        for patience in (0.0, 0.05, 0.2):  # the worker may replace file and manifest between our two reads
-            time.sleep(patience)
-            hashes = read_manifest(self.folder).get(name)
+        files = read_manifest(self.folder)
+        while True:
             try:
                 content = (self.folder / name).read_bytes()
             except FileNotFoundError:
                 return None
-            if hashes and hashlib.sha256(content).hexdigest() in hashes:
+            if hashlib.sha256(content).hexdigest() in files.get(name, []):
                 return content
-        if not hashes:
-            return None  # written by nobody who finished writing: as good as not there
+            before, files = files, read_manifest(self.folder)
+            if files == before:  # else the worker replaced both between our two reads
+                break
+        if name not in files:
+            return None  # nobody finished writing it: as good as not there
         raise UserMistake(
             f"{name} of run {self.id} was changed or damaged (its checksum differs), so it was not opened. "
             "Train again, or put the original file back."

@@ -14,7 +14,7 @@ _GAP = 1000  # places between two neighbours, so that a run can be put between t
 def queue_lock() -> FileLock:
     """The lock for every decision about who starts, cancels or waits; held for milliseconds, freed with its holder."""
     atelier_home().mkdir(parents=True, exist_ok=True)
-    return FileLock(atelier_home() / "queue.lock", timeout=30)
+    return FileLock(atelier_home() / "queue.lock", timeout=30, is_singleton=True)  # one object: may be taken twice
 
 
 def waiting_ids() -> list[str]:

@@ -127,10 +127,11 @@ class RunWriter:
 
     def _write(self) -> None:
         state = self._mine()
-        with self._plainly():
+        with self._plainly(), queue_lock():
             self._must_exist()
             launch = read_launch(self.folder)
-            if launch is None or launch[1] != mark_process():  # resumed elsewhere while this process was asleep
+            # declared lost, or resumed elsewhere, while this process was asleep
+            if launch is None or launch[1] != mark_process() or read_stored_state(self.folder).ended:
                 raise UserMistake(f"Run {self.folder.name} is no longer this process's; nothing was written.")
             if state.ended:
                 (self.folder / "reserve").unlink(missing_ok=True)
@@ -140,8 +141,8 @@ class RunWriter:
     def _publish(self, name: str, content: bytes) -> None:
         """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""
         digest = hashlib.sha256(content).hexdigest()
+        self._must_exist()
         with self._plainly(), FileLock(self.folder / "manifest.lock", timeout=30):
-            self._must_exist()
             files = read_manifest(self.folder)
             before = files.get(name, [])[-1:]
             _write_manifest(self.folder, files | {name: [*before, digest]})

@@ -1,0 +1,251 @@
+"""Run: what a reader makes of a run folder, whole, half-written, killed or damaged."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from core.config import ModelConfig, RunConfig
+from core.disk import read_json, write_json
+from core.errors import UserMistake
+from core.evaluation import Evaluation
+from core.rows import IterationRow
+from core.runs.run import ModelCard, ask_to_stop, create_run, list_runs, open_run, read_run
+from core.runs.writer import RunWriter
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run():
+    return create_run(RunConfig(), "f" * 64, ("noir", "cartoon"))
+
+
+@pytest.fixture
+def finished(run):
+    pen = RunWriter(run.folder)
+    pen.starting()
+    pen.running(epoch=1, epochs=1)
+    pen.save_model({"conv.weight": np.ones((2, 3), np.float32)}, card())
+    pen.save_evaluation(evaluation())
+    pen.finish("done")
+    return read_run(run.id)
+
+
+def card() -> ModelCard:
+    return ModelCard(
+        classes=("noir", "cartoon"),
+        preprocess={"image_size": 32},
+        model=ModelConfig(),
+        image_size=32,
+        dataset="artworks",
+        fingerprint="f" * 64,
+    )
+
+
+def evaluation(part: str = "test") -> Evaluation:
+    return Evaluation(
+        part=part,
+        measure="evaluation",
+        classes=("noir", "cartoon"),
+        indices=np.array([4, 7]),
+        labels=np.array([0, 1]),
+        probabilities=np.array([[0.9, 0.1], [0.6, 0.4]], np.float32),
+    )
+
+
+def row(step: int, loss: float | None = 1.0) -> IterationRow:
+    return IterationRow(
+        epoch=1,
+        iteration=step,
+        iterations=9,
+        step=step,
+        train_loss=loss,
+        learning_rate=0.1,
+        seconds=1.0,
+        images_per_second=5.0,
+    )
+
+
+def test_a_new_run_is_queued_and_is_read_as_it_was_asked_for(run):
+    again = read_run(run.id)
+    assert again == run
+    assert (run.state.status, run.state.epochs, run.classes) == ("queued", 50, ("noir", "cartoon"))
+    assert run.id.isalnum() and len(run.id) == 12 and run.title == f"paper · sample-artworks · {run.id[-4:]}"
+
+
+def test_runs_are_listed_newest_first_and_damaged_ones_are_left_out(home):
+    runs = [create_run(RunConfig(), "f", ("a", "b")) for _ in range(3)]
+    (home / "runs" / "0123456789ab").mkdir()
+    (runs[1].folder / "config.json").write_text('{"schema_version": 1, "crea')
+    assert [run.id for run in list_runs()] == [runs[2].id, runs[0].id]
+    with pytest.raises(UserMistake, match="damaged"):
+        read_run(runs[1].id)
+
+
+def test_an_id_may_be_shortened_at_either_end_while_it_is_unique(run):
+    assert read_run(run.id[-4:]).id == read_run(run.id[:11]).id == read_run("latest").id == run.id
+    other = create_run(RunConfig(), "f", ("a", "b"))
+    with pytest.raises(UserMistake, match="2 runs match"):
+        read_run(run.id[:4])
+    assert read_run("latest").id == other.id
+
+
+@pytest.mark.parametrize("name", ["", ".", "../secret", "/etc/passwd", "#/../", "zzzz", "A" * 500, "a\0b"])
+def test_a_name_that_is_no_id_is_refused_without_touching_the_disk(run, home, name):
+    (home / "secret").mkdir()
+    with pytest.raises(UserMistake, match="No such run"):
+        read_run(name)
+
+
+def test_latest_without_a_run_says_how_to_start_one():
+    with pytest.raises(UserMistake, match="no run yet"):
+        read_run("latest")
+
+
+def test_a_run_of_a_newer_version_is_refused_by_name(run):
+    write_json(run.folder / "config.json", read_json(run.folder / "config.json") | {"schema_version": 9})
+    with pytest.raises(UserMistake, match=r"newer version .* \(schema 9; this one knows 1\)"):
+        read_run(run.id)
+
+
+def test_rows_without_their_end_are_ignored_at_every_cut(run):
+    pen = RunWriter(run.folder)
+    pen.starting()
+    pen.append(row(1))
+    whole = (run.folder / "rows.jsonl").stat().st_size
+    pen.append(row(2))
+    content = (run.folder / "rows.jsonl").read_bytes()
+    for cut in range(whole, len(content)):
+        (run.folder / "rows.jsonl").write_bytes(content[:cut])
+        assert [r.step for r in run.rows()] == [1]
+
+
+def test_rows_are_told_apart_by_kind_and_a_damaged_line_costs_only_itself(run):
+    lines = [row(1).model_dump_json(), "\0\0\0", '{"kind": "of a later version"}', row(2).model_dump_json()]
+    (run.folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    assert [r.step for r in run.iterations()] == [1, 2] and run.epochs() == []
+
+
+def test_weights_come_back_bit_for_bit(finished):
+    assert finished.weights()["conv.weight"].tobytes() == np.ones((2, 3), np.float32).tobytes()
+    assert finished.card() == card()
+    assert finished.evaluation("test").accuracy == 0.5 and finished.evaluation("train") is None
+    assert finished.evaluation("test", "paper") is None
+
+
+def test_every_flipped_or_missing_byte_of_the_weights_is_noticed(finished):
+    path = finished.folder / "model.safetensors"
+    content = path.read_bytes()
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(UserMistake, match="changed or damaged"):
+            finished.weights()
+    path.write_bytes(content[:-1])
+    with pytest.raises(UserMistake, match="changed or damaged"):
+        finished.weights()
+
+
+@pytest.mark.parametrize("name", ["model.json", "evaluation-test.npz"])
+def test_the_card_and_the_evaluations_are_checked_as_well(finished, name):
+    path = finished.folder / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(UserMistake, match="changed or damaged"):
+        finished.card() if name == "model.json" else finished.evaluation("test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (safetensors.numpy.save({"a": np.array([1.0, np.nan], np.float32)}), "not finite"),
+        (b"PK\x03\x04 a pickle in a zip", "header is too long"),
+        (b"", "not a model file"),
+        (b"\x08\0\0\0\0\0\0\0notjson!", "not a model file"),
+    ],
+)
+def test_a_foreign_or_broken_model_is_refused_in_words(finished, content, message):
+    pen = RunWriter(finished.folder)
+    pen._publish("model.safetensors", content)  # as if its checksum were right
+    with pytest.raises(UserMistake, match=message):
+        finished.weights()
+
+
+def test_without_a_model_the_reason_is_said(run):
+    with pytest.raises(UserMistake, match="still training"):
+        run.weights()
+    RunWriter(run.folder).fail("The dataset is gone.")
+    with pytest.raises(UserMistake, match="ended as failed"):
+        read_run(run.id).card()
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from core.runs.writer import RunWriter
+pen = RunWriter(Path(sys.argv[1])); pen.starting(); pen.running(epoch=2); print("ready", flush=True); time.sleep(60)
+"""
+
+
+def test_a_run_whose_process_was_killed_reads_as_lost_and_a_stranger_with_its_id_does_not_count(run):
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(run.folder)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout.readline() == "ready\n"
+    assert read_run(run.id).state.status == "running"
+    worker.send_signal(signal.SIGKILL)
+    time.sleep(0.2)  # a zombie now: this process has not looked yet
+    assert read_run(run.id).state.status == "lost"
+    worker.wait()
+    assert read_run(run.id).state.status == "lost" and read_run(run.id).state.epoch == 2
+    launch = read_json(run.folder / "launch.json")
+    write_json(run.folder / "launch.json", launch | {"pid": os.getpid()})  # the id, but not the start time
+    assert read_run(run.id).state.status == "lost"
+
+
+def test_stopping_says_what_came_of_it_however_often_it_is_asked(run):
+    assert "cancelled before it started" in ask_to_stop(run)
+    assert "already ended (stopped)" in ask_to_stop(run)
+    assert read_run(run.id).state.status == "stopped"
+    other = create_run(RunConfig(), "f", ("a", "b"))
+    pen = RunWriter(other.folder)
+    pen.starting()
+    assert not pen.stop_asked()
+    assert "asked to stop" in ask_to_stop(other) and "asked to stop" in ask_to_stop(other)
+    assert pen.stop_asked()
+    pen.finish("stopped")
+    assert "already ended" in ask_to_stop(other)
+
+
+def test_a_run_can_be_opened_wherever_its_folder_lies(run, tmp_path):
+    moved = run.folder.rename(tmp_path / "elsewhere")
+    assert open_run(moved).classes == run.classes
+    with pytest.raises(UserMistake, match="gone from disk"):
+        open_run(run.folder)
+
+
+def test_a_thousand_runs_are_listed_well_below_a_second(finished, home):
+    files = {name: (finished.folder / name).read_bytes() for name in ("config.json", "state.json")}
+    for number in range(1000):
+        folder = home / "runs" / f"m{number:011d}"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    began = time.perf_counter()
+    assert len(list_runs()) == 1001
+    assert time.perf_counter() - began < 1.0
+
+
+def test_the_files_of_a_run_are_strict_json(finished):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    for name in ("config.json", "state.json", "launch.json", "model.json", "manifest.json"):
+        json.loads((finished.folder / name).read_text(), parse_constant=refuse)

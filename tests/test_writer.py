@@ -1,0 +1,232 @@
+"""RunWriter: promises of the pen, kept through kills, full disks and strangers."""
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import stat
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.disk import read_json
+from core.errors import UserMistake
+from core.rows import EpochRow
+from core.runs.run import TRANSITIONS, create_run, read_run
+from core.runs.writer import RunWriter, disk_trouble, mark_ended
+from tests.test_run import card, evaluation, row
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run():
+    return create_run(RunConfig(), "f" * 64, ("noir", "cartoon"))
+
+
+@pytest.fixture
+def pen(run):
+    pen = RunWriter(run.folder)
+    pen.starting()
+    return pen
+
+
+def status(run) -> str:
+    return read_run(run.id).state.status
+
+
+def test_a_run_goes_from_queued_to_done(run):
+    pen = RunWriter(run.folder)
+    assert status(run) == "queued"
+    pen.starting()
+    assert status(run) == "starting"
+    pen.running(epoch=1, epochs=2)
+    assert status(run) == "running"
+    pen.finish("done", "Reached 64 %.")
+    state = read_run(run.id).state
+    assert (state.status, state.message, state.epoch, state.seconds_left) == ("done", "Reached 64 %.", 1, 0.0)
+
+
+@pytest.mark.parametrize("end", ["done", "stopped", "failed", "lost"])
+def test_an_end_is_never_left(run, pen, end):
+    assert TRANSITIONS[end] == ()
+    pen.finish(end) if end in ("done", "stopped") else mark_ended(run.folder, end, "The reason.")
+    for deed in (pen.finish, pen.running, lambda: RunWriter(run.folder).starting()):
+        with pytest.raises((RuntimeError, UserMistake)):
+            deed()
+    pen.fail("Too late.")
+    assert not mark_ended(run.folder, "lost", "Too late.")
+    assert status(run) == end
+
+
+def test_progress_is_written_twice_a_second_and_nothing_of_it_is_lost(run, pen):
+    pen.running(epoch=1)
+    before = (run.folder / "state.json").stat().st_ino
+    for step in range(500):
+        pen.running(step=step)
+    assert (run.folder / "state.json").stat().st_ino == before  # not replaced once
+    time.sleep(0.5)
+    pen.running(seconds=3.0)
+    state = read_run(run.id).state
+    assert (state.step, state.seconds) == (499, 3.0)
+    pen.running(step=500)
+    pen.fail("The loss became infinite.")
+    state = read_run(run.id).state
+    assert (state.status, state.step, state.message) == ("failed", 500, "The loss became infinite.")
+
+
+def test_values_that_are_not_finite_become_null(run, pen):
+    pen.append(row(1, math.nan))
+    pen.append(
+        EpochRow(
+            epoch=1,
+            step=2,
+            train_loss=math.inf,
+            train_accuracy=0.5,
+            train_per_class=(math.nan, 1.0),
+            learning_rate=0.1,
+            seconds=1.0,
+            images_per_second=2.0,
+        )
+    )
+    first, second = run.rows()
+    assert first.train_loss is None and second.train_loss is None and second.train_per_class == (None, 1.0)
+    pen.running(seconds_left=math.inf, images_per_second=math.nan)
+    assert read_run(run.id).state.seconds_left is None
+
+
+def test_half_a_row_of_a_killed_worker_is_cut_before_the_next_one(run, pen):
+    pen.append(row(1))
+    for rest in (b'{"kind": "iterat', b"x" * 100_000):
+        with (run.folder / "rows.jsonl").open("ab") as file:
+            file.write(rest)
+        RunWriter(run.folder).append(row(2))
+    lines = (run.folder / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 2]
+
+
+def test_a_model_may_be_read_by_everyone_who_shares_the_folder(run, pen):
+    old = os.umask(0o077)
+    try:
+        pen.save_model({"w": np.zeros(3, np.float32)}, card())
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((run.folder / "model.safetensors").stat().st_mode) == 0o644
+
+
+def test_weights_need_not_be_contiguous(run, pen):
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    pen.save_model({"w": weights}, card())
+    assert np.array_equal(read_run(run.id).weights()["w"], weights)
+
+
+SAVER = """
+import sys, numpy as np
+from pathlib import Path
+from core.runs.writer import RunWriter
+from tests.test_run import card
+pen = RunWriter(Path(sys.argv[1])); pen.starting(); pen.running()
+n = 0
+while True:
+    n += 1
+    pen.save_model({"w": np.full(20_000, n, np.float32)}, card())
+    if n == 1: print("saved", flush=True)
+"""
+
+
+def test_killed_while_saving_the_model_on_disk_always_verifies():
+    chance = random.Random(0)
+    for _ in range(6):
+        run = create_run(RunConfig(), "f" * 64, ("noir", "cartoon"))
+        saver = subprocess.Popen([sys.executable, "-c", SAVER, str(run.folder)], stdout=subprocess.PIPE, text=True)
+        assert saver.stdout.readline() == "saved\n"
+        time.sleep(chance.random() * 0.05)
+        saver.kill()
+        saver.wait()
+        weights = read_run(run.id).weights()["w"]
+        assert weights[0] >= 1 and (weights == weights[0]).all()
+        assert status(run) == "lost"
+
+
+def test_readers_beside_a_saving_worker_never_see_a_damaged_model(run):
+    saver = subprocess.Popen([sys.executable, "-c", SAVER, str(run.folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert saver.stdout.readline() == "saved\n"
+        seen = {read_run(run.id).weights()["w"][0] for _ in range(50)}
+        assert len(seen) > 1
+    finally:
+        saver.kill()
+        saver.wait()
+
+
+def test_a_run_has_one_worker(run, pen):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert "already being trained by process" in pool.apply(_try_to_start, (run.folder,))
+    pen.finish("done")
+
+
+def _try_to_start(folder) -> str:
+    try:
+        RunWriter(folder).starting()
+    except UserMistake as mistake:
+        return str(mistake)
+    return ""
+
+
+def test_a_worker_that_was_replaced_writes_no_more(run, pen):
+    launch = read_json(run.folder / "launch.json")
+    (run.folder / "launch.json").write_text(json.dumps(launch | {"pid": 1}))
+    with pytest.raises(UserMistake, match="no longer this process's"):
+        pen.finish("done")
+
+
+def test_a_deleted_run_is_not_brought_to_life_by_its_worker(run, pen):
+    pen.running()
+    run.folder.rename(run.folder.with_name("trash"))
+    deeds = (
+        pen.finish,
+        lambda: pen.append(row(1)),
+        lambda: pen.save_evaluation(evaluation()),
+        lambda: pen.save_model({"w": np.zeros(1, np.float32)}, card()),
+    )
+    for deed in deeds:
+        with pytest.raises(UserMistake, match="gone from disk"):
+            deed()
+    pen.fail("gone")
+    assert not run.folder.exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_full_disk_is_told_in_one_sentence(run, pen):
+    (run.folder / "rows.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UserMistake, match=r"^The disk is full \(\d+ MB free\)\. What was saved before is kept\."):
+        pen.append(row(1))
+    pen.fail("The disk is full.")
+    assert status(run) == "failed"
+
+
+def test_room_for_the_last_words_is_kept_until_the_end(run, pen):
+    assert (run.folder / "reserve").stat().st_size > 0
+    pen.fail("The disk is full.")
+    assert not (run.folder / "reserve").exists()
+
+
+def test_a_read_only_disk_is_told_in_one_sentence(tmp_path):
+    assert "read-only" in str(disk_trouble(OSError(30, "Read-only file system"), tmp_path))
+    assert "right" in str(disk_trouble(PermissionError(13, "Permission denied"), tmp_path))
+    assert disk_trouble(FileNotFoundError(2, "No such file"), tmp_path) is None
+
+
+def test_an_evaluation_may_be_added_to_a_finished_run(run, pen):
+    pen.finish("done")
+    RunWriter(run.folder).save_evaluation(evaluation("val"))
+    assert read_run(run.id).evaluation("val").n == 2 and status(run) == "done"
