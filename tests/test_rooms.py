@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "models": set(),
     "runs": set(),
     "engine": {"data"},
-    "inference": {"data", "models", "runs"},
+    "inference": {"data", "models", "engine", "runs"},
     "experiments": {"data", "models", "engine", "runs", "inference", "train"},
 }
 TORCH_FREE = ["core/*.py", "core/runs/*.py", "core/data/*.py", "pages/*.py", "pages/parts/*.py", "streamlit_app.py"]

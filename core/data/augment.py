@@ -16,7 +16,7 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
 
 
 def shift_crop(images: Tensor, generator: Generator) -> Tensor:
-    """Move every picture by up to an eighth of its side, up or down and left or right; the edge is mirrored outwards."""
+    """Move every picture by up to an eighth of its side in both directions; the edge is mirrored outwards."""
     count, height, width, _ = images.shape
     reach = max(1, height // 8)  # 4 pixels of 32, as He et al. 2016 crop CIFAR-10
     offsets = torch.randint(0, 2 * reach + 1, (count, 2), generator=generator)

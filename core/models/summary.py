@@ -23,7 +23,7 @@ class Layer:
 
 
 def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[Layer]:
-    """Every layer without children, in the order in which a picture of (channels, image_size, image_size) passes them."""
+    """Every layer without children, in the order in which a picture (channels, image_size, image_size) passes them."""
     layers: list[Layer] = []
     handles = []
     for name, module in model.named_modules():

@@ -1,0 +1,144 @@
+"""Part and Batch: the pictures of one part as a tensor, and an epoch of them in batches, augmented and normalised."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from core.data.augment import AUGMENTATIONS
+from core.data.preprocess import Preprocess
+from core.data.store import TensorStore
+
+RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
+BLOCK = 2048  # pictures that are augmented in one go: few, large copies
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pictures of one part of a store."""
+
+    images: Tensor | np.ndarray  # uint8; held: Tensor (n, S, S, 3); mapped: the store's own (N, 3, S, S)
+    labels: Tensor  # int64 (n,)
+    indices: Tensor  # int64 (n,) into the store
+    preprocess: Preprocess
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, places: Tensor) -> Tensor:
+        """Pictures at `places` (int64 (B,), 0 .. n-1) of the part: uint8 (B, S, S, 3) on the part's device."""
+        if isinstance(self.images, Tensor):
+            n, side = self.images.shape[:2]
+            # whole pictures as rows: one memory copy each
+            return self.images.view(n, -1).index_select(0, places).view(-1, side, side, 3)
+        rows = self.indices[places].cpu().numpy()
+        return torch.from_numpy(self.images[rows]).permute(0, 2, 3, 1).contiguous().to(self.device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    images: Tensor  # float (B, 3, S, S), channels last in memory, normalised
+    labels: Tensor  # int64 (B,)
+    indices: Tensor  # int64 (B,) into the store
+    whole: int  # pictures in this batch over all ranks
+
+
+def load_part(store: TensorStore, part: str, device: torch.device | None = None) -> Part:
+    """The pictures of store.parts[part], held on `device` where they fit."""
+    device = device or torch.device("cpu")
+    chosen = store.parts[part]
+    picture_bytes = int(np.prod(store.images.shape[1:]))
+    images: Tensor | np.ndarray = store.images
+    if len(chosen) * picture_bytes <= RESIDENT_BYTES:
+        images = _hold(store.images, chosen).to(device)
+    return Part(
+        images=images,
+        labels=torch.from_numpy(store.labels[chosen]).to(device),
+        indices=torch.from_numpy(np.ascontiguousarray(chosen)).to(device),
+        preprocess=store.preprocess,
+        device=device,
+    )
+
+
+def normalise(images: Tensor, preprocess: Preprocess) -> Tensor:
+    """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), channels last: (x / 255 - mean) / std, bit for bit what torchvision's
+    ToTensor and Normalize give."""
+    mean, std = (images.new_tensor(triple, dtype=torch.float32) for triple in (preprocess.mean, preprocess.std))
+    floats = images.to(torch.float32).div_(255)
+    if len(set(preprocess.mean)) == 1 and len(set(preprocess.std)) == 1:
+        # one number for all channels: the same sums, without a broadcast over the innermost three values
+        return floats.sub_(preprocess.mean[0]).div_(preprocess.std[0]).permute(0, 3, 1, 2)
+    return floats.sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+def count_batches(pictures: int, batch_size: int, world: int = 1) -> int:
+    """Batches of an epoch. A rest of fewer than two pictures a rank is left out: batch norm needs two."""
+    whole, rest = divmod(pictures, batch_size)
+    return whole + (rest >= 2 * world)
+
+
+def training_batches(
+    part: Part,
+    batch_size: int,
+    augment: tuple[str, ...],
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """One epoch of the part in an order that (seed, epoch) draws; each rank yields its own share of every batch.
+
+    Every rank draws the same permutation and the same augmentation and takes its own stride of each batch, so no
+    picture is seen twice in an epoch and the ranks together see what one rank alone would see.
+    """
+    generator = _generator(seed, epoch)
+    order = torch.randperm(len(part), generator=generator).to(part.device)
+    batches = count_batches(len(part), batch_size, world)
+    a_block = max(1, BLOCK // batch_size) if augment else 1  # batches that are augmented in one go
+    for first in range(0, batches, a_block):
+        ends = [min((number + 1) * batch_size, len(part)) for number in range(first, min(first + a_block, batches))]
+        block = order[first * batch_size : ends[-1]]
+        pictures = part.gather(block if augment else block[rank::world])
+        for name in augment:
+            pictures = AUGMENTATIONS[name](pictures, generator)
+        for end in ends:
+            start = max(0, end - 1) // batch_size * batch_size
+            offset = start - first * batch_size
+            places = order[start:end][rank::world]
+            images = pictures[offset : offset + end - start][rank::world] if augment else pictures
+            yield Batch(
+                images=normalise(images, part.preprocess),
+                labels=part.labels.index_select(0, places),
+                indices=part.indices.index_select(0, places),
+                whole=end - start,
+            )
+
+
+def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
+    """The whole part, each picture once, nothing augmented: in store order, or in `order` (int64 (n,))."""
+    places = torch.arange(len(part)) if order is None else order
+    for block in places.to(part.device).split(batch_size):
+        yield Batch(
+            images=normalise(part.gather(block), part.preprocess),
+            labels=part.labels[block],
+            indices=part.indices[block],
+            whole=len(block),
+        )
+
+
+def _generator(seed: int, epoch: int) -> Generator:
+    """Randomness that can be drawn again for any epoch on its own."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    return Generator().manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
+
+
+def _hold(images: np.ndarray, chosen: np.ndarray) -> Tensor:
+    """Copy the chosen pictures into memory, channels last: uint8 (n, S, S, 3)."""
+    held = torch.empty((len(chosen), *images.shape[2:], images.shape[1]), dtype=torch.uint8)
+    for start in range(0, len(chosen), BLOCK):
+        rows = chosen[start : start + BLOCK]
+        held[start : start + len(rows)] = torch.from_numpy(images[rows]).permute(0, 2, 3, 1)
+    return held

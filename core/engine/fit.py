@@ -1,0 +1,190 @@
+"""fit: the training loop, a generator of rows.
+
+rows = list(fit(model, train, None, classes, TrainConfig(epochs=1), Hardware(torch.device("cpu"))))
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Generator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from core.config import TrainConfig
+from core.data.batches import Part, count_batches, training_batches
+from core.engine.evaluate import mean_loss_and_hits
+from core.engine.hardware import Hardware
+from core.engine.optimizers import build_optimizer
+from core.engine.schedule import learning_rate
+from core.errors import UserMistake
+from core.rows import EpochRow, IterationRow, TickRow
+
+ITERATIONS_A_ROW = 200  # the paper prints the mean loss of 200 iterations
+SECONDS_A_TICK = 0.4
+
+
+class Diverged(UserMistake):
+    """The loss left the finite numbers; the model holds the weights of the last finished epoch, or the first ones."""
+
+
+def fit(
+    model: nn.Module, train: Part, val: Part | None, classes: int, config: TrainConfig, hardware: Hardware
+) -> Generator[IterationRow | TickRow | EpochRow]:
+    """Train `model` in place. Closing the generator stops after the iteration at hand.
+
+    Under torchrun every rank calls fit with the same arguments; the rows tell of all ranks together, except that the
+    loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
+    """
+    batch_size = min(config.batch_size, len(train))  # a batch larger than the part is the whole part
+    iterations = count_batches(len(train), batch_size, hardware.world)
+    if iterations == 0:
+        raise UserMistake(
+            f"batch size {batch_size} leaves nothing to learn from {len(train)} training pictures: batch norm needs "
+            f"at least 2 pictures a step"
+        )
+    steps, step, trained = config.epochs * iterations, 0, 0.0
+    network = _spread(model, hardware)
+    optimizer = build_optimizer(model, config)
+    precision = _precision(config, hardware)
+    last_good = _copy_state(model)
+    for epoch in range(1, config.epochs + 1):
+        model.train()
+        losses = torch.zeros(iterations, device=hardware.device)
+        answered: list[tuple[Tensor, Tensor]] = []
+        began = row_began = tick_began = time.perf_counter()
+        row_iteration, row_pictures, tick_pictures, pictures = 0, 0, 0, 0
+        batches = training_batches(train, batch_size, config.augment, config.seed, epoch, hardware.rank, hardware.world)
+        for iteration, batch in enumerate(batches, start=1):
+            rate = learning_rate(config, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with precision:
+                logits = network(batch.images)
+            loss = nn.functional.cross_entropy(logits.float(), batch.labels, label_smoothing=config.label_smoothing)
+            if hardware.world > 1:  # the mean over the pictures of all ranks: each share counts by its size
+                loss = loss * (len(batch.labels) * hardware.world / batch.whole)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[iteration - 1] = loss.detach()  # no .item(): on a GPU it would wait for the step to end
+            answered.append((batch.labels, logits.detach().argmax(1)))
+            step += 1
+            pictures += batch.whole
+            now = time.perf_counter()
+            ends_row = iteration % ITERATIONS_A_ROW == 0 or iteration == iterations
+            if not (ends_row or now - tick_began > SECONDS_A_TICK):
+                continue
+            _check_finite(losses[row_iteration:iteration], epoch, row_iteration, rate, model, last_good)
+            if ends_row:
+                yield IterationRow(
+                    epoch=epoch,
+                    iteration=iteration,
+                    iterations=iterations,
+                    step=step,
+                    train_loss=float(losses[row_iteration:iteration].mean()),
+                    learning_rate=rate,
+                    seconds=trained + now - began,
+                    images_per_second=(pictures - row_pictures) / (now - row_began),
+                )
+                row_iteration, row_pictures, row_began = iteration, pictures, now
+            yield TickRow(
+                epoch=epoch,
+                iteration=iteration,
+                iterations=iterations,
+                step=step,
+                steps=steps,
+                seconds=trained + now - began,
+                images_per_second=(pictures - tick_pictures) / (now - tick_began),
+            )
+            tick_pictures, tick_began = pictures, time.perf_counter()
+        seconds = time.perf_counter() - began
+        trained += seconds
+        last_good = _copy_state(model)
+        hits, counts = _count(answered, classes, hardware)
+        val_began = time.perf_counter()
+        val_loss, val_hits, val_counts = _validate(model, val, classes, hardware)
+        yield EpochRow(
+            epoch=epoch,
+            step=step,
+            train_loss=_mean_loss(losses, hardware),
+            train_accuracy=float(hits.sum() / counts.sum()),
+            train_per_class=_shares(hits, counts),
+            val_loss=val_loss,
+            val_accuracy=None if val_hits is None else float(val_hits.sum() / val_counts.sum()),
+            val_per_class=None if val_hits is None else _shares(val_hits, val_counts),
+            learning_rate=learning_rate(config, step - 1, steps),
+            seconds=seconds,
+            val_seconds=time.perf_counter() - val_began if val is not None else 0.0,
+            images_per_second=pictures / seconds,
+        )
+
+
+def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
+    """The model itself, laid out for speed; under torchrun wrapped so that the ranks share their gradients."""
+    model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if hardware.world == 1:
+        return model
+    return nn.parallel.DistributedDataParallel(model)
+
+
+def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:
+    if config.precision == "bfloat16":
+        return torch.autocast(hardware.device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _copy_state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _check_finite(
+    losses: Tensor, epoch: int, before: int, rate: float, model: nn.Module, last_good: dict[str, Tensor]
+) -> None:
+    bad = (~torch.isfinite(losses)).nonzero()
+    if len(bad):
+        model.load_state_dict(last_good)
+        kept = "the first weights were" if epoch == 1 else f"the model of epoch {epoch - 1} was"
+        raise Diverged(
+            f"Training diverged in epoch {epoch}, iteration {before + int(bad[0]) + 1}: the loss is no longer a finite "
+            f"number; {kept} kept. The learning rate {rate:g} is too high for this run: try a tenth of it."
+        )
+
+
+def _count(answered: list[tuple[Tensor, Tensor]], classes: int, hardware: Hardware) -> tuple[Tensor, Tensor]:
+    """float64 (classes,) each: pictures answered rightly, and pictures, over all ranks."""
+    labels, predicted = (torch.cat(column) for column in zip(*answered, strict=True))
+    hits, counts = _hits(labels, predicted, classes)
+    if hardware.world > 1:
+        dist.all_reduce(hits)
+        dist.all_reduce(counts)
+    return hits.cpu(), counts.cpu()
+
+
+def _hits(labels: Tensor, predicted: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    counts = torch.bincount(labels, minlength=classes).double()
+    return torch.bincount(labels[labels == predicted], minlength=classes).double(), counts
+
+
+def _mean_loss(losses: Tensor, hardware: Hardware) -> float | None:
+    mean = losses.mean()
+    if hardware.world > 1:
+        dist.all_reduce(mean)
+        mean = mean / hardware.world
+    return float(mean) if math.isfinite(float(mean)) else None
+
+
+def _validate(
+    model: nn.Module, val: Part | None, classes: int, hardware: Hardware
+) -> tuple[float | None, Tensor | None, Tensor]:
+    """Every rank computes the same answers from the same weights: no picture is counted twice, and none waits."""
+    if val is None or not len(val):
+        return None, None, torch.zeros(classes)
+    loss, predicted = mean_loss_and_hits(model, val)
+    hits, counts = _hits(val.labels, predicted, classes)
+    return (loss if math.isfinite(loss) else None), hits.cpu(), counts.cpu()
+
+
+def _shares(hits: Tensor, counts: Tensor) -> tuple[float | None, ...]:
+    return tuple(float(hit / count) if count else None for hit, count in zip(hits, counts, strict=True))
