@@ -1,5 +1,7 @@
 """Architecture: the network that will learn, its layers, the size of what flows between them, and its parameters."""
 
+from dataclasses import asdict
+
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -18,9 +20,7 @@ DOES = {
     "MaxPool2d": "Keeps the strongest of each 2 × 2 answers: three quarters of the values go.",
     "BatchNorm2d": "Brings every map to mean 0 and spread 1, so that learning stays steady.",
     "BatchNorm1d": "Brings every number to mean 0 and spread 1, so that learning stays steady.",
-    "LeakyReLU": "Keeps what is positive and lets little of the rest through.",
     "Linear": "Weighs every number that comes in, once for each number that goes out.",
-    "Flatten": "Lays all maps out as one row of numbers.",
 }
 
 
@@ -30,8 +30,12 @@ def main() -> None:
         with st.skeleton(height=420):
             layers, text = _read(ModelConfig().model_dump_json(), classes, size)
         _totals(layers)
-        figure = draw_network(layers, classes, size)
+        figure = draw_network(layers, size)
         st.plotly_chart(figure, config=PLOTLY_CONFIG | {"staticPlot": True}, key="network", alt=_in_words(layers, size))
+        slope = ModelConfig().negative_slope
+        st.caption(
+            f"Blue learns. After every block but the last, a leaky ReLU lets {slope:.0%} of what is negative pass."
+        )
         _table(layers)
         with st.expander("The same as torchsummary prints it", icon=":material/receipt_long:"):
             st.code(text, language=None)
@@ -62,30 +66,27 @@ def _choose() -> tuple[int, int]:
 @st.cache_data(max_entries=50, show_spinner=False)
 def _read(model: str, classes: int, size: int) -> tuple[list[dict], str]:
     """Every layer as a plain dictionary, and torchsummary's text; torch is imported here and nowhere above."""
+    from core.models.build import build_model
     from core.models.summary import layer_table, torchsummary_text
 
-    config = ModelConfig.model_validate_json(model)
-    layers = [
-        {
-            "name": layer.name,
-            "kind": layer.kind,
-            "output": tuple(layer.output_shape),
-            "parameters": int(layer.parameters),
-        }
-        for layer in layer_table(config, classes, size)
-    ]
-    return layers, torchsummary_text(config, classes, size)
+    network = build_model(ModelConfig.model_validate_json(model), classes, size)
+    return [asdict(layer) for layer in layer_table(network, size)], torchsummary_text(network, size)
 
 
 def _totals(layers: list[dict]) -> None:
     total = sum(layer["parameters"] for layer in layers)
+    work = sum(layer["multiply_adds"] for layer in layers)
     largest = max(layers, key=lambda layer: layer["parameters"])
     with st.container(horizontal=True):
-        st.metric("Parameters", f"{total:,}", border=True)
-        st.metric("Memory for them", f"{total * 4 / 1e6:.2f} MB", border=True, help="4 bytes each, as float32.")
-        st.metric("Layers that learn", sum(layer["parameters"] > 0 for layer in layers), border=True)
-        share = largest["parameters"] / total
-        st.metric(f"Share of {largest['name']}", f"{share:.0%}", border=True, help="The layer with most parameters.")
+        st.metric("Parameters", f"{total:,}", border=True, help="Numbers that training finds.")
+        st.metric(
+            f"of them in {largest['name']}",
+            f"{largest['parameters'] / total:.0%}",
+            border=True,
+            help="The layer with the most parameters.",
+        )
+        st.metric("Memory", f"{total * 4 / 2**20:.2f} MB", border=True, help="4 bytes a parameter.")
+        st.metric("Work for one picture", f"{work:,}", border=True, help="Multiplications, each with an addition.")
 
 
 def _table(layers: list[dict]) -> None:
@@ -93,7 +94,8 @@ def _table(layers: list[dict]) -> None:
         {
             "Layer": [layer["name"] for layer in layers],
             "Kind": [layer["kind"] for layer in layers],
-            "Output": [_size(layer["output"]) for layer in layers],
+            "Settings": [layer["detail"].replace("->", "→") for layer in layers],
+            "Output": [_size(layer["output_shape"]) for layer in layers],
             "Parameters": [layer["parameters"] for layer in layers],
             "What it does": [DOES.get(layer["kind"], "") for layer in layers],
         }
@@ -110,24 +112,23 @@ def _table(layers: list[dict]) -> None:
     )
 
 
-def draw_network(layers: list[dict], classes: int, size: int) -> go.Figure:
+def draw_network(layers: list[dict], size: int) -> go.Figure:
     """Blocks from left to right: squares are maps, to scale; bars are rows of numbers. No axis, all drawn as shapes."""
-    stages: list[dict] = [{"output": (3, size, size), "names": ["picture"], "parameters": 0}]
+    stages: list[dict] = [{"output_shape": (3, size, size), "names": ["picture"], "parameters": 0}]
     for layer in layers:
-        if layer["output"] != stages[-1]["output"]:
-            stages.append({"output": layer["output"], "names": [], "parameters": 0})
-        if layer["kind"] not in ("LeakyReLU", "Flatten"):
-            stages[-1]["names"].append(layer["name"])
+        if layer["output_shape"] != stages[-1]["output_shape"]:
+            stages.append({"output_shape": layer["output_shape"], "names": [], "parameters": 0})
+        stages[-1]["names"].append(layer["name"])
         stages[-1]["parameters"] += layer["parameters"]
     figure = go.Figure()
     shapes: list[dict] = []
     notes: list[dict] = []
-    widest = max(stage["output"][0] for stage in stages if len(stage["output"]) == 1)
+    widest = max(stage["output_shape"][0] for stage in stages if len(stage["output_shape"]) == 1)
     for place, stage in enumerate(stages):
         learns = stage["parameters"] > 0
         box = {"type": "rect", "line": {"color": "white", "width": 1}, "fillcolor": BLOCK if learns else CALM}
-        if len(stage["output"]) == 3:
-            maps, side = stage["output"][0], stage["output"][1] / size
+        if len(stage["output_shape"]) == 3:
+            maps, side = stage["output_shape"][0], stage["output_shape"][1] / size
             sheets = min(maps, 6)
             for sheet in reversed(range(sheets)):
                 shift = 0.035 * (sheet - (sheets - 1) / 2)
@@ -135,11 +136,11 @@ def draw_network(layers: list[dict], classes: int, size: int) -> go.Figure:
                 shapes.append(box | {"x0": x0, "x1": x0 + side, "y0": y0, "y1": y0 + side})
             reach = side / 2 + 0.035 * sheets / 2
         else:
-            half = max(0.12, 0.6 * (stage["output"][0] / widest) ** 0.5)
+            half = max(0.12, 0.6 * (stage["output_shape"][0] / widest) ** 0.5)
             shapes.append(box | {"x0": place * 1.3 - 0.07, "x1": place * 1.3 + 0.07, "y0": -half, "y1": half})
             reach = 0.09
         stage["reach"] = reach
-        told = f"<b>{_size(stage['output'])}</b>"
+        told = f"<b>{_size(stage['output_shape'])}</b>"
         notes.append({"x": place * 1.3, "y": 0.78, "text": told, "showarrow": False, "font": {"size": 12}})
         below = " + ".join(stage["names"])
         count = f"{stage['parameters']:,}" if learns else "nothing to learn"
@@ -168,7 +169,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _in_words(layers: list[dict], size: int) -> str:
-    steps = ", ".join(f"{layer['name']} {_size(layer['output'])}" for layer in layers)
+    steps = ", ".join(f"{layer['name']} {_size(layer['output_shape'])}" for layer in layers)
     return f"From a picture of 3 × {size} × {size} through {steps}"
 
 

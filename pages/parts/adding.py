@@ -109,8 +109,8 @@ def _zip() -> None:
     with right:
         st.caption("The names of the folders are the classes. `train/` and `test/` may stand above them.")
         st.code(LAYOUT, language=None)
-    name = _ask_name(Path(upload.name).stem if upload else "artworks")
-    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=upload is None):
+    name = _ask_name("zip", Path(upload.name).stem if upload else "artworks")
+    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=upload is None, key="add_zip"):
         assert upload is not None
         _refuse_taken(name)
         path = save_upload(upload)
@@ -130,8 +130,8 @@ def _folder() -> None:
         help="The way for large sets: nothing is copied through the browser. One folder per class inside.",
     ).strip()
     path = Path(given).expanduser()
-    name = _ask_name(path.stem if given else "artworks")
-    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=not given):
+    name = _ask_name("folder", path.stem if given else "artworks")
+    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=not given, key="add_folder"):
         if not path.exists():
             raise UserMistake(f"There is no folder or zip at {given}. Check the path; it is one on this machine.")
         _refuse_taken(name)
@@ -170,10 +170,9 @@ def _samples() -> None:
                     st.rerun()
 
 
-def _ask_name(proposed: str) -> str:
-    given = st.text_input(
-        "Name", placeholder=shown(proposed), max_chars=80, help="What this set is called from now on."
-    )
+def _ask_name(source: str, proposed: str) -> str:
+    told = "What this set is called from now on."
+    given = st.text_input("Name", placeholder=shown(proposed), max_chars=80, help=told, key=f"name_{source}", width=360)
     return given.strip() or shown(proposed).strip()
 
 
