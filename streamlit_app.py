@@ -1,6 +1,7 @@
 """Home: what Atelier is, what is in the store, what runs, and the next step. streamlit run streamlit_app.py"""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -72,7 +73,7 @@ def _next_step(found: Sequence[Dataset]) -> None:
                 st.session_state["train_dataset"] = untrained[0]
                 st.switch_page("pages/train.py")
         if trained:
-            kind = "secondary" if untrained else "primary"
+            kind: Literal["primary", "secondary"] = "secondary" if untrained else "primary"
             if st.button("Try it on a picture of yours", type=kind, icon=":material/image_search:", key="next_try"):
                 st.switch_page("pages/try_it.py")
         if SAMPLES not in trained:
@@ -80,8 +81,8 @@ def _next_step(found: Sequence[Dataset]) -> None:
         st.page_link("pages/data.py", label="Add pictures", icon=":material/add_photo_alternate:")
 
 
-def _samples_button(label: str, kind: str) -> None:
-    if st.button(label, type=kind, icon=":material/play_arrow:", key="start_samples"):  # type: ignore[arg-type]
+def _samples_button(label: str, kind: Literal["primary", "secondary"]) -> None:
+    if st.button(label, type=kind, icon=":material/play_arrow:", key="start_samples"):
         start_import("sample", SAMPLES, then="quick")
         st.rerun()
 
@@ -147,7 +148,8 @@ def _draw_training(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(min(1.0, state.step / state.steps) if state.steps else 0.0, text=told)
         asked = (run.folder / "stop").exists()
-        st.button("Stop", key="stop_run", icon=":material/stop:", disabled=asked, on_click=ask_to_stop, args=(run,))
+        if st.button("Stop", key="stop_run", icon=":material/stop:", disabled=asked):
+            ask_to_stop(run)
     rows = run.rows()
     if rows:
         options = accuracy_options(rows, run.config.train.epochs, len(run.classes))

@@ -18,6 +18,7 @@ from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
 
 ON_A_PAGE = 24
+SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
 FITS = {
     "crop": "the middle square; edges are lost",
     "squash": "the whole picture; its shape is lost",
@@ -169,7 +170,7 @@ def _split(dataset: Dataset) -> None:
         st.segmented_control(
             "Split",
             ["stratified", "paper"],
-            format_func={"stratified": "At random", "paper": "In name order, as the paper"}.get,
+            format_func=lambda split: SPLITS[split],
             default="stratified",
             required=True,
             key="data_split",
@@ -182,7 +183,7 @@ def _split(dataset: Dataset) -> None:
     k = len(dataset.classes)
     before = np.bincount(dataset.labels, minlength=k)
     by_part = {part: np.bincount(dataset.labels[chosen], minlength=k) for part, chosen in parts.items()}
-    after = sum(by_part.values())
+    after = np.sum(list(by_part.values()), axis=0)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.markdown("**Pictures per class**")

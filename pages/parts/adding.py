@@ -28,7 +28,11 @@ artworks.zip
 def draw_adding() -> None:
     """Ask for pictures in one of four ways and start the job."""
     source = st.segmented_control(
-        "Where do the pictures come from?", list(SOURCES), format_func=SOURCES.get, default="zip", required=True
+        "Where do the pictures come from?",
+        list(SOURCES),
+        format_func=lambda source: SOURCES[source],
+        default="zip",
+        required=True,
     )
     {"zip": _zip, "folder": _folder, "cifar10": _cifar10, "samples": _samples}[source]()
     home = escape(atelier_home(), 200)

@@ -1,20 +1,16 @@
 """The frame that every page stands in: its title, the row of links, what is running, and the error boundary."""
 
-import secrets
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
-from core.disk import append_line
 from core.errors import UserMistake
-from core.settings import atelier_home
 from pages.parts.cached import live_imports, live_runs
 from pages.parts.escape import escape
+from pages.parts.incidents import report_incident
 
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
 ICON = Path(__file__).resolve().parent.parent.parent / "assets" / "icon.png"
@@ -68,16 +64,6 @@ def boundary() -> Iterator[None]:
             f"Something went wrong. Your data is unchanged. The details are in the log under incident **{number}**.",
             icon=":material/error:",
         )
-
-
-def report_incident(error: BaseException) -> str:
-    """Append the traceback to incidents.jsonl in atelier_home()/log and return the number that leads to it."""
-    number = secrets.token_hex(3).upper()
-    log = atelier_home() / "log" / "incidents.jsonl"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    told = "".join(traceback.format_exception(error))
-    append_line(log, {"incident": number, "when": datetime.now(UTC).isoformat(), "traceback": told})
-    return number
 
 
 def _draw_links() -> None:

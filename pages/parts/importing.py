@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from core.disk import append_line, read_json, write_json
+from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.settings import atelier_home, load_limits
+from pages.parts.incidents import report_incident
 
 LIVE = ("starting", "running")
 KEPT = 20  # finished jobs that stay readable
@@ -182,10 +183,10 @@ def _steps(job: dict[str, Any]) -> Iterator[Any]:
 
 
 def _train(preset_name: str, dataset: str) -> str:
-    from core.data.store import load_store
     from core.runs.queue import ensure_supervisor, submit
 
     from core.config import change_config
+    from core.data.store import load_store
     from core.presets import preset
     from core.runs.run import create_run
 
@@ -233,16 +234,7 @@ def main(folder: Path) -> int:
     except UserMistake as mistake:
         told |= {"status": "refused", "message": str(mistake)}
     except Exception as error:
-        from traceback import format_exception
-
-        number = secrets.token_hex(3).upper()
-        record = {
-            "incident": number,
-            "when": datetime.now(UTC).isoformat(),
-            "traceback": "".join(format_exception(error)),
-        }
-        (atelier_home() / "log").mkdir(parents=True, exist_ok=True)
-        append_line(atelier_home() / "log" / "incidents.jsonl", record)
+        number = report_incident(error)
         told |= {"status": "failed", "message": f"Adding the pictures failed (incident {number}, see the log)."}
     finally:
         if job["draft"] and job["path"]:
