@@ -1,0 +1,188 @@
+"""The waiting line and the supervisor that empties it: submit a run, see its place, make sure that somebody trains."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.disk import read_json, write_json
+from core.errors import UserMistake
+from core.runs.process import ProcessMark, mark_process
+from core.runs.run import Run, open_run
+from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
+from core.settings import atelier_home, load_limits, runs_root
+
+WORKER = "core.train.train_run"  # a name, because this room stands before core.train and knows no torch
+IDLE_SECONDS = 600.0
+_START_SECONDS = 60.0  # a cold disk takes its time to load Python's libraries
+_LOG_BYTES = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class SupervisorHandle:
+    """The process that takes queued runs in order."""
+
+    pid: int
+    started: str
+
+    def is_alive(self) -> bool:
+        return ProcessMark(self.pid, self.started).is_alive()
+
+
+def submit(run: Run) -> int:
+    """Put a queued run at the end of the line and return its position, 1 for the next one.
+
+    Submitting it again changes nothing. Where the line is full, the run is withdrawn again and UserMistake says so.
+    """
+    limit = load_limits().queue_length
+    with queue_lock():
+        line = waiting_ids()
+        if run.id not in line:
+            if len(line) >= limit:
+                shutil.rmtree(run.folder, ignore_errors=True)
+                raise UserMistake(
+                    f"The queue is full: {len(line)} runs are waiting, {limit} may. This run was not added. "
+                    "Try again when one of them has started, or cancel one."
+                )
+            add_ticket(run.id)
+        return waiting_ids().index(run.id) + 1
+
+
+def waiting_runs() -> list[Run]:
+    """The waiting runs, the next one first."""
+    return list(_readable(waiting_ids()))
+
+
+def queue_position(run: Run) -> int | None:
+    """1 for the run that is next, None for one that does not wait."""
+    line = waiting_ids()
+    return line.index(run.id) + 1 if run.id in line else None
+
+
+def move_in_queue(run: Run, position: int) -> None:
+    """Give a waiting run another position, 1 for the next; one that does not wait any more stays where it is."""
+    with queue_lock():
+        move_ticket(run.id, position)
+
+
+def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> SupervisorHandle:
+    """The living supervisor of this atelier_home(), started here if there is none; it outlives this process.
+
+    `worker` is the dotted name of the function that trains a run folder. Raises RuntimeError with the end of its log
+    where the supervisor does not come up.
+    """
+    heartbeat()
+    handle = find_supervisor()
+    if handle is not None:
+        return handle
+    process = _start(worker, idle_seconds)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        handle = find_supervisor()  # ours, or one that somebody else started in the same moment
+        if handle is not None:
+            return handle
+        if process.poll() not in (None, 0):
+            break
+        time.sleep(0.02)
+    raise RuntimeError(f"the supervisor did not start; the end of {_log_path()}: {_log_end()}")
+
+
+def find_supervisor() -> SupervisorHandle | None:
+    """The living supervisor of this atelier_home(), None where there is none."""
+    try:
+        mark = ProcessMark.from_json(read_json(_supervisor_path()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return SupervisorHandle(mark.pid, mark.started) if mark.is_alive() else None
+
+
+def stop_supervisor(seconds: float = 30.0) -> None:
+    """End the supervisor in good order and wait for it: a run in training stops and keeps its model."""
+    handle = find_supervisor()
+    if handle is None:
+        return
+    os.kill(handle.pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while handle.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def heartbeat() -> None:
+    """Say that somebody is there: the supervisor stays ready until this is idle_seconds old."""
+    atelier_home().mkdir(parents=True, exist_ok=True)
+    _heartbeat_path().touch()
+
+
+def seconds_since_heartbeat() -> float:
+    try:
+        return max(0.0, time.time() - _heartbeat_path().stat().st_mtime)
+    except FileNotFoundError:
+        return float("inf")
+
+
+def announce_supervisor() -> None:
+    """Called by the supervisor once it holds its lock."""
+    write_json(_supervisor_path(), mark_process().to_json())
+
+
+def withdraw_supervisor() -> bool:
+    """Called by the supervisor before it leaves for lack of work: False where a run was submitted meanwhile.
+
+    Whoever submits after this finds no supervisor and starts the next one.
+    """
+    with queue_lock():
+        if waiting_ids():
+            return False
+        _supervisor_path().unlink(missing_ok=True)
+        return True
+
+
+def _start(worker: str, idle_seconds: float) -> "subprocess.Popen[bytes]":
+    if _log_path().exists() and _log_path().stat().st_size > _LOG_BYTES:
+        _log_path().replace(_log_path().with_suffix(".log.1"))
+    with _log_path().open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.supervise", "--worker", worker, "--idle", str(idle_seconds)],
+            cwd=Path(__file__).resolve().parent.parent.parent,
+            env=os.environ | {"ATELIER_HOME": str(atelier_home())},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C or a hang-up in the server's terminal is not for it
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # else it would stay a zombie when it ends
+    return process
+
+
+def _readable(ids: list[str]) -> Iterator[Run]:
+    for run_id in ids:
+        try:
+            yield open_run(runs_root() / run_id)
+        except (OSError, ValueError):
+            continue
+
+
+def _log_end() -> str:
+    try:
+        return _log_path().read_text(errors="replace")[-2000:].strip()
+    except OSError:
+        return ""
+
+
+def _log_path() -> Path:
+    return atelier_home() / "supervisor.log"
+
+
+def _supervisor_path() -> Path:
+    return atelier_home() / "supervisor.json"
+
+
+def _heartbeat_path() -> Path:
+    return atelier_home() / "heartbeat"

@@ -1,0 +1,290 @@
+"""The supervisor: takes queued runs in order and trains each in a process of its own, whatever happens to the server.
+
+python -m core.supervise
+
+Started by core.runs.queue.ensure_supervisor; one per atelier_home(), ends by itself when there has been nothing to do.
+"""
+
+import argparse
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from core.disk import DRAFT
+from core.errors import UserMistake
+from core.runs.process import ProcessMark, mark_process
+from core.runs.queue import (
+    IDLE_SECONDS,
+    WORKER,
+    announce_supervisor,
+    find_supervisor,
+    seconds_since_heartbeat,
+    withdraw_supervisor,
+)
+from core.runs.run import list_runs, open_run, read_launch, read_stored_state, write_launch
+from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
+from core.runs.writer import mark_ended
+from core.settings import atelier_home, runs_root
+
+_TICK_SECONDS = 0.1
+_STOP_SECONDS = 20.0  # for a run to save its model when the supervisor is ended
+_OLD_SECONDS = 3600.0
+
+
+def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
+    """Hold the lock and train what waits until told to end, or until idle; 0 also where another one holds the lock."""
+    lock = FileLock(atelier_home() / "supervisor.lock")
+    if not _acquire(lock):
+        return 0
+    told: list[int] = []  # signals that came; an Event must not be set in a signal handler
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda came, _: told.append(came))
+    try:
+        announce_supervisor()
+        _say("ready")
+        context = _warm_context(worker)
+        clear_the_past()
+        last_work = time.monotonic()
+        while not told:
+            if take_next(context, worker, told):
+                last_work = time.monotonic()
+            elif min(time.monotonic() - last_work, seconds_since_heartbeat()) > idle_seconds and withdraw_supervisor():
+                _say("nothing to do; ending")
+                return 0
+            else:
+                time.sleep(_TICK_SECONDS)
+        _say("told to end")
+        return 0
+    finally:
+        lock.release()
+
+
+def take_next(context: Any, worker: str, told: list[int]) -> bool:
+    """Train the first run of the line to its end; False where none waits. `told`: signals that end the supervisor."""
+    line = waiting_ids()
+    if not line:
+        return False
+    folder = runs_root() / line[0]
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(str(folder), worker, theirs), name=f"run {folder.name}")
+    try:
+        process.start()  # outside of the queue's lock: the first one waits until torch is loaded
+    except Exception:  # the server of the forks is gone, e.g. because the worker's module cannot be imported
+        traceback.print_exc()
+        mark_ended(folder, "failed", f"No training process could be started; {atelier_home()}/supervisor.log says why.")
+        return True
+    theirs.close()
+    try:
+        if _hand_over(folder, process):
+            _say(f"run {folder.name} starts in process {process.pid}")
+            mine.send("go")
+            _watch(folder, process, told)
+    finally:
+        mine.close()  # a child that was not told to go leaves
+        process.join(5)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    return True
+
+
+def clear_the_past() -> None:
+    """What an earlier supervisor left: workers that have not noticed its end yet, lost runs, unfinished files."""
+    for run in list_runs():
+        launch = read_launch(run.folder)
+        if not read_stored_state(run.folder).ended and launch and launch[2].get("supervised"):
+            _outlive(launch[1])
+            run = open_run(run.folder)
+        if run.state.status == "lost":
+            mark_ended(run.folder, "lost", run.state.message)
+    # a ".<id>.draft" is a run that was never handed to anybody, a "*.draft" in a run a write that was cut short
+    for draft in [*runs_root().glob(f".*{DRAFT}/*"), *runs_root().glob(f"*/*{DRAFT}")]:
+        if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
+            draft.unlink(missing_ok=True)
+    for folder in runs_root().glob(f".*{DRAFT}"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _acquire(lock: FileLock) -> bool:
+    """Wait for a supervisor that is just leaving; False as soon as a living one has announced itself."""
+    atelier_home().mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            lock.acquire(timeout=0.05)
+            return True
+        except Timeout:
+            if find_supervisor() is not None:
+                return False
+    return False
+
+
+def _warm_context(worker: str) -> Any:
+    """Children are forked from a server that has the worker's module, and torch with it, already imported."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing.forkserver import ensure_running
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([worker.rpartition(".")[0]])
+    ensure_running()  # returns at once; the import goes on beside
+    return context
+
+
+def _hand_over(folder: Path, process: BaseProcess) -> bool:
+    """Make the run the child's, unless it was cancelled, started elsewhere or deleted in the meantime."""
+    with queue_lock():
+        waits = folder.name in waiting_ids() and (folder / "config.json").exists()
+        state = read_stored_state(folder)
+        ours = waits and state.status == "queued"
+        if ours:
+            write_launch(folder, mark_process(process.pid), role="worker", attempt=state.attempt, supervised=True)
+        drop_ticket(folder.name)  # last: killed anywhere here, the run has its place in the line or its process
+        return ours
+
+
+def _watch(folder: Path, process: BaseProcess, told: list[int]) -> None:
+    """Wait for the child; whatever it could not say about its end itself is written here."""
+    memory = _Memory()
+    deadline = float("inf")
+    while not wait([process.sentinel], timeout=_TICK_SECONDS):
+        memory.look()
+        if told and deadline == float("inf"):
+            deadline = time.monotonic() + _STOP_SECONDS
+            if folder.exists():
+                (folder / "stop").touch()
+        if time.monotonic() > deadline:
+            process.kill()
+    process.join()
+    _say(f"run {folder.name} ended with exit code {process.exitcode}")
+    reason = _ending(process.exitcode or 0, memory.ran_out())
+    if mark_ended(folder, "lost", reason):
+        _say(f"run {folder.name} is lost: {reason}")
+
+
+def _ending(exit_code: int, out_of_memory: bool) -> str:
+    """Why a worker ended without a word, for a person."""
+    kept = "What it had saved is kept."
+    if exit_code == -signal.SIGKILL and out_of_memory:
+        return f"The system ran out of memory and killed the training. Use a smaller batch or image size. {kept}"
+    if exit_code == -signal.SIGKILL:
+        return f"The training process was killed (SIGKILL), by somebody or for want of memory. {kept}"
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+        return f"The training process crashed or was ended ({name}). {kept}"
+    return f"The training process ended without saying why (exit code {exit_code}); the log has the details. {kept}"
+
+
+@dataclass
+class _Memory:
+    """Whether memory was short when a worker died: the kernel's own count where there is one, else the last looks."""
+
+    kills_before: int = field(default_factory=lambda: _oom_kills())
+    lowest_share: float = 1.0  # of memory that was available, over the last seconds
+    looked: float = 0.0
+
+    def look(self) -> None:
+        if time.monotonic() - self.looked > 0.5:
+            self.looked = time.monotonic()
+            memory = psutil.virtual_memory()
+            share = memory.available / memory.total
+            self.lowest_share = min(share, self.lowest_share + 0.1)  # forgets slowly
+
+    def ran_out(self) -> bool:
+        return _oom_kills() > self.kills_before or self.lowest_share < 0.05
+
+
+def _oom_kills() -> int:
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().split("\n")
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _outlive(worker: ProcessMark) -> None:
+    """Wait for a worker whose supervisor is dead; it ends itself, and is killed where it does not."""
+    deadline = time.monotonic() + 10
+    while worker.is_alive():
+        if time.monotonic() > deadline:
+            os.kill(worker.pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+# ---------------------------------------------------------------------------------------------- in the child
+
+
+def _work(folder: str, worker: str, go: Connection) -> None:
+    """The child's whole life: its log, its parent watched, then the worker function on the run folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        go.recv()
+    except EOFError:
+        return  # the run was cancelled before it started
+    _redirect_output(Path(folder) / "log.txt")
+    _offer_to_oom_killer()
+    module, _, function = worker.rpartition(".")
+    try:
+        getattr(importlib.import_module(module), function)(Path(folder))
+    except UserMistake as mistake:
+        print(mistake, file=sys.stderr)
+        mark_ended(Path(folder), "failed", str(mistake))
+        sys.exit(2)
+    except BaseException:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    # not PR_SET_PDEATHSIG: that fires when the thread that started the child ends, not the process
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _redirect_output(log: Path) -> None:
+    """Standard output and error into the run's log, also those of libraries that do not ask Python."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+
+
+def _offer_to_oom_killer() -> None:
+    """Let the kernel kill the training rather than the server when memory runs out."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("500")
+    except OSError:
+        pass
+
+
+def _say(sentence: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor {os.getpid()}: {sentence}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m core.supervise", description="Train queued runs in order.")
+    parser.add_argument("--worker", default=WORKER, help="dotted name of the function that trains a run folder")
+    parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="seconds without work after which to end")
+    chosen = parser.parse_args(arguments)
+    return supervise(chosen.worker, chosen.idle)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

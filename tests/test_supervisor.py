@@ -1,0 +1,208 @@
+"""The supervisor: real processes that are killed, raced, stopped and outlived."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig
+from core.disk import read_json, write_json
+from core.errors import UserMistake
+from core.runs.queue import (
+    ensure_supervisor,
+    find_supervisor,
+    move_in_queue,
+    queue_position,
+    stop_supervisor,
+    submit,
+    waiting_runs,
+)
+from core.runs.run import ask_to_stop, create_run, read_run
+from core.runs.tickets import waiting_ids
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    yield tmp_path
+    stop_supervisor()
+
+
+def new_run():
+    return create_run(RunConfig(), "f" * 64, ("noir", "cartoon"))
+
+
+def submitted():
+    run = new_run()
+    submit(run)
+    return run
+
+
+def supervisor(worker: str = "count", idle_seconds: float = 600.0):
+    return ensure_supervisor(f"tests.tiny_worker.{worker}", idle_seconds)
+
+
+def wait_for(run, *statuses: str, seconds: float = 20.0):
+    """The state of `run` as soon as it is one of `statuses`, with a step done where it runs."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        state = read_run(run.id).state
+        if state.status in statuses and (state.status != "running" or state.step):
+            return state
+        time.sleep(0.02)
+    raise AssertionError(f"{state} is not {statuses}; log: {read_run(run.id).log()}")
+
+
+def worker_pid(run) -> int:
+    return read_json(run.folder / "launch.json")["pid"]
+
+
+def gone(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_waiting_runs_keep_their_order_and_can_be_moved():
+    runs = [submitted() for _ in range(3)]
+    assert [run.id for run in waiting_runs()] == [run.id for run in runs]
+    move_in_queue(runs[2], 1)
+    assert [queue_position(run) for run in runs] == [2, 3, 1]
+    assert submit(runs[2]) == 1  # again: nothing changes
+    ask_to_stop(runs[0])
+    assert [run.id for run in waiting_runs()] == [runs[2].id, runs[1].id] and queue_position(runs[0]) is None
+    move_in_queue(runs[0], 1)  # too late
+    assert len(waiting_ids()) == 2
+
+
+def test_a_full_queue_refuses_in_words_and_keeps_nothing(home):
+    write_json(home / "limits.json", {"queue_length": 2})
+    submitted()
+    submitted()
+    refused = new_run()
+    with pytest.raises(UserMistake, match="The queue is full: 2 runs are waiting, 2 may"):
+        submit(refused)
+    assert not refused.folder.exists()
+
+
+def test_a_submitted_run_outlives_who_asked_for_it_and_one_that_was_not_is_told_so():
+    code = (
+        "from core.runs.queue import submit; from core.runs.run import create_run; from core.config import RunConfig\n"
+        "a, b = (create_run(RunConfig(), 'f', ('a', 'b')) for _ in '12'); submit(a); print(a.id, b.id)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    waiting, forgotten = told.split()
+    assert read_run(waiting).state.status == "queued"
+    assert read_run(forgotten).state.status == "lost" and "never started" in read_run(forgotten).state.message
+
+
+def test_runs_are_trained_one_at_a_time_and_in_order():
+    runs = [submitted() for _ in range(3)]
+    handle = supervisor("finish")
+    ends = [wait_for(run, "done") for run in runs]
+    assert ends[0].updated < ends[1].updated < ends[2].updated
+    assert handle.is_alive() and ensure_supervisor() == handle  # one supervisor, however often it is asked for
+
+
+def test_a_running_run_stops_when_asked_and_a_waiting_one_never_starts():
+    first, second, third = submitted(), submitted(), submitted()
+    supervisor()
+    wait_for(first, "running")
+    assert "cancelled" in ask_to_stop(second)
+    assert "asked to stop" in ask_to_stop(first)
+    assert wait_for(first, "stopped").step >= 1
+    wait_for(third, "running")
+    assert read_run(second.id).state.status == "stopped" and not (second.folder / "log.txt").exists()
+    assert "step 1" in read_run(first.id).log()
+
+
+def test_a_killed_worker_is_told_and_the_next_run_starts():
+    first, second = submitted(), submitted()
+    supervisor()
+    wait_for(first, "running")
+    os.kill(worker_pid(first), signal.SIGKILL)
+    assert "killed" in wait_for(first, "lost").message
+    wait_for(second, "running")
+    stored = read_json(first.folder / "state.json")
+    assert stored["status"] == "lost" and first.rows()
+
+
+@pytest.mark.parametrize(("worker", "message"), [("crash", "SIGABRT"), ("leave", "exit code 1")])
+def test_a_worker_that_ends_without_a_word_is_lost_with_the_reason(worker, message):
+    run = submitted()
+    supervisor(worker)
+    deadline = time.monotonic() + 10
+    while message not in wait_for(run, "lost").message:
+        assert time.monotonic() < deadline, read_run(run.id).state.message
+    assert ("about to crash" if worker == "crash" else "RuntimeError: the reason") in read_run(run.id).log()
+
+
+def test_a_killed_supervisor_takes_its_worker_along_and_the_next_one_goes_on():
+    first, second = submitted(), submitted()
+    old = supervisor()
+    wait_for(first, "running")
+    worker = worker_pid(first)
+    os.kill(old.pid, signal.SIGKILL)
+    assert gone(worker)
+    assert read_run(first.id).state.status == "lost" and read_run(second.id).state.status == "queued"
+    assert find_supervisor() is None
+    new = supervisor()
+    assert new.pid != old.pid
+    wait_for(second, "running")
+    assert read_json(first.folder / "state.json")["status"] == "lost"
+
+
+def test_a_supervisor_outlives_who_started_it():
+    code = "from core.runs.queue import ensure_supervisor; print(ensure_supervisor('tests.tiny_worker.count').pid)"
+    run = submitted()
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert find_supervisor().pid == int(told)
+    wait_for(run, "running")
+
+
+def test_of_racing_supervisors_one_remains_and_nothing_is_trained_twice():
+    runs = [submitted() for _ in range(4)]
+    code = "from core.runs.queue import ensure_supervisor; print(ensure_supervisor('tests.tiny_worker.finish').pid)"
+    racers = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    pids = {int(racer.communicate(timeout=60)[0]) for racer in racers}
+    assert pids == {find_supervisor().pid}
+    for run in runs:
+        wait_for(run, "done")
+    assert (Path(os.environ["ATELIER_HOME"]) / "supervisor.log").read_text().count(": ready") == 1
+
+
+def test_ended_in_good_order_a_supervisor_lets_the_run_keep_its_model_and_the_line_its_runs():
+    first, second = submitted(), submitted()
+    handle = supervisor()
+    wait_for(first, "running")
+    stop_supervisor()
+    assert not handle.is_alive() and find_supervisor() is None
+    assert read_run(first.id).state.status == "stopped" and read_run(second.id).state.status == "queued"
+
+
+def test_a_supervisor_without_work_ends_and_the_next_submit_finds_no_trace_of_it():
+    handle = supervisor("finish", idle_seconds=0.3)
+    assert gone(handle.pid, 10) or not handle.is_alive()
+    run = submitted()
+    assert supervisor("finish").pid != handle.pid
+    wait_for(run, "done")
+
+
+def test_a_worker_that_cannot_be_imported_fails_the_run_in_words():
+    run = submitted()
+    ensure_supervisor("tests.no_such_module.train")
+    assert wait_for(run, "failed", "lost").message
+    assert "no_such_module" in read_run(run.id).log()
