@@ -31,6 +31,11 @@ def weights_root() -> Path:
     return atelier_home() / "weights"
 
 
+def downloads_root() -> Path:
+    """What is being downloaded; emptied when it has become a dataset or a network."""
+    return atelier_home() / "downloads"
+
+
 class Limits(BaseModel):
     """What is refused, with the reason on screen. Overridden by limits.json in atelier_home()."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data import samples
+from core.data import child, samples
 from core.data.dataset import find_dataset, list_datasets
 from core.data.samples import SAMPLES, draw_picture, import_sample
 from core.errors import UserMistake
@@ -68,18 +68,18 @@ def test_an_import_brings_every_picture_and_says_that_it_was_drawn(home):
 
 def test_a_cancelled_import_leaves_neither_pictures_nor_processes(home, monkeypatch):
     started = []
-    popen = samples.subprocess.Popen
-    monkeypatch.setattr(samples.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    popen = child.subprocess.Popen
+    monkeypatch.setattr(child.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     work = import_sample("sample-artworks")
     while next(work).done == 0:
         pass
     work.close()
-    assert started and all(child.poll() is not None for child in started)
+    assert started and all(process.poll() is not None for process in started)
     assert list_datasets() == []
     assert not [path for path in (home / "datasets").iterdir() if path.is_dir()]
 
 
 def test_a_child_that_dies_is_a_fault_and_not_an_empty_dataset(home, monkeypatch):
-    monkeypatch.setattr(samples.sys, "executable", "/bin/false")
+    monkeypatch.setattr(child.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="ended before its work was done"):
         list(samples._drawn_in_parallel("sample-objects", 0))

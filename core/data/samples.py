@@ -5,18 +5,15 @@ python -m core.data.samples sample-artworks 0 2     every second picture to stdo
 
 import io
 import os
-import struct
-import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
-from typing import IO
 
 from PIL import Image
 
-import core
+from core.data.child import read_block, start_child, write_block
 from core.data.dataset import Progress, import_pictures
 from core.data.drawing.cartoon import draw_cartoon
 from core.data.drawing.cyberpunk import draw_cyberpunk
@@ -101,43 +98,19 @@ def _sample(name: str) -> Sample:
 
 
 def _drawn_in_parallel(name: str, seed: int) -> Generator[bytes, None, None]:
-    """Every picture in order. Plain child processes: multiprocessing would run a page's script again in each child."""
+    """Every picture in order, each from the child whose turn it is."""
     workers = min(_cores(), 8)
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "core.data.samples", name, str(worker), str(workers), str(seed)],
-            cwd=Path(core.__file__).resolve().parent.parent,
-            stdout=subprocess.PIPE,
-        )
-        for worker in range(workers)
-    ]
-    try:
+    with ExitStack() as stack:
+        pipes = [
+            stack.enter_context(start_child("core.data.samples", name, str(worker), str(workers), str(seed)))
+            for worker in range(workers)
+        ]
         for turn in range(len(_sample(name).pictures)):
-            pipe = children[turn % workers].stdout
-            assert pipe is not None
-            yield read_block(pipe)
-    finally:
-        for child in children:
-            child.kill()
-            child.communicate()
+            yield read_block(pipes[turn % workers])
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def write_block(pipe: IO[bytes], content: bytes) -> None:
-    pipe.write(struct.pack("<I", len(content)) + content)
-
-
-def read_block(pipe: IO[bytes]) -> bytes:
-    """One block of a child's output. Raises RuntimeError where the child ended before it."""
-    head = pipe.read(4)
-    length = struct.unpack("<I", head)[0] if len(head) == 4 else -1
-    content = pipe.read(length) if length >= 0 else b""
-    if len(content) != length:
-        raise RuntimeError("a child process ended before its work was done; its last words are on stderr")
-    return content
 
 
 def main(name: str, first: int, step: int, seed: int) -> None:

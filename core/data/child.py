@@ -1,0 +1,49 @@
+"""A child process that speaks in blocks of bytes: how samples are drawn and CIFAR-10 is read beside the server.
+
+Plain subprocesses: multiprocessing would run the page's own script again in each child.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import core
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@contextmanager
+def start_child(module: str, *arguments: str) -> Iterator[IO[bytes]]:
+    """Run python -m MODULE ARGUMENTS and hand out its stdout; leaving the block ends the process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=Path(core.__file__).resolve().parent.parent,
+        env={**os.environ, **ONE_THREAD},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def write_block(pipe: IO[bytes], content: bytes) -> None:
+    pipe.write(struct.pack("<I", len(content)) + content)
+
+
+def read_block(pipe: IO[bytes]) -> bytes:
+    """One block of a child's output. Raises RuntimeError where the child ended before it."""
+    head = pipe.read(4)
+    length = struct.unpack("<I", head)[0] if len(head) == 4 else -1
+    content = pipe.read(length) if length >= 0 else b""
+    if len(content) != length:
+        raise RuntimeError("a child process ended before its work was done; its last words are on stderr")
+    return content

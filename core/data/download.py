@@ -1,0 +1,327 @@
+"""Downloads: they go on where they broke off, end in the pinned file or in nothing, and run once for all sessions."""
+
+import errno
+import http.client
+import os
+import random
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+from core.disk import read_json, sha256_of, sync_folder, write_json
+from core.errors import UserMistake
+
+PIECE = 2**16  # bytes asked of the socket at a time
+TICK_SECONDS = 0.2  # between two reports of progress
+SLOWEST = 1024  # bytes a second, over a whole read timeout; below it the server counts as stalled
+HEADROOM = 2**26  # bytes that must stay free beside the file
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the other side is waited for."""
+
+    connect: float = 10.0  # seconds
+    read: float = 30.0  # seconds without a byte
+    tries: int = 4  # in a row that bring nothing new
+    pause: float = 1.0  # seconds before the second try; doubled for each further one
+
+
+@dataclass(frozen=True)
+class DownloadProgress:
+    phase: str  # "waiting" (another session downloads it), "downloading", "checking", "done"
+    done: int  # bytes
+    total: int  # bytes, 0 where unknown
+    seconds_left: float | None = None
+
+
+def download(
+    url: str,
+    target: Path,
+    sha256: str,
+    size: int | None = None,
+    *,
+    otherwise: str = "",
+    patience: Patience | None = None,
+) -> Iterator[DownloadProgress]:
+    """Bring the file at `url` to `target`. What lies there has the pinned SHA-256; what came so far is kept beside it.
+
+    A file that is already there and right is not fetched again. `otherwise` is the sentence that tells the user what
+    else can be done; it ends every UserMistake. Raises UserMistake when the server cannot be reached, stalls, or sends
+    another file, and when the disk has no room.
+    """
+    job = _Job(url, target, sha256, size, f" {otherwise}" if otherwise else "", patience or Patience())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{target}.lock")
+    yield from job.wait_for(lock)
+    try:
+        yield from job.run()
+    finally:
+        lock.release()
+
+
+@dataclass
+class _Job:
+    url: str
+    target: Path
+    sha256: str
+    size: int | None
+    otherwise: str
+    patience: Patience
+
+    @property
+    def draft(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.partial")
+
+    @property
+    def stamp(self) -> Path:
+        """What the server said about the file that the draft is a part of."""
+        return self.target.with_name(f"{self.target.name}.partial.json")
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc
+
+    @property
+    def came(self) -> int:
+        return self.draft.stat().st_size if self.draft.exists() else 0
+
+    def wait_for(self, lock: FileLock) -> Iterator[DownloadProgress]:
+        """Hold the lock; while another session has it, say how far that one is."""
+        while True:
+            try:
+                lock.acquire(timeout=0)
+                return
+            except Timeout:
+                yield DownloadProgress("waiting", self.came, self.size or 0)
+                time.sleep(TICK_SECONDS)
+
+    def run(self) -> Iterator[DownloadProgress]:
+        if self.target.exists():
+            yield DownloadProgress("checking", self.target.stat().st_size, self.size or 0)
+            if sha256_of(self.target) == self.sha256:
+                yield DownloadProgress("done", self.target.stat().st_size, self.target.stat().st_size)
+                return
+            self.target.unlink()
+        resumed = self.came > 0
+        yield from self._fetch()
+        yield DownloadProgress("checking", self.came, self.came)
+        if resumed and sha256_of(self.draft) != self.sha256:  # the part kept from before may be the wrong one
+            self._forget()
+            yield from self._fetch()
+        if sha256_of(self.draft) != self.sha256:
+            raise self._other_file()
+        self.draft.replace(self.target)
+        sync_folder(self.target.parent)
+        self.stamp.unlink(missing_ok=True)
+        yield DownloadProgress("done", self.target.stat().st_size, self.target.stat().st_size)
+
+    def _fetch(self) -> Iterator[DownloadProgress]:
+        """Try until the draft is whole."""
+        failures = 0
+        while True:
+            before = self.came
+            self._check_room()
+            try:
+                yield from self._one_try()
+                return
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 416, 429):
+                    raise self._mistake(f"{self.host} answered {error.code} {error.reason} for {self.url}") from error
+                if isinstance(error, urllib.error.HTTPError) and error.code == 416:
+                    self._forget()
+                failures = 1 if self.came >= before + 2**20 else failures + 1
+                if failures >= self.patience.tries:
+                    raise self._mistake(self._reason(error)) from error
+                yield DownloadProgress("downloading", self.came, self.size or 0)
+                # jitter: many machines that lost the same server do not come back in the same second
+                time.sleep(self.patience.pause * 2 ** (failures - 1) * random.uniform(0.8, 1.2))
+
+    def _one_try(self) -> Iterator[DownloadProgress]:
+        start = self.came
+        if self.size is not None and start > self.size:
+            self._forget()
+            start = 0
+        if self.size is not None and start == self.size:
+            return
+        request = urllib.request.Request(self.url, headers={"User-Agent": "atelier", "Accept-Encoding": "identity"})
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+            validator = self._validator()
+            if validator:
+                request.add_header("If-Range", validator)
+        with _opener(self.patience, self.host).open(request, timeout=self.patience.connect) as response:
+            start, total = self._agree(response, start)
+            yield from self._receive(response, start, total)
+
+    def _agree(self, response: Any, start: int) -> tuple[int, int]:
+        """Where the answer begins in the file and how long the whole is; the draft is cut to that beginning."""
+        length = response.headers.get("Content-Length")
+        if response.status == 206:
+            first, total = _content_range(response.headers.get("Content-Range", ""))
+            if first != start:
+                self._forget()
+                raise http.client.HTTPException("the server sent another part than it was asked for")
+        else:
+            start, total = 0, int(length) if length and length.isdecimal() else 0
+        if self.size is not None and total and total != self.size:
+            self._forget()
+            kind = response.headers.get_content_type()
+            raise self._mistake(
+                f"{self.host} offers another file than expected ({total:,} bytes of {kind} instead of {self.size:,})"
+            )
+        if start == 0:
+            self._forget()
+            headers = response.headers
+            write_json(self.stamp, {"etag": headers.get("ETag"), "last_modified": headers.get("Last-Modified")})
+        return start, self.size or total
+
+    def _receive(self, response: Any, start: int, total: int) -> Iterator[DownloadProgress]:
+        began = told = window = time.monotonic()
+        done = in_window = start
+        with self.draft.open("ab", buffering=0) as file:
+            while piece := response.read1(PIECE):
+                if total and done + len(piece) > total:
+                    self._forget()
+                    raise self._mistake(f"{self.host} sends more than the expected {total:,} bytes")
+                _write(file, piece, self.otherwise)
+                done += len(piece)
+                now = time.monotonic()
+                if now - window >= self.patience.read:
+                    if done - in_window < SLOWEST * (now - window):
+                        raise TimeoutError("the server has almost stopped sending")
+                    window, in_window = now, done
+                if now - told >= TICK_SECONDS:
+                    told = now
+                    pace = (done - start) / (now - began)
+                    yield DownloadProgress("downloading", done, total, (total - done) / pace if total else None)
+            os.fsync(file.fileno())
+        if total and done < total:
+            raise http.client.IncompleteRead(b"", total - done)
+
+    def _validator(self) -> str | None:
+        """The ETag (strong ones only, RFC 9110) or the date of the file that the draft is a part of."""
+        try:
+            stamp = read_json(self.stamp)
+            etag, date = stamp.get("etag"), stamp.get("last_modified")
+        except (OSError, ValueError, AttributeError):
+            return None
+        return etag if isinstance(etag, str) and not etag.startswith("W/") else date if isinstance(date, str) else None
+
+    def _check_room(self) -> None:
+        needed = (self.size or 0) - self.came + HEADROOM
+        free = shutil.disk_usage(self.target.parent).free
+        if free < needed:
+            raise UserMistake(
+                f"{self.target.name} needs {_mb(needed)} of free disk and there are {_mb(free)}; free some space and "
+                f"try again.{self.otherwise}"
+            )
+
+    def _forget(self) -> None:
+        self.draft.unlink(missing_ok=True)
+        self.stamp.unlink(missing_ok=True)
+
+    def _other_file(self) -> UserMistake:
+        with self.draft.open("rb") as file:
+            page = file.read(256).lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
+        self._forget()
+        what = (
+            "a web page came in its place (a sign-in page of the network?)" if page else "its checksum is another one"
+        )
+        return self._mistake(f"what {self.host} sent is not {self.target.name}: {what}; it was deleted")
+
+    def _reason(self, error: Exception) -> str:
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, TimeoutError):
+            told = f"{self.host} is not responding"
+        elif isinstance(error, urllib.error.HTTPError):
+            told = f"{self.host} answered {error.code} {error.reason}"
+        elif isinstance(error, urllib.error.URLError):
+            told = f"{self.host} cannot be reached ({cause})"
+        else:
+            told = f"the connection to {self.host} broke off"
+        if not self.came:
+            return told
+        whole = f" of {_mb(self.size)}" if self.size else ""
+        return f"{told}; {_mb(self.came)}{whole} were kept and the next try goes on from there"
+
+    def _mistake(self, told: str) -> UserMistake:
+        return UserMistake(f"{told}.{self.otherwise}")
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only on the pinned host and never from https to http."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        to = urllib.parse.urlsplit(newurl)
+        if (
+            to.netloc != self.host
+            or to.scheme not in ("http", "https")
+            or (req.type == "https" and to.scheme != "https")
+        ):
+            raise urllib.error.HTTPError(req.full_url, 403, f"(a redirect to {to.netloc} was refused)", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(patience: Patience, host: str) -> urllib.request.OpenerDirector:
+    """urllib with its proxies; the timeout of the request is for connecting, then the read timeout takes over."""
+
+    class Plain(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(patience.read)
+
+    class Secure(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(patience.read)
+
+    class PlainHandler(urllib.request.HTTPHandler):
+        def http_open(self, req: Any) -> Any:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(urllib.request.HTTPSHandler):
+        def https_open(self, req: Any) -> Any:
+            return self.do_open(Secure, req, context=ssl.create_default_context())
+
+    return urllib.request.build_opener(PlainHandler, SecureHandler, _SameHost(host))
+
+
+def _content_range(text: str) -> tuple[int, int]:
+    """("bytes 5-9/10") -> (5, 10); anything else raises HTTPException."""
+    unit, _, rest = text.partition(" ")
+    span, _, total = rest.partition("/")
+    first = span.partition("-")[0]
+    if unit != "bytes" or not first.isdecimal() or not total.isdecimal():
+        raise http.client.HTTPException(f"the server sent the range {text!r}")
+    return int(first), int(total)
+
+
+def _write(file: IO[bytes], piece: bytes, otherwise: str) -> None:
+    """Raises what is not an OSError, so that trouble with the disk is never taken for trouble with the network."""
+    view = memoryview(piece)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserMistake(
+                f"the disk is full; what came so far was kept; free some space and try again.{otherwise}"
+            ) from error
+        raise RuntimeError(f"{file.name} cannot be written: {error}") from error
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count < 10_000_000 else f"{count / 1e6:,.0f} MB"
