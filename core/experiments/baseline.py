@@ -1,0 +1,68 @@
+"""The paper's training loop as a notebook writes it: what every claim of speed is measured against."""
+
+import time
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn, optim
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from core.models.paper_cnn import PaperCNN
+
+BATCH = 32  # section 3 of the paper
+WORKERS = 2
+TO_FLOATS = [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+
+
+class NotebookNet(PaperCNN):
+    """The same layers and first weights, in the order of the paper: leaky ReLU, then pooling."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool1(self._leaky(self.conv1(images)))
+        x = self.pool2(self._leaky(self.conv2_bn(self.conv2(x))))
+        x = self._leaky(self.dense1_bn(self.fc1(torch.flatten(x, 1))))
+        return self.fc3(self._leaky(self.fc2(x)))
+
+
+class PictureDataset(Dataset[tuple[Tensor, int]]):
+    """As torchvision.datasets.CIFAR10: an array that becomes a PIL picture, then a tensor, one by one."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images = images  # uint8 (N, H, W, 3)
+        self.labels = labels
+        self.transform = transforms.Compose(TO_FLOATS)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def open_image_folder(folder: Path, chosen: np.ndarray) -> Dataset[tuple[Tensor, int]]:
+    """torchvision's ImageFolder, which decodes every picture again in each epoch; only the files numbered `chosen`."""
+    transform = transforms.Compose([transforms.Resize(32), transforms.CenterCrop(32), *TO_FLOATS])
+    return Subset(ImageFolder(str(folder), transform), chosen.tolist())
+
+
+def train_like_a_notebook(model: nn.Module, pictures: Dataset[tuple[Tensor, int]], epochs: int) -> Iterator[float]:
+    """Train in place; yields the seconds of each epoch, the start of its two loading processes included."""
+    loader = DataLoader(pictures, batch_size=BATCH, shuffle=True, num_workers=WORKERS)
+    criterion = nn.CrossEntropyLoss()
+    optimizer = optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    assert len(cast(Sized, pictures)), "no pictures"
+    for _ in range(epochs):
+        began, running_loss = time.perf_counter(), 0.0
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+        yield time.perf_counter() - began

@@ -1,0 +1,238 @@
+"""bench_training: the notebook's loop and ours in one go on this machine, as ratios, and how far from the limit we are.
+
+python -m core bench training
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import nn
+
+from core.config import DataConfig, ModelConfig, TrainConfig
+from core.data.batches import Part, load_part
+from core.data.dataset import find_dataset
+from core.data.store import TensorStore, load_store
+from core.engine.evaluate import evaluate
+from core.engine.fit import fit
+from core.engine.hardware import Hardware, choose_hardware
+from core.evaluation import Evaluation
+from core.experiments.baseline import NotebookNet, PictureDataset, open_image_folder, train_like_a_notebook
+from core.models.build import build_model
+from core.models.summary import layer_table
+from core.presets import preset
+from core.rows import EpochRow
+
+PAPER_TEST = 0.6457  # the paper's mean of classes on CIFAR-10's test part
+PAPER_EPOCHS = 50
+SEEDS = (0, 1, 2)
+EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    name: str
+    baseline_seconds: float  # the notebook's loop
+    seconds: float  # ours
+    ratio: float  # baseline_seconds / seconds
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class AccuracyCheck:
+    """Test accuracy after three epochs at equal settings, a pair a seed."""
+
+    n: int  # test pictures
+    baseline: tuple[float, ...]
+    ours: tuple[float, ...]
+    difference: float  # mean of ours - baseline
+    interval: tuple[float, float]  # 95 %, paired t over the seeds
+
+    @property
+    def equal(self) -> bool:
+        return self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class PhysicalLimit:
+    """The floating-point work of the network against what a large matrix product reaches on this machine."""
+
+    operations: float  # floating-point operations of training on one picture, forward and backward
+    reachable: float  # operations a second of a 2,048 x 2,048 float32 matrix product
+    ideal_seconds: float  # an epoch of 50,000 pictures at that rate
+    shares: dict[str, float]  # by row name: ideal_seconds / seconds
+
+
+@dataclass(frozen=True)
+class Bench:
+    machine: str
+    rows: tuple[BenchRow, ...]
+    accuracy: AccuracyCheck | None
+    limit: PhysicalLimit | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the bench is about to do: for a progress bar."""
+
+    message: str
+    done: int
+    total: int
+
+
+@dataclass
+class _Times:
+    """Seconds of single epochs."""
+
+    baseline: list[float] = field(default_factory=list)
+    ours: list[float] = field(default_factory=list)
+    ours_512: list[float] = field(default_factory=list)
+    artwork_baseline: list[float] = field(default_factory=list)
+    artwork: list[float] = field(default_factory=list)
+    quick: list[float] = field(default_factory=list)
+
+
+def bench_training(cifar: str = "cifar10", artworks: str = "artworks", rounds: int = 3) -> Iterator[Step | Bench]:
+    """Yields a Step before each piece of work, and the Bench at last. Takes about 6 minutes on two cores.
+
+    Baseline and ours take turns, seed by seed, so that a drifting machine hits both; each figure is the median of
+    the epochs. UserMistake where one of the two datasets has not been added.
+    """
+    hardware = choose_hardware()
+    store = load_store(DataConfig(dataset=cifar, val_fraction=0.0))
+    art = load_store(DataConfig(dataset=artworks, val_fraction=0.0))
+    train, test = load_part(store, "train", hardware.device), load_part(store, "test", hardware.device)
+    art_train = load_part(art, "train", hardware.device)
+    notebook = PictureDataset(_pictures(train), train.labels.cpu().numpy())
+    times, accuracies, answers = _Times(), ([], []), []  # type: ignore[var-annotated]
+    seeds = SEEDS[:rounds]
+    total, done = 5 * len(seeds) + 1, 0
+    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as folder:
+        files = _write_files(art, Path(folder))
+        for seed in seeds:
+            yield Step(f"CIFAR-10, notebook loop, {EPOCHS} epochs (seed {seed})", done, total)
+            model = _notebook_net(len(store.classes), seed)
+            times.baseline += train_like_a_notebook(model, notebook, EPOCHS)
+            accuracies[0].append(evaluate(model, test, "test", store.classes).accuracy)
+            yield Step(f"CIFAR-10, ours at batch 32 and 512 (seed {seed})", done + 1, total)
+            seconds, answer = _train(train, test, store, TrainConfig(epochs=EPOCHS, seed=seed), hardware)
+            times.ours += seconds
+            accuracies[1].append(answer.accuracy)
+            times.ours_512 += _train(
+                train, test, store, TrainConfig(epochs=EPOCHS, batch_size=512, seed=seed), hardware
+            )[0]
+            yield Step(f"Artworks, ImageFolder, 2 epochs (seed {seed})", done + 2, total)
+            pictures = open_image_folder(Path(folder), files)
+            times.artwork_baseline += train_like_a_notebook(_notebook_net(len(art.classes), seed), pictures, 2)
+            yield Step(f"Artworks, ours (seed {seed})", done + 3, total)
+            times.artwork += _train(art_train, None, art, TrainConfig(epochs=EPOCHS, seed=seed), hardware)[0]
+            yield Step(f"CIFAR-10, preset quick to its end (seed {seed})", done + 4, total)
+            began = time.perf_counter()
+            config = preset("quick").train.model_copy(update={"seed": seed})
+            answers.append(_train(train, test, store, config, hardware)[1])
+            times.quick.append(time.perf_counter() - began)
+            done += 5
+    yield Step("Physical limit", done, total)
+    rows = _rows(times, answers)
+    yield Bench(
+        machine=hardware.name,
+        rows=rows,
+        accuracy=_compare(len(test), *accuracies),
+        limit=_limit(store, hardware, len(train), rows[:2]),
+    )
+
+
+def _train(
+    train: Part, test: Part | None, store: TensorStore, config: TrainConfig, hardware: Hardware
+) -> tuple[list[float], Evaluation]:
+    """Seconds of each epoch, and the answers on `test` (on the training part without one)."""
+    model = build_model(ModelConfig(), len(store.classes), 32, seed=config.seed)
+    rows = list(fit(model, train, None, len(store.classes), config, hardware))
+    part, name = (test, "test") if test is not None else (train, "train")
+    return [row.seconds for row in rows if isinstance(row, EpochRow)], evaluate(model, part, name, store.classes)
+
+
+def _notebook_net(classes: int, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NotebookNet(classes)
+
+
+def _pictures(part: Part) -> np.ndarray:
+    return part.gather(torch.arange(len(part), device=part.device)).cpu().numpy()
+
+
+def _write_files(store: TensorStore, folder: Path) -> np.ndarray:
+    """The original artworks as files, a folder a class; int64: the numbers of the training pictures among them."""
+    dataset = find_dataset(store.dataset)
+    order = np.argsort(store.labels, kind="stable")  # ImageFolder numbers class by class, by name within
+    for number, row in enumerate(order):
+        place = folder / f"{store.labels[row]:04d}"  # a number, never the class's own name
+        place.mkdir(exist_ok=True)
+        suffix = ".png" if dataset.original(row)[:4] == b"\x89PNG" else ".jpg"  # ImageFolder asks for an ending
+        (place / f"{number:08d}{suffix}").write_bytes(dataset.original(row))
+    return np.flatnonzero(np.isin(order, store.parts["train"]))
+
+
+def _rows(times: _Times, answers: list[Evaluation]) -> tuple[BenchRow, ...]:
+    baseline = statistics.median(times.baseline)
+    quick = statistics.median(times.quick)
+    reached = ", ".join(f"{100 * answer.mean_class_accuracy:.2f}" for answer in answers)
+    passed = all(answer.mean_class_accuracy > PAPER_TEST for answer in answers)
+    return (
+        _row("CIFAR epoch, batch 32", baseline, statistics.median(times.ours)),
+        _row("CIFAR epoch, batch 512 (baseline at 32)", baseline, statistics.median(times.ours_512)),
+        _row(
+            f"{PAPER_EPOCHS} baseline epochs / quick to its end",
+            PAPER_EPOCHS * baseline,
+            quick,
+            f"{'passed' if passed else 'DID NOT PASS'} {100 * PAPER_TEST:.2f} % with each of {len(answers)} seeds: "
+            f"{reached} % of {answers[0].n:,} test pictures, evaluation included in the time; the baseline is "
+            f"{PAPER_EPOCHS} times its median epoch",
+        ),
+        _row(
+            "artwork epoch, batch 32 (ImageFolder decodes each epoch)",
+            statistics.median(times.artwork_baseline),
+            statistics.median(times.artwork),
+        ),
+    )
+
+
+def _row(name: str, baseline: float, seconds: float, note: str = "") -> BenchRow:
+    return BenchRow(name, baseline, seconds, baseline / seconds, note)
+
+
+def _compare(n: int, baseline: list[float], ours: list[float]) -> AccuracyCheck:
+    differences = np.array(ours) - np.array(baseline)
+    mean = float(differences.mean())
+    half = 0.0
+    if len(differences) > 1:
+        half = float(stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5)
+    return AccuracyCheck(n, tuple(baseline), tuple(ours), mean, (mean - half, mean + half))
+
+
+def _limit(store: TensorStore, hardware: Hardware, pictures: int, rows: tuple[BenchRow, ...]) -> PhysicalLimit:
+    """Forward: two operations a multiply-add; backward: as much for the weights and again for the inputs, save for
+    the first layer, whose inputs are the pictures."""
+    layers = [layer.multiply_adds for layer in layer_table(NotebookNet(len(store.classes)), 32)]
+    operations = 2.0 * (3 * sum(layers) - layers[0])
+    side = 2048
+    a, b = torch.rand(side, side, device=hardware.device), torch.rand(side, side, device=hardware.device)
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        (a @ b).sum().item()
+        seconds.append(time.perf_counter() - began)
+    reachable = 2 * side**3 / min(seconds)
+    ideal = operations * pictures / reachable
+    return PhysicalLimit(operations, reachable, ideal, {row.name: ideal / row.seconds for row in rows})
