@@ -25,6 +25,7 @@ from core.data.preprocess import Preprocess
 from core.settings import Limits, load_limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+CHILD = [sys.executable, "-m", "core.data.decoding"]
 CHUNK_PICTURES, CHUNK_BYTES = 64, 2**20  # work is handed out in pieces of at most so much
 AHEAD = 2  # pieces a child may hold: the next one waits while it works on the first
 
@@ -182,7 +183,7 @@ class _Child:
         self.seen, self.since = NO_ROW, time.monotonic()
         self.errors = slot.with_suffix(".stderr").open("w+b")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.data.decoding"],
+            CHILD,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -208,6 +209,8 @@ class _Child:
             pass  # it is dead; its reader says so in a moment, and the work goes back to the heap
 
     def take(self, chunk: list[Task]) -> None:
+        if not self.out:
+            self.since = time.monotonic()
         self.out.update((task.row, task) for task in chunk)
         self.pieces.append({task.row for task in chunk})
         self._say(chunk)
@@ -228,11 +231,12 @@ class _Child:
         return outcomes
 
     def look(self, seconds: float) -> None:
-        """Kill the child when the picture that it is on has been the same for longer than `seconds`."""
+        """Kill the child when it has work and has been on the same picture, or on none, for too long."""
         row = self.slot.read_bytes()
         if row != self.seen:
             self.seen, self.since = row, time.monotonic()
-        elif row != NO_ROW and not self.too_slow and time.monotonic() - self.since > seconds:
+        most = seconds if row != NO_ROW else max(seconds, START_SECONDS)
+        if self.out and not self.too_slow and time.monotonic() - self.since > most:
             self.too_slow = True
             self.process.kill()
 
@@ -254,6 +258,7 @@ class _Child:
 NO_ROW = (-1).to_bytes(8, "little", signed=True)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a pool of threads is memory that nobody uses
 FLUSH_SECONDS = 0.05
+START_SECONDS = 60.0  # a child imports its libraries in a fifth of a second, in some seconds from a cold disk
 
 
 def main() -> None:

@@ -314,6 +314,8 @@ class ZipSource:
         """Each file's bytes end before the next file's begin, and the last one's before the directory."""
         ordered = sorted(self.infos, key=lambda info: info.header_offset)
         ends = [info.header_offset for info in ordered[1:]] + [self.directory_start]
+        if ordered and ordered[0].header_offset < 0:
+            raise UserMistake(INCOMPLETE)
         self.ends = {id(info): end for info, end in zip(ordered, ends, strict=True)}
         for info, end in zip(ordered, ends, strict=True):
             if info.header_offset + LOCAL_HEADER.size + info.compress_size > end:
