@@ -1,139 +1,92 @@
-"""Live charts as ECharts options: the loss, the accuracy, the classes and the learning rate. They update in place."""
+"""The curves of a run as ECharts options, which update in place: loss, accuracy, classes, learning rate."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
 from core.rows import EpochRow, IterationRow, Row
+from pages.parts.charts import curve_options
 from pages.parts.escape import shown
 from pages.parts.palette import CALM, PART_COLOURS
 
-POINTS = 400  # more than this nobody can see in one line
-TEXT = {"fontSize": 12}
+Curves = dict[str, tuple[Sequence[float], Sequence[float | None]]]  # label -> x, y
+FINE, TRAINING, VALIDATION = "every 200 iterations", "training", "validation"
+COLOURS = {FINE: "#56B4E9", TRAINING: PART_COLOURS["train"], VALIDATION: PART_COLOURS["val"]}
 
 
-def loss_options(rows: Sequence[Row], epochs: int) -> dict[str, Any]:
-    """Loss against epochs: a thin line for each 200 iterations, dots for the means of whole epochs."""
-    fine = pd.DataFrame(
-        [(place(row), row.train_loss) for row in rows if isinstance(row, IterationRow)],
-        columns=["epoch", "every 200 iterations"],
-    )
+def loss_options(rows: Sequence[Row], epochs: int, top: float | None = None) -> dict[str, Any]:
+    """Loss against epochs: thin for each 200 iterations, strong for whole epochs. `top` fixes the axis from 0 on."""
+    fine = [row for row in rows if isinstance(row, IterationRow)]
     whole = [row for row in rows if isinstance(row, EpochRow)]
-    coarse = pd.DataFrame(
-        [(row.epoch, row.train_loss, row.val_loss) for row in whole], columns=["epoch", "training", "validation"]
-    )
-    series = [
-        line(0, "every 200 iterations", PART_COLOURS["train"], opacity=0.45, width=1.2),
-        line(1, "training", PART_COLOURS["train"], dots=len(whole) < 40),
-    ]
-    if coarse["validation"].notna().any():
-        series.append(line(1, "validation", PART_COLOURS["val"], dots=len(whole) < 40))
-    return frame_options(series, [thin(fine), thin(coarse)], epochs) | {
-        "yAxis": {"type": "value", "scale": True, "axisLabel": TEXT, "splitNumber": 4}
-    }
+    curves: Curves = {TRAINING: ([row.epoch for row in whole], [row.train_loss for row in whole])}
+    if fine:
+        curves = {FINE: ([place(row) for row in fine], [row.train_loss for row in fine])} | curves
+    if any(row.val_loss is not None for row in whole):
+        curves[VALIDATION] = ([row.epoch for row in whole], [row.val_loss for row in whole])
+    options = _over_epochs(curve_options(curves, "epoch", "", dots=True, colours=COLOURS), epochs)
+    if fine:
+        options["series"][0] |= {"lineStyle": {"width": 1.2, "opacity": 0.9}, "showSymbol": len(fine) < 3}
+    if top is not None:
+        options["yAxis"] |= {"min": 0, "max": top, "scale": False}
+    return options
 
 
 def accuracy_options(rows: Sequence[Row], epochs: int, classes: int) -> dict[str, Any]:
-    """Accuracy in percent against epochs, with the line of pure chance."""
+    """Accuracy in per cent against epochs, over the line of pure chance."""
     whole = [row for row in rows if isinstance(row, EpochRow)]
-    table = pd.DataFrame(
-        [(row.epoch, percent(row.train_accuracy), percent(row.val_accuracy)) for row in whole],
-        columns=["epoch", "training", "validation"],
-    )
-    first = line(0, "training", PART_COLOURS["train"], dots=len(whole) < 40)
-    if classes:
-        first["markLine"] = {
-            "silent": True,
-            "symbol": "none",
-            "animation": False,
-            "lineStyle": {"color": CALM, "type": "dashed"},
-            "label": {"formatter": "chance", "position": "insideEndTop", "color": CALM},
-            "data": [{"yAxis": round(100 / classes, 2)}],
-        }
-    series = [first]
-    if table["validation"].notna().any():
-        series.append(line(0, "validation", PART_COLOURS["val"], dots=len(whole) < 40))
-    return frame_options(series, [thin(table)], epochs) | {
-        "yAxis": {
-            "type": "value",
-            "min": 0,
-            "max": 100,
-            "splitNumber": 4,
-            "axisLabel": {**TEXT, "formatter": "{value} %"},
-        }
+    at = [row.epoch for row in whole]
+    curves: Curves = {TRAINING: (at, [row.train_accuracy for row in whole])}
+    if any(row.val_accuracy is not None for row in whole):
+        curves[VALIDATION] = (at, [row.val_accuracy for row in whole])
+    options = curve_options(curves, "epoch", "", percent=True, dots=True, colours=COLOURS)
+    options["yAxis"] |= {"axisLabel": {"formatter": "{value} %"}, "interval": 25}
+    options["series"][0]["markLine"] = {
+        "silent": True,
+        "symbol": "none",
+        "animation": False,
+        "lineStyle": {"color": CALM, "type": "dashed"},
+        "label": {"formatter": "chance", "position": "insideEndTop", "color": CALM},
+        "data": [{"yAxis": round(100 / max(classes, 1), 2)}],
     }
+    return _over_epochs(options, epochs)
 
 
 def class_options(classes: Sequence[str], shares: Sequence[float | None], colour: str) -> dict[str, Any]:
-    """One bar a class, accuracy in percent; a class without pictures has no bar."""
-    table = pd.DataFrame({"class": [shown(name, 18) for name in classes], "accuracy": [percent(x) for x in shares]})
+    """One bar a class, accuracy in per cent; a class without pictures has no bar."""
     return {
         "animation": False,
-        "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
-        "grid": {"left": 8, "right": 44, "top": 4, "bottom": 4, "containLabel": True},
-        "dataset": {"source": table},
-        "xAxis": {"type": "value", "min": 0, "max": 100, "axisLabel": {"show": False}, "splitLine": {"show": False}},
-        "yAxis": {"type": "category", "inverse": True, "axisTick": {"show": False}, "axisLine": {"show": False}},
+        "grid": {"left": 8, "right": 56, "top": 4, "bottom": 4, "containLabel": True},
+        "xAxis": {"type": "value", "min": 0, "max": 100, "show": False},
+        "yAxis": {
+            "type": "category",
+            "inverse": True,
+            "axisTick": {"show": False},
+            "axisLine": {"show": False},
+            "data": [shown(name, 18) for name in classes],
+        },
         "series": [
             {
                 "type": "bar",
-                "encode": {"x": "accuracy", "y": "class"},
+                "data": [None if share is None else round(100 * share, 1) for share in shares],
                 "barMaxWidth": 18,
-                "itemStyle": {"color": colour, "borderRadius": [0, 4, 4, 0]},
-                "label": {"show": True, "position": "right", "formatter": "{@accuracy} %"},
+                "showBackground": True,
+                "backgroundStyle": {"color": "rgba(128,128,128,0.10)", "borderRadius": 4},
+                "itemStyle": {"color": colour, "borderRadius": 4},
+                "label": {"show": True, "position": "right", "formatter": "{c} %", "color": CALM},
             }
         ],
     }
 
 
 def schedule_options(rates: Sequence[float], epochs: int) -> dict[str, Any]:
-    """The learning rate over the run, before it starts; `rates` are evenly spaced from first to last step."""
+    """The learning rate over a run that has not started; `rates` are evenly spaced from the first step to the last."""
     last = max(len(rates) - 1, 1)
-    table = pd.DataFrame({"epoch": [epochs * i / last for i in range(len(rates))], "learning rate": list(rates)})
-    curve = line(0, "learning rate", PART_COLOURS["train"])
-    curve["areaStyle"] = {"opacity": 0.12}
-    options = frame_options([curve], [table], epochs)
-    return options | {
-        "legend": {"show": False},
-        "grid": {"left": 8, "right": 12, "top": 10, "bottom": 4, "containLabel": True},
-        "yAxis": {"type": "value", "min": 0, "splitNumber": 2, "axisLabel": TEXT},
-    }
-
-
-def frame_options(series: list[dict[str, Any]], tables: list[pd.DataFrame], epochs: int) -> dict[str, Any]:
-    return {
-        "animation": False,
-        "tooltip": {"trigger": "axis", "valueFormatter": "%.4g"},
-        "legend": {"top": 0, "left": 0, "icon": "roundRect", "itemHeight": 3, "itemWidth": 16},
-        "grid": {"left": 8, "right": 16, "top": 34, "bottom": 26, "containLabel": True},
-        "xAxis": {
-            "type": "value",
-            "min": 0,
-            "max": max(epochs, 1),
-            "minInterval": 1 if epochs > 1 else 0.25,
-            "name": "epoch",
-            "nameLocation": "middle",
-            "nameGap": 26,
-            "splitLine": {"show": False},
-            "axisLabel": TEXT,
-        },
-        "dataset": [{"source": table} for table in tables],
-        "series": series,
-    }
-
-
-def line(dataset: int, column: str, colour: str, opacity: float = 1, width: float = 2, dots: bool = False) -> dict:
-    return {
-        "type": "line",
-        "name": column,
-        "datasetIndex": dataset,
-        "encode": {"x": "epoch", "y": column, "tooltip": column},
-        "showSymbol": dots,
-        "symbolSize": 6,
-        "lineStyle": {"width": width, "opacity": opacity, "color": colour},
-        "itemStyle": {"color": colour, "opacity": opacity},
-    }
+    at = [epochs * i / last for i in range(len(rates))]
+    curves: Curves = {"learning rate": (at, list(rates))}
+    options = curve_options(curves, "", "", colours={"learning rate": CALM})
+    options["series"][0]["areaStyle"] = {"opacity": 0.12}
+    options["yAxis"] |= {"min": 0, "splitNumber": 2, "scale": False}
+    options |= {"legend": {"show": False}, "grid": {"left": 4, "right": 8, "top": 8, "bottom": 4, "containLabel": True}}
+    return _over_epochs(options, epochs)
 
 
 def place(row: Row) -> float:
@@ -143,14 +96,10 @@ def place(row: Row) -> float:
     return float(row.epoch)
 
 
-def percent(share: float | None) -> float | None:
-    return None if share is None else round(100 * share, 1)
-
-
-def thin(table: pd.DataFrame) -> pd.DataFrame:
-    """At most POINTS rows, evenly picked, always with the last one."""
-    if len(table) <= POINTS:
-        return table
-    stride = -(-len(table) // POINTS)
-    kept = table.iloc[::stride]
-    return kept if kept.index[-1] == table.index[-1] else pd.concat([kept, table.iloc[[-1]]])
+def _over_epochs(options: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """The axis shows the whole run from the start, so that a growing curve does not shift what is drawn already."""
+    options["xAxis"] |= {"min": 0, "max": max(epochs, 1), "minInterval": 1 if epochs > 1 else 0.25}
+    options["legend"] |= {"left": 0, "right": "auto", "icon": "roundRect", "itemHeight": 3, "itemWidth": 16}
+    options["grid"] |= {"top": 36}
+    options["yAxis"].setdefault("splitNumber", 4)
+    return options

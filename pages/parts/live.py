@@ -1,7 +1,5 @@
 """One run as it is now: what it does, its curves, and what it reached once it has ended."""
 
-import math
-
 import streamlit as st
 
 from core.errors import UserMistake
@@ -9,11 +7,13 @@ from core.evaluation import Evaluation
 from core.experiments.paper import paper_numbers
 from core.rows import EpochRow, IterationRow, Row
 from core.runs.run import Run, ask_to_stop, read_run
+from pages.parts.answers import pictures_of
 from pages.parts.cached import LIVE_STATUSES, live_runs, runs
 from pages.parts.curves import accuracy_options, class_options, loss_options
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_COLOURS
+from pages.parts.planning import part_counts
 from pages.parts.words import interval_of, percent_of, points, share, span
 
 STATUS = {
@@ -58,8 +58,8 @@ def draw_run(run: Run) -> None:
 def draw_head(run: Run) -> None:
     word, icon, colour = STATUS[run.state.status]
     with st.container(horizontal=True, vertical_alignment="center", key="run-head"):
-        st.subheader(escape(run.title), anchor=False, width="content")
         st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+        st.caption(settings_in_words(run), width="content")
         st.space("stretch")
         if run.state.status in LIVE_STATUSES:
             asked = (run.folder / "stop").exists()
@@ -69,12 +69,24 @@ def draw_head(run: Run) -> None:
                 icon=":material/stop:",
                 help="Ends after the step at hand; the network as it is then is kept.",
                 disabled=asked,
-                on_click=ask_to_stop,
+                on_click=_stop,
                 args=(run,),
             )
     if run.state.status in ("failed", "lost"):
         st.error(escape(run.state.message or "The training ended without a word.", 600), icon=":material/error:")
-        st.caption("The settings are kept in the form: change what the sentence says and start again.")
+
+
+def _stop(run: Run) -> None:
+    ask_to_stop(run)
+
+
+def settings_in_words(run: Run) -> str:
+    """The settings that make one run differ from another, in one line."""
+    train = run.config.train
+    told = [train.optimizer, f"learning rate {train.learning_rate:g}", f"batch {train.batch_size}"]
+    told += [train.schedule.replace("_", " ")] if train.schedule != "constant" else []
+    told += [" + ".join(train.augment).replace("_", " ")] if train.augment else []
+    return " · ".join([*told, f"seed {train.seed}"])
 
 
 def draw_progress(run: Run, rows: list[Row]) -> None:
@@ -86,7 +98,10 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
     else:
         # `epoch` counts the epoch at work; the bar is the whole run, because that is what one waits for
         done = min(1.0, state.step / state.steps)
-        st.progress(done, text=f"Epoch {max(1, state.epoch)} of {state.epochs} · {done:.0%}")
+        told = f"Epoch {max(1, state.epoch)} of {state.epochs} · {done:.0%}"
+        if state.step >= state.steps and state.message:
+            told = escape(state.message, 200)  # trained, and now answering every picture
+        st.progress(done, text=told)
     whole = [row for row in rows if isinstance(row, EpochRow)]
     fine = [row for row in rows if isinstance(row, IterationRow)]
     latest = (fine or whole)[-1] if fine or whole else None
@@ -101,9 +116,9 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
         ("Elapsed", span(state.seconds)),
         ("Left", span(state.seconds_left)),
     ]
-    with st.container(horizontal=True, key="run-numbers", gap="medium"):
+    with st.grid(5, min_column_width=115, gap="small", key="run-numbers"):
         for name, value in numbers:
-            st.metric(name, value, width="content")
+            st.metric(name, value)
 
 
 def queue_sentence(run: Run) -> str:
@@ -130,15 +145,18 @@ def draw_curves(run: Run, rows: list[Row]) -> None:
         options = accuracy_options(rows, epochs, len(classes))
         st.echarts_chart(options, key="accuracy", height=260, alt=accuracy_in_words(whole))
     if whole:
-        draw_classes(classes, whole[-1])
+        draw_classes(run, whole[-1])
 
 
-def draw_classes(classes: tuple[str, ...], last: EpochRow) -> None:
+def draw_classes(run: Run, last: EpochRow) -> None:
+    classes = run.classes
     part = "val" if last.val_per_class else "train"
     shares = last.val_per_class or last.train_per_class
     told = "validation" if part == "val" else "training"
+    dataset = pictures_of(run)
+    n = sum(part_counts(dataset.content_hash, run.config.data.model_dump_json(), dataset)[part]) if dataset else None
     with st.container(border=True):
-        st.markdown(f"**Accuracy of each class** · {told} pictures, after epoch {last.epoch}")
+        st.markdown(f"**Accuracy of each class** · {f'{n:,} ' if n else ''}{told} pictures, after epoch {last.epoch}")
         height = min(420, 30 + 26 * len(classes))
         best = max(range(len(classes)), key=lambda i: shares[i] or 0.0)
         st.echarts_chart(
@@ -239,7 +257,3 @@ def run_before(run: Run) -> Run | None:
         and other.created < run.created
     ]
     return earlier[0] if earlier else None
-
-
-def is_number(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)

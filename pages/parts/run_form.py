@@ -3,17 +3,19 @@
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
-from core.presets import PRESETS
+from core.presets import PRESETS, preset
 
-ROOMS = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
+ROOMS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
 FRONT = ("train.learning_rate", "train.momentum", "train.batch_size", "train.epochs", "train.seed")
 DOUBLING = ("train.batch_size", "data.image_size")  # sizes go in powers of two
 FROM_ZERO = ("train.weight_decay",)  # a logarithmic slider that also has a zero
 CHOSEN_APART = ("data.dataset",)  # picked above the form
 
+USUAL = "quick"  # the preset that a newcomer finds: it ends in seconds
 PRESET_SAYS = {
     "paper": "The settings of the paper: plain SGD for 50 epochs.",
     "quick": "The same network in the shortest time.",
@@ -57,22 +59,24 @@ def draw_form(dataset: str) -> RunConfig:
 
     What a person changes stays over reruns and page switches. Raises UserMistake for values that do not go together.
     """
+    st.session_state.setdefault("form.preset", USUAL)
     name = st.segmented_control(
         "Preset",
         list(PRESETS),
-        default=None if "form.preset" in st.session_state else "quick",
         required=True,
         key="form.preset",
         persist_state="session",
         on_change=_take_preset,
         width="stretch",
     )
-    base = change_config(PRESETS[name or "quick"], {"data.dataset": dataset})
+    base = change_config(preset(name or USUAL), {"data.dataset": dataset})
     st.caption(PRESET_SAYS.get(base.preset, ""))
     if key_of(FRONT[0]) not in st.session_state:
         fill_form(base)
-    for field in FRONT:
-        _draw_field(field, base)
+    _draw_field(FRONT[0], base)
+    with st.grid(2, min_column_width=140, gap="small"):
+        for field in FRONT[1:]:
+            _draw_field(field, base)
     values = _values(base)
     rest = [field for field in all_fields() if field not in FRONT and matters(field, values)]
     changed = [field for field in rest if _differs(field, base)]

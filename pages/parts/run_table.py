@@ -27,25 +27,30 @@ def newest(listed: Sequence[Run]) -> Run:
 
 
 def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -> Run | None:
-    """A select box whose choice is in the address as ?key=ID; a run that is gone falls back to `usual`."""
-    ids = [run.id for run in listed]
-    known = dict(zip(ids, listed, strict=True))
-    kept = st.session_state.get(key)
-    if kept is not None and kept not in known:
-        del st.session_state[key]
-    if key not in st.session_state and key not in st.query_params and usual is not None:
-        # in the address too, so that a reload shows this run even when somebody has started another one
-        st.session_state[key] = usual.id
+    """A select box whose choice stands in the address as ?key=ID; a run that is gone falls back to `usual`.
+
+    Streamlit's own binding would put the label into the address, with the dataset's name in it. So the address is
+    read here: it wins when it is new (a link, the back button), else the choice is written into it.
+    """
+    known = {run.id: run for run in listed}
+    asked = st.query_params.get(key)
+    if asked in known and asked != st.session_state.get(f"{key}.address"):
+        st.session_state[key] = asked
+    if st.session_state.get(key) not in known:
+        st.session_state[key] = usual.id if usual else None
     picked = st.selectbox(
         label,
-        ids,
-        index=None,
+        list(known),
         key=key,
-        bind="query-params",
+        persist_state="session",
         format_func=lambda run_id: run_label(known[run_id]) if run_id in known else run_id,
         placeholder="Pick a run",
+        index=None if usual is None else 0,
     )
-    return known.get(picked) if picked else usual
+    if picked is not None and asked != picked:
+        st.query_params[key] = picked
+    st.session_state[f"{key}.address"] = picked
+    return known.get(picked) if picked else None
 
 
 def run_label(run: Run) -> str:

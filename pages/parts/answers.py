@@ -1,0 +1,75 @@
+"""Pictures with what they are and what a run answered, as a grid of cards."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.images import fingerprint_of
+from core.data.store import preprocess_of
+from core.evaluation import Evaluation
+from core.runs.run import Run
+from pages.parts.cached import dataset_named, thumbnail
+from pages.parts.escape import escape
+
+SHOWN = 12  # pictures at once; more come with the button
+ORDERS = {"sure": "most sure first", "unsure": "least sure first"}
+
+
+def pictures_of(run: Run) -> Dataset | None:
+    """The dataset that a run learnt from; None where it is gone or another one has its name."""
+    dataset = dataset_named(run.config.data.dataset)
+    if dataset is None or fingerprint_of(dataset.content_hash, preprocess_of(run.config.data)) != run.fingerprint:
+        return None
+    return dataset
+
+
+def draw_answers(run: Run, evaluation: Evaluation, chosen: np.ndarray, key: str) -> None:
+    """Cards for the pictures at the places `chosen` of the evaluation, in that order."""
+    dataset = pictures_of(run)
+    if dataset is None:
+        st.caption("The pictures of this run are no longer there, so they cannot be shown.")
+        return
+    if not len(chosen):
+        st.caption("There is no such picture.")
+        return
+    shown = st.session_state.get(f"{key}.shown", SHOWN)
+    with st.grid(min_column_width=130, gap="small"):
+        for place in chosen[:shown]:
+            draw_answer(dataset, evaluation, int(place))
+    if len(chosen) > shown:
+        st.button(f"Show more · {shown} of {len(chosen):,}", key=f"{key}.more", on_click=_more, args=(key, shown))
+
+
+def draw_answer(dataset: Dataset, evaluation: Evaluation, place: int) -> None:
+    index = int(evaluation.indices[place])
+    true = evaluation.classes[int(evaluation.labels[place])]
+    answered = evaluation.classes[int(evaluation.predictions[place])]
+    sure = float(evaluation.probabilities[place].max())
+    right = answered == true
+    told = f":green[:material/check:] {escape(true, 24)}" if right else f":red[:material/close:] {escape(true, 24)}"
+    answer = f"{sure:.0%} sure" if right else f"answered {escape(answered, 24)}, {sure:.0%} sure"
+    with st.container(gap="xxsmall"):
+        st.image(
+            thumbnail(dataset, index),
+            width="stretch",
+            alt=f"{true}, answered {answered}",
+        )
+        st.markdown(told)
+        st.caption(answer)
+
+
+def ordered(evaluation: Evaluation, mask: np.ndarray, order: str) -> np.ndarray:
+    """Places of the pictures in `mask`, by how sure the run was; ties stay in store order."""
+    places = np.flatnonzero(mask)
+    sure = evaluation.probabilities[places].max(axis=1)
+    return places[np.argsort(-sure if order == "sure" else sure, kind="stable")]
+
+
+def classes_in(evaluation: Evaluation) -> Sequence[int]:
+    return [index for index, count in enumerate(evaluation.counts) if count]
+
+
+def _more(key: str, shown: int) -> None:
+    st.session_state[f"{key}.shown"] = shown + SHOWN

@@ -1,0 +1,16 @@
+"""How many pictures of each class a run has in each part, before and after it runs."""
+
+import numpy as np
+import streamlit as st
+
+from core.config import DataConfig
+from core.data.dataset import Dataset
+from core.data.splits import split_indices
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def part_counts(content_hash: str, data: str, _dataset: Dataset) -> dict[str, list[int]]:
+    """Pictures of each class in each part, for a dataset and a DataConfig."""
+    parts = split_indices(_dataset.labels, _dataset.given_parts, DataConfig.model_validate_json(data))
+    classes = len(_dataset.classes)
+    return {part: np.bincount(_dataset.labels[rows], minlength=classes).tolist() for part, rows in parts.items()}

@@ -1,0 +1,156 @@
+"""What Try-It asks for and answers: uploads, the camera, test pictures to click, and one card a picture."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from core.data.picture import Refusal, open_picture
+from core.runs.run import Run
+from core.settings import load_limits
+from pages.parts.answers import pictures_of
+from pages.parts.cached import pixels_to_png, thumbnail
+from pages.parts.charts import PLOTLY_CONFIG, probability_figure
+from pages.parts.escape import escape
+from pages.parts.live import evaluation_or_none
+from pages.parts.palette import class_colours
+
+ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
+OFFERED = 6  # test pictures to click
+AT_ONCE = 50  # pictures answered in one go
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A picture that somebody wants to have answered."""
+
+    name: str
+    content: bytes
+    true: str | None = None  # its class where it is known
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def uploads() -> list[Asked]:
+    """What was dropped, pasted or photographed; the newest files stay until they are removed."""
+    given = st.file_uploader(
+        "Pictures",
+        type=ENDINGS,
+        accept_multiple_files=True,
+        key="pictures",
+        max_upload_size=max(1, load_limits().picture_bytes // 2**20),
+        help="Drop one or more pictures, or paste one with Ctrl+V.",
+    )
+    asked = [Asked(file.name, file.getvalue()) for file in given[:AT_ONCE]]
+    if len(given) > AT_ONCE:
+        st.caption(f"The first {AT_ONCE} of {len(given)} pictures are answered.")
+    if st.toggle("Use the camera", key="camera-on"):
+        photo = st.camera_input("Photograph an artwork", key="camera")
+        if photo is not None:
+            asked.insert(0, Asked("camera", photo.getvalue()))
+    return asked
+
+
+def draw_offer(run: Run) -> list[Asked]:
+    """A few test pictures of the run's own dataset to click; the clicked one is asked."""
+    dataset, test = pictures_of(run), evaluation_or_none(run, "test")
+    if dataset is None or test is None:
+        return []
+    drawn = np.random.default_rng(st.session_state.get("offer", 0)).permutation(test.n)[:OFFERED]
+    places = [int(test.indices[place]) for place in drawn]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("No picture at hand? Take one of these.", width="content")
+        st.button("Others", key="others", icon=":material/shuffle:", type="tertiary", on_click=_next_offer)
+    with st.grid(3, min_column_width=80, gap="small"):
+        for number, index in enumerate(places):
+            with st.container(gap="xxsmall"):
+                st.image(thumbnail(dataset, index), width="stretch", alt=f"Test picture {number + 1}")
+                st.button("Ask", key=f"ask.{number}", width="stretch", on_click=_ask, args=(run.id, index))
+    run_id, index = st.session_state.get("asked", (None, None))
+    if run_id != run.id or index is None:
+        return []
+    true = dataset.classes[int(dataset.labels[index])]
+    return [Asked(str(dataset.names[index]), dataset.original(index), true)]
+
+
+def predictions(run: Run, pictures: Sequence[Asked]) -> list[Any]:
+    """A Prediction for each picture; answered once per run and picture, whoever asks."""
+    if not pictures:
+        return []
+    with st.spinner("Loading the network; the first time takes a few seconds …", show_time=False):
+        return [_predict(run.id, run.state.updated, asked.sha256, asked.name, run, asked.content) for asked in pictures]
+
+
+def draw_prediction(run: Run, prediction: Any, asked: Asked) -> None:
+    """One card: the picture, what the network received, and the classes with their probabilities."""
+    with st.container(border=True):
+        if prediction.error is not None:
+            st.warning(f"**{escape(asked.name, 60)}**: {escape(prediction.error, 400)}", icon=":material/broken_image:")
+            return
+        best, sure = prediction.classes[0]
+        pictures, bars = st.columns([5, 6], gap="medium")
+        with pictures, st.container(horizontal=True, gap="small"):
+            st.image(_preview(asked.sha256, asked.content), width=170, caption="Original", alt=asked.name)
+            size = prediction.received.shape[-1]
+            st.image(
+                pixels_to_png(prediction.received, 170),
+                width=170,
+                caption=f"What the network sees, {size} × {size}",
+                alt=f"The {size} by {size} pixels that the network received",
+            )
+        with bars:
+            st.markdown(f"### {escape(best, 40)} · {sure:.0%}")
+            st.plotly_chart(
+                probability_figure(prediction.classes, class_colours(run.classes)),
+                key=f"bars.{asked.sha256[:16]}.{run.id}",
+                config=PLOTLY_CONFIG,
+                alt=f"{best} with {sure:.0%}",
+            )
+            if asked.true is not None:
+                verdict = "right" if asked.true == best else f"wrong, it is {escape(asked.true, 40)}"
+                st.caption(f"A test picture that it had never seen: {verdict}.")
+            else:
+                st.caption(escape(asked.name, 60))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _predictor(run_id: str, updated: str, _run: Run) -> Any:
+    from core.inference.predictor import load_predictor  # brings torch, which takes seconds: only when one asks
+
+    return load_predictor(_run)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _predict(run_id: str, updated: str, sha256: str, name: str, _run: Run, _content: bytes) -> Any:
+    return _predictor(run_id, updated, _run).predict([(name, _content)])[0]
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _preview(sha256: str, _content: bytes) -> bytes:
+    """The picture as a person knows it, uncut and small."""
+    try:
+        picture = open_picture(_content, load_limits(), None)
+    except Refusal:
+        return pixels_to_png(np.full((3, 1, 1), 128, np.uint8))
+    if max(picture.size) <= 85:
+        factor = 170 // max(picture.size)
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    picture.thumbnail((340, 340))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _ask(run_id: str, index: int) -> None:
+    st.session_state["asked"] = (run_id, index)
+
+
+def _next_offer() -> None:
+    st.session_state["offer"] = st.session_state.get("offer", 0) + 1

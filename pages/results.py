@@ -1,0 +1,86 @@
+"""Results: CIFAR-10 and your artwork side by side, with the paper's numbers beside them."""
+
+from typing import cast, get_args
+
+import streamlit as st
+
+from core.evaluation import Measure
+from pages.parts.cached import runs
+from pages.parts.frame import frame
+from pages.parts.run_table import run_picker
+from pages.parts.sides import (
+    MEASURES_SAY,
+    Side,
+    draw_confusion,
+    draw_loss,
+    draw_per_class,
+    draw_pictures,
+    draw_score,
+    draw_time,
+    open_side,
+    results_csv,
+)
+
+with frame("Results", "What the network learnt, on pictures that it had never seen."):
+    finished = [run for run in runs() if run.state.status in ("done", "stopped") and run.has_model]
+    if not finished:
+        st.info("No run has finished yet.", icon=":material/insights:")
+        st.page_link("pages/train.py", label="Train a network", icon=":material/arrow_forward:")
+        st.stop()
+
+    measure = st.segmented_control(
+        "Measured",
+        get_args(Measure),
+        default=get_args(Measure)[0],
+        required=True,
+        format_func=lambda name: MEASURES_SAY[name][0],
+        key="measure",
+        bind="query-params",
+    )
+    st.caption(MEASURES_SAY[measure][1])
+
+    cifar = next((run for run in finished if run.config.data.dataset == "cifar10"), None)
+    own = next((run for run in finished if run.config.data.dataset != "cifar10"), None)
+    columns = st.columns(2, gap="large")
+    sides: list[Side | None] = []
+    for column, label, key, usual in zip(
+        columns, ("CIFAR-10", "Your artwork"), ("cifar", "own"), (cifar, own), strict=True
+    ):
+        with column:
+            run = run_picker(label, key, finished, usual)
+            side = open_side(key, run, cast(Measure, measure)) if run else None
+            sides.append(side)
+            if side is not None:
+                draw_score(side)
+            elif run is not None:
+                st.info("This run has no answers in this measure.", icon=":material/info:")
+            else:
+                missing = "CIFAR-10" if key == "cifar" else "a dataset of your own"
+                st.info(f"No finished run on {missing} yet.", icon=":material/insights:")
+                st.page_link("pages/train.py", label="Train one", icon=":material/arrow_forward:")
+
+    views = {
+        "Each class": draw_per_class,
+        "Loss": draw_loss,
+        "Mix-ups": draw_confusion,
+        "Pictures": draw_pictures,
+        "Time": draw_time,
+    }
+    there = [side for side in sides if side is not None]
+    if there:
+        tabs = st.tabs(list(views), key="view", on_change="rerun", bind="query-params")
+        for tab, draw in zip(tabs, views.values(), strict=True):
+            if tab.open:
+                with tab:
+                    for column, side in zip(st.columns(2, gap="large"), sides, strict=True):
+                        with column:
+                            if side is not None:
+                                draw(side, there)
+        st.download_button(
+            "Download the numbers",
+            results_csv(there),
+            file_name="results.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )

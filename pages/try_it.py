@@ -1,0 +1,27 @@
+"""Try-It: drag in an artwork and see what a trained network says."""
+
+import streamlit as st
+
+from pages.parts.cached import runs
+from pages.parts.frame import frame
+from pages.parts.run_table import run_picker, summary
+from pages.parts.trying import draw_offer, draw_prediction, predictions, uploads
+
+with frame("Try-It", "Drag in a picture and see what the network makes of it."):
+    finished = [run for run in runs() if run.has_model and run.state.ended]
+    if not finished:
+        st.info("No network has been trained yet.", icon=":material/image_search:")
+        st.page_link("pages/train.py", label="Train one", icon=":material/arrow_forward:")
+        st.stop()
+    ask, answer = st.columns([4, 7], gap="large")
+    with ask:
+        run = run_picker("Network", "run", finished, finished[0]) or finished[0]
+        st.caption(summary(run))
+        pictures = uploads()
+        if not pictures:
+            pictures = draw_offer(run)
+    with answer:
+        if not pictures:
+            st.caption("The answer appears here.")
+        for prediction, content in zip(predictions(run, pictures), pictures, strict=True):
+            draw_prediction(run, prediction, content)
