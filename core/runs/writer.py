@@ -90,7 +90,8 @@ class RunWriter:
 
     def save_model(self, weights: dict[str, np.ndarray], card: ModelCard) -> None:
         """Replace the saved model: weights by state_dict name, dense arrays, and the card that goes with them."""
-        dense = {name: np.ascontiguousarray(values) for name, values in weights.items()}
+        # not ascontiguousarray, which gives a single number (batch norm's count of batches) a dimension
+        dense = {name: np.asarray(values, order="C") for name, values in weights.items()}
         self._publish("model.json", (card.model_dump_json(indent=1) + "\n").encode())
         self._publish("model.safetensors", safetensors.numpy.save(dense))
 
@@ -107,7 +108,9 @@ class RunWriter:
         self._move_to(status, message=message, seconds_left=0.0)
 
     def fail(self, message: str) -> None:
-        """End the run with a sentence that says why. Does nothing where it has ended already."""
+        """End the run with a sentence that says why. Does nothing where it has ended already or is another's."""
+        if self._is_anothers():
+            return
         if self._state is not None:
             self._take_news()
         mark_ended(self.folder, "failed", message, known=self._state)
@@ -154,6 +157,10 @@ class RunWriter:
         if self._state is None:
             raise RuntimeError(f"starting() comes before anything else is said about run {self.folder.name}")
         return self._state
+
+    def _is_anothers(self) -> bool:
+        launch = read_launch(self.folder)
+        return launch is not None and launch[0] == "worker" and launch[1] != mark_process() and launch[1].is_alive()
 
     def _must_exist(self) -> None:
         """A run that was deleted under its worker is not brought to life again by its next write."""
