@@ -1,8 +1,9 @@
 """RunConfig: the whole of what a person chooses before a run; form, command line and JSON all come from here."""
 
+import reprlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import UserMistake
 
@@ -127,11 +128,12 @@ class TrainConfig(_Choices):
         "pictures and the augmentation. Same seed, same result on the CPU.",
     )
 
-    @model_validator(mode="after")
-    def _augment_is_a_set(self) -> "TrainConfig":
-        if len(set(self.augment)) != len(self.augment):
-            raise ValueError(f"an augmentation is named twice: {list(self.augment)}")
-        return self
+    @field_validator("augment")
+    @classmethod
+    def _augment_is_a_set(cls, augment: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
+        if len(set(augment)) != len(augment):
+            raise ValueError("an augmentation is named twice")
+        return augment
 
 
 class RunConfig(_Choices):
@@ -156,7 +158,8 @@ def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
         if field not in known:
             raise UserMistake(f"unknown setting {field!r}; known: {', '.join(known)}")
         if name == "augment" and isinstance(value, str):
-            value = [word for word in value.replace("+", ",").split(",") if word.strip() and word != "none"]
+            words = (word.strip() for word in value.replace("+", ",").split(","))
+            value = [word for word in words if word not in ("", "none")]
         document[room][name] = value
     try:
         return RunConfig.model_validate(document)
@@ -179,5 +182,6 @@ def _sentence(error: ValidationError) -> str:
     told = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
-        told.append(f"{field} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
+        why = problem["msg"].removeprefix("Value error, ")
+        told.append(f"{field} = {reprlib.repr(problem['input'])}: {why[:1].lower()}{why[1:]}")
     return "; ".join(told)

@@ -54,10 +54,19 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON value as one line in a single write, so that a reader can only miss an unfinished last line."""
+    """Append one JSON value as one line in a single write, so that a reader can only miss an unfinished last line.
+
+    On a full disk the file is left as it was, and OSError is raised.
+    """
     line = (json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n").encode()
     with path.open("ab", buffering=0) as file:
-        file.write(line)
+        before, rest = file.tell(), line
+        try:
+            while rest:  # a disk that is nearly full takes a part without complaint, and refuses the next one
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def read_lines(path: Path) -> list[Any]:
