@@ -39,9 +39,9 @@ def train_run(folder: Path) -> None:
 
 def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
     """train_run, handing on each row as it comes: for a progress bar in the same process."""
-    hardware = _join_ranks(choose_hardware())
-    writer = RunWriter(folder) if hardware.leads else None
+    writer = RunWriter(folder) if _leads() else None
     try:
+        hardware = _join_ranks(choose_hardware())
         yield from _train(open_run(folder), writer, hardware)
     except UserMistake as mistake:
         if writer:
@@ -52,7 +52,7 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
             writer.fail(_sentence(fault))
         raise
     finally:
-        if hardware.world > 1:
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 
@@ -159,6 +159,11 @@ def _evaluate(
                 writer.save_evaluation(evaluate(model, part, name, store.classes, measure))
 
 
+def _leads() -> bool:
+    """Whether this process writes; known before anything that can fail, so that the failure can be written down."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def _join_ranks(hardware: Hardware) -> Hardware:
     if hardware.world > 1:
         backend = "nccl" if hardware.device.type == "cuda" else "gloo"
@@ -169,7 +174,7 @@ def _join_ranks(hardware: Hardware) -> Hardware:
 def _sentence(fault: BaseException) -> str:
     """What a fault of the machine or of the program is called on screen; the log has the traceback."""
     told = str(fault)
-    if isinstance(fault, KeyboardInterrupt | SystemExit):
+    if isinstance(fault, KeyboardInterrupt | SystemExit | GeneratorExit):  # the last one: its caller left
         return "Training was interrupted; what had been saved is kept."
     if isinstance(fault, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told:
         return "There was not enough memory. Try half the batch size or a smaller image size."
@@ -181,9 +186,9 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m core.train RUN_FOLDER", file=sys.stderr)
         return 2
     try:
-        train_run(Path(arguments[0]))
+        train_run(Path(arguments[0]).resolve())  # the folder's name is the run's id
     except UserMistake as mistake:
-        if int(os.environ.get("RANK", 0)) == 0:
+        if _leads():
             print(mistake, file=sys.stderr)
         return 2
     return 0

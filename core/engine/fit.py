@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.config import TrainConfig
 from core.data.batches import Part, count_batches, training_batches
-from core.engine.evaluate import mean_loss_and_hits
+from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.hardware import Hardware
 from core.engine.optimizers import build_optimizer
 from core.engine.schedule import learning_rate
@@ -39,10 +39,10 @@ def fit(
     """
     batch_size = min(config.batch_size, len(train))  # a batch larger than the part is the whole part
     iterations = count_batches(len(train), batch_size, hardware.world)
-    if iterations == 0:
+    if batch_size < 2 * hardware.world:
         raise UserMistake(
-            f"batch size {batch_size} leaves nothing to learn from {len(train)} training pictures: batch norm needs "
-            f"at least 2 pictures a step"
+            f"A batch of {batch_size} of the {len(train)} training pictures is too small: batch norm needs at least 2 "
+            f"pictures a step{' in each of the processes' * (hardware.world > 1)}"
         )
     steps, step, trained = config.epochs * iterations, 0, 0.0
     network = _spread(model, hardware)
@@ -76,7 +76,8 @@ def fit(
             ends_row = iteration % ITERATIONS_A_ROW == 0 or iteration == iterations
             if not (ends_row or now - tick_began > SECONDS_A_TICK):
                 continue
-            _check_finite(losses[row_iteration:iteration], epoch, row_iteration, rate, model, last_good)
+            if ends_row or hardware.world == 1:  # ranks tick at different moments; at the end of a row they meet
+                _check_finite(losses[row_iteration:iteration], epoch, row_iteration, rate, model, last_good, hardware)
             if ends_row:
                 yield IterationRow(
                     epoch=epoch,
@@ -140,16 +141,33 @@ def _copy_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _check_finite(
-    losses: Tensor, epoch: int, before: int, rate: float, model: nn.Module, last_good: dict[str, Tensor]
+    losses: Tensor,
+    epoch: int,
+    before: int,
+    rate: float,
+    model: nn.Module,
+    last_good: dict[str, Tensor],
+    hardware: Hardware,
 ) -> None:
-    bad = (~torch.isfinite(losses)).nonzero()
+    # the last one: the step that follows a finite loss can still end in weights or running statistics that are not
+    finite = torch.cat([torch.isfinite(losses), _is_finite(model)[None]]).int()
+    if hardware.world > 1:
+        dist.all_reduce(finite, dist.ReduceOp.MIN)  # one rank alone must not leave: the others would wait for it
+    bad = (finite == 0).nonzero()
     if len(bad):
         model.load_state_dict(last_good)
         kept = "the first weights were" if epoch == 1 else f"the model of epoch {epoch - 1} was"
         raise Diverged(
-            f"Training diverged in epoch {epoch}, iteration {before + int(bad[0]) + 1}: the loss is no longer a finite "
-            f"number; {kept} kept. The learning rate {rate:g} is too high for this run: try a tenth of it."
+            f"Training diverged in epoch {epoch}, iteration {before + min(int(bad[0]) + 1, len(losses))}: the loss is "
+            f"no longer a finite number; {kept} kept. The learning rate {rate:g} is too high for this run: try a tenth "
+            f"of it."
         )
+
+
+def _is_finite(model: nn.Module) -> Tensor:
+    """bool (): whether every weight and running statistic is a finite number."""
+    floats = [value for value in model.state_dict().values() if value.is_floating_point()]
+    return torch.stack([torch.isfinite(value).all() for value in floats]).all()
 
 
 def _count(answered: list[tuple[Tensor, Tensor]], classes: int, hardware: Hardware) -> tuple[Tensor, Tensor]:
@@ -178,10 +196,10 @@ def _mean_loss(losses: Tensor, hardware: Hardware) -> float | None:
 def _validate(
     model: nn.Module, val: Part | None, classes: int, hardware: Hardware
 ) -> tuple[float | None, Tensor | None, Tensor]:
-    """Every rank computes the same answers from the same weights: no picture is counted twice, and none waits."""
+    """Every rank answers for the whole part with its own copy: no picture is counted twice, and none waits."""
     if val is None or not len(val):
         return None, None, torch.zeros(classes)
-    loss, predicted = mean_loss_and_hits(model, val)
+    loss, predicted = mean_loss_and_predictions(model, val)
     hits, counts = _hits(val.labels, predicted, classes)
     return (loss if math.isfinite(loss) else None), hits.cpu(), counts.cpu()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from core.errors import UserMistake
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -27,14 +29,22 @@ class Hardware:
 
 
 def choose_hardware() -> Hardware:
-    """One GPU where there is one, else the CPU; under torchrun the rank that the environment names."""
+    """One GPU where there is one, else the CPU; under torchrun the rank that the environment names.
+
+    UserMistake where torchrun started more processes than the machine has GPUs.
+    """
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    local = int(os.environ.get("LOCAL_RANK", 0))
+    local, beside_me = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if torch.cuda.is_available():
+        if beside_me > torch.cuda.device_count():  # told by every rank, or the others would wait for the one that fails
+            raise UserMistake(
+                f"{beside_me} processes were started for {torch.cuda.device_count()} GPU; "
+                f"start torchrun with --nproc-per-node={torch.cuda.device_count()}"
+            )
         torch.cuda.set_device(local)
         return Hardware(torch.device("cuda", local), rank, world)
-    beside_me = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // beside_me if hasattr(os, "sched_getaffinity") else 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // beside_me))
     keep_freed_memory()
     return Hardware(torch.device("cpu"), rank, world)
 
