@@ -12,7 +12,7 @@ from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
 
 RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
-BLOCK = 2048  # pictures that are augmented in one go: few, large copies
+BLOCK_BYTES = 6 * 2**20  # pictures that are augmented or copied in one go: 2,048 of 32 pixels, few and large copies
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def training_batches(
     generator = _generator(seed, epoch)
     order = torch.randperm(len(part), generator=generator).to(part.device)
     batches = count_batches(len(part), batch_size, world)
-    a_block = max(1, BLOCK // batch_size) if augment else 1  # batches that are augmented in one go
+    a_block = max(1, _block(part.preprocess.image_size) // batch_size) if augment else 1  # batches augmented in one go
     for first in range(0, batches, a_block):
         ends = [min((number + 1) * batch_size, len(part)) for number in range(first, min(first + a_block, batches))]
         block = order[first * batch_size : ends[-1]]
@@ -120,13 +120,17 @@ def training_batches(
 def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
     """The whole part, each picture once, nothing augmented: in store order, or in `order` (int64 (n,))."""
     places = torch.arange(len(part)) if order is None else order
-    for block in places.to(part.device).split(batch_size):
+    for block in places.to(part.device).split(batch_size) if len(places) else ():  # nothing splits into one nothing
         yield Batch(
             images=normalise(part.gather(block), part.preprocess),
             labels=part.labels[block],
             indices=part.indices[block],
             whole=len(block),
         )
+
+
+def _block(side: int) -> int:
+    return max(1, BLOCK_BYTES // (3 * side * side))
 
 
 def _generator(seed: int, epoch: int) -> Generator:
@@ -138,7 +142,8 @@ def _generator(seed: int, epoch: int) -> Generator:
 def _hold(images: np.ndarray, chosen: np.ndarray) -> Tensor:
     """Copy the chosen pictures into memory, channels last: uint8 (n, S, S, 3)."""
     held = torch.empty((len(chosen), *images.shape[2:], images.shape[1]), dtype=torch.uint8)
-    for start in range(0, len(chosen), BLOCK):
-        rows = chosen[start : start + BLOCK]
+    block = _block(images.shape[2])
+    for start in range(0, len(chosen), block):
+        rows = chosen[start : start + block]
         held[start : start + len(rows)] = torch.from_numpy(images[rows]).permute(0, 2, 3, 1)
     return held

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.data.batches import Part, ordered_batches
 from core.evaluation import Evaluation, Measure
 
-EVALUATION_BATCH = 500  # pictures; the answers do not depend on it
+EVALUATION_PIXELS = 500 * 32 * 32  # in a batch: 6 MB as floats, so that large pictures do not exhaust the memory
 PAPER_BATCH = 32  # section 3 of the paper
 PAPER_COUNTED = 2  # its loop runs over len(data), which is 2 (images, labels)
 
@@ -38,15 +38,21 @@ def evaluate(
     )
 
 
+def evaluation_batch(image_size: int) -> int:
+    """Pictures that are answered at once: 500 of 32 pixels, at least 4. In evaluation mode they do not affect each
+    other."""
+    return max(4, EVALUATION_PIXELS // image_size**2)
+
+
 @torch.no_grad()
 def _answer(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     was_training = model.training
     model.eval()
     try:
-        answers = [model(batch.images) for batch in ordered_batches(part, EVALUATION_BATCH)]
+        answers = [model(batch.images) for batch in ordered_batches(part, evaluation_batch(part.preprocess.image_size))]
     finally:
         model.train(was_training)
-    logits = torch.cat(answers) if answers else torch.empty(0, classes)
+    logits = torch.cat(answers) if answers else torch.empty(0, classes, device=part.device)
     return part.indices, part.labels, logits
 
 
@@ -67,7 +73,9 @@ def _answer_like_the_paper(model: nn.Module, part: Part, classes: int) -> tuple[
 
 
 @torch.no_grad()
-def mean_loss_and_hits(model: nn.Module, part: Part) -> tuple[float, Tensor]:
-    """Cross-entropy in evaluation mode (mean over the part, no smoothing) and int64 (n,): the predicted classes."""
+def mean_loss_and_predictions(model: nn.Module, part: Part) -> tuple[float, Tensor]:
+    """Cross-entropy in evaluation mode (mean over the part, no smoothing) and int64 (n,): the predicted classes.
+
+    The part has at least one picture."""
     _, labels, logits = _answer(model, part, 0)
     return float(nn.functional.cross_entropy(logits.float(), labels)), logits.argmax(1)

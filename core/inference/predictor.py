@@ -11,6 +11,7 @@ from core.data.batches import normalise
 from core.data.decoding import receive_in_child
 from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
+from core.engine.evaluate import evaluation_batch
 from core.errors import UserMistake
 from core.models.build import build_model
 from core.runs.run import Run
@@ -47,8 +48,9 @@ class Predictor:
     @torch.no_grad()
     def probabilities(self, received: np.ndarray) -> np.ndarray:
         """uint8 (B, 3, S, S) -> float32 (B, classes), rows sum to 1."""
-        images = torch.from_numpy(received).permute(0, 2, 3, 1).contiguous()
-        return self.model(normalise(images, self.preprocess)).softmax(1).numpy()
+        blocks = torch.from_numpy(received).permute(0, 2, 3, 1).split(evaluation_batch(received.shape[-1]))
+        logits = [self.model(normalise(block.contiguous(), self.preprocess)) for block in blocks]
+        return torch.cat(logits).softmax(1).numpy()
 
     def _ranked(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-probabilities, kind="stable")

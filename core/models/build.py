@@ -22,5 +22,5 @@ def build_model(config: ModelConfig, classes: int, image_size: int, seed: int = 
     if config.name not in MODELS:
         raise UserMistake(f"unknown model {config.name!r}; known: {sorted(MODELS)}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         return MODELS[config.name](config, classes, image_size)

@@ -1,13 +1,17 @@
 """What a network is made of: layers with output shapes, parameters and multiply-adds, and torchsummary's table."""
 
 import contextlib
+import copy
 import io
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torchsummary
 from torch import Tensor, nn
+
+_PRINTING = threading.Lock()  # standard output is the whole process's: two pages must not redirect it at once
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def count_parameters(model: nn.Module) -> int:
 def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> str:
     """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB."""
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
-        torchsummary.summary(model, (channels, image_size, image_size), device="cpu")
+    copied = copy.deepcopy(model).cpu()  # it runs the network as it is: in training mode running statistics would move
+    with _PRINTING, contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
+        torchsummary.summary(copied, (channels, image_size, image_size), device="cpu")
     return printed.getvalue()
