@@ -1,0 +1,557 @@
+"""Every deed of Atelier from the command line.
+
+python -m core --help
+python -m core data add sample-artworks
+python -m core train --data sample-artworks --preset quick
+python -m core predict latest picture.jpg --json
+
+Results on stdout (one JSON document with --json), progress on stderr. Exit code 0, 1 (a fault of the program, with an
+incident number) or 2 (the user's mistake, one sentence on stderr).
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.config import DataConfig, RunConfig, change_config, parse_settings
+from core.errors import UserMistake
+from core.evaluation import Evaluation
+from core.incidents import incidents_path, report_incident
+from core.presets import PRESETS, preset
+from core.runs.run import Run, ask_to_stop, evaluation_name, list_runs, read_run
+from core.settings import load_limits
+from core.terminal import Bar, minutes, print_json, print_table, shown
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=(__doc__ or "").split("\n")[0]
+)
+data_app = typer.Typer(no_args_is_help=True, help="Bring pictures in, see what is there.")
+runs_app = typer.Typer(help="See what was trained and what is training; stop it.", invoke_without_command=True)
+bench_app = typer.Typer(no_args_is_help=True, help="Measure Atelier against the paper's loop on this machine.")
+presets_app = typer.Typer(no_args_is_help=True, help="Named settings to start from.")
+app.add_typer(data_app, name="data")
+app.add_typer(runs_app, name="runs")
+app.add_typer(bench_app, name="bench")
+app.add_typer(presets_app, name="presets")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DataName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help='Id of a run, a unique start or end of it, or "latest".')]
+
+
+# ------------------------------------------------------------------------------------------------------ data
+
+
+@data_app.command("add")
+def data_add(
+    name: DataName,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="ZIP_OR_FOLDER", help="A zip or folder with a folder per class.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import pictures. cifar10 is downloaded and the samples are drawn where --from is not given."""
+    dataset = None
+    with Bar() as bar, closing(_import_steps(name, source)) as steps:  # type: ignore[type-var]
+        for progress in steps:
+            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+            dataset = progress.dataset or dataset
+    assert dataset is not None, name
+    _tell_dataset(dataset, as_json)
+
+
+@data_app.command("list")
+def data_list(as_json: AsJson = False) -> None:
+    """The datasets that are here."""
+    from core.data.dataset import list_datasets
+
+    datasets = list_datasets()
+    if as_json:
+        print_json([_dataset_document(dataset) for dataset in datasets])
+    elif not datasets:
+        print("No pictures yet. Start with: python -m core data add sample-artworks")
+    else:
+        head = ["name", "source", "classes", "used", "refused"]
+        print_table(head, [[d.name, d.source, len(d.classes), d.used, len(d.refused)] for d in datasets])
+
+
+@data_app.command("show")
+def data_show(name: DataName, as_json: AsJson = False) -> None:
+    """Counts, parts and refused pictures of a dataset."""
+    from core.data.dataset import find_dataset
+
+    _tell_dataset(find_dataset(name), as_json)
+
+
+@data_app.command("delete")
+def data_delete(name: DataName, as_json: AsJson = False) -> None:
+    """Remove a dataset and the stores made of it; finished runs keep their models."""
+    from core.data.dataset import delete_dataset, find_dataset
+
+    find_dataset(name)
+    busy = [run.id for run in list_runs() if run.config.data.dataset == name and not run.state.ended]
+    if busy:
+        raise UserMistake(
+            f"{name!r} is in use by {len(busy)} run(s) that wait or train: {', '.join(busy)}. Stop them first."
+        )
+    delete_dataset(name)
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        print(f"{shown(name)} was deleted.")
+
+
+def _import_steps(name: str, source: Path | None) -> Iterator[Any]:
+    from core.data.cifar import import_cifar10
+    from core.data.dataset import import_dataset
+    from core.data.samples import SAMPLES, import_sample
+
+    if source is not None and not source.exists():
+        raise UserMistake(f"{str(source)!r} is not there; nothing was imported")
+    if name == "cifar10":
+        return import_cifar10(source)
+    if source is not None:
+        return import_dataset(name, source)
+    if name in SAMPLES:
+        return import_sample(name)
+    raise UserMistake(f"{name!r} needs --from ZIP_OR_FOLDER; without it there are: {', '.join(['cifar10', *SAMPLES])}")
+
+
+def _tell_dataset(dataset: Any, as_json: bool) -> None:
+    from core.data.images import fingerprint_of
+    from core.data.splits import split_indices
+    from core.data.store import preprocess_of
+
+    data = DataConfig(dataset=dataset.name)
+    parts = split_indices(dataset.labels, dataset.given_parts, data)
+    counts = {part: len(indices) for part, indices in parts.items()}
+    if as_json:
+        fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(data))
+        print_json(_dataset_document(dataset) | {"parts": counts, "fingerprint": fingerprint})
+        return
+    print(f"{shown(dataset.name)}: {dataset.given:,} given = {dataset.used:,} used + {len(dataset.refused):,} refused")
+    if dataset.drawn:
+        print("These pictures were drawn by the program.")
+    print_table(["class", "pictures"], [[name, count] for name, count in dataset.class_counts.items()])
+    print("parts: " + ", ".join(f"{part} {count:,}" for part, count in counts.items()))
+    for note in dataset.notes:
+        print(shown(note))
+    for refused in dataset.refused[:20]:
+        print(f"refused: {shown(refused.name)} {shown(refused.reason)}")
+    if len(dataset.refused) > 20:
+        print(f"... and {len(dataset.refused) - 20:,} more; --json lists them all")
+
+
+def _dataset_document(dataset: Any) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "classes": dataset.class_counts,
+        "given": dataset.given,
+        "used": dataset.used,
+        "refused": [{"name": refused.name, "reason": refused.reason} for refused in dataset.refused],
+        "ignored": dataset.ignored,
+        "source": dataset.source,
+        "drawn": dataset.drawn,
+        "created": dataset.created,
+        "notes": list(dataset.notes),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------- train
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Name of the dataset.")],
+    preset_name: Annotated[str, typer.Option("--preset", help="Settings to start from.")] = "paper",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.epochs=2.")
+    ] = None,
+    queue: Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network. Ctrl-C stops it and keeps what it has learnt; a second Ctrl-C breaks off."""
+    config = change_config(preset(preset_name), {"data.dataset": data, **parse_settings(settings or [])})
+    run = _create_run(config)
+    if queue:
+        _put_in_line(run, as_json)
+        return
+    if not as_json:
+        print(run.id, flush=True)
+    began = time.monotonic()
+    try:
+        _train_here(run)
+    finally:
+        seconds = round(time.monotonic() - began, 3)
+        ended = read_run(run.id)
+        if as_json:
+            print_json({"run": run.id, "status": ended.state.status, "seconds": seconds})
+    if not as_json:
+        print(f"{ended.state.status} after {seconds:,.1f} s{_test_accuracy(ended)}")
+
+
+def _create_run(config: RunConfig) -> Run:
+    from core.data.store import build_store, load_store
+    from core.runs.run import create_run
+
+    with Bar() as bar, closing(build_store(config.data)) as steps:  # type: ignore[type-var]
+        for progress in steps:
+            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    store = load_store(config.data)
+    return create_run(config, store.fingerprint, store.classes)
+
+
+def _put_in_line(run: Run, as_json: bool) -> None:
+    from core.runs.queue import ensure_supervisor, submit
+
+    position = submit(run)
+    ensure_supervisor()
+    if as_json:
+        print_json({"run": run.id, "status": "queued", "seconds": 0.0, "position": position})
+    else:
+        print(run.id)
+        print(f"Waits at position {position}. How it goes: python -m core runs show {run.id}", file=sys.stderr)
+
+
+def _train_here(run: Run) -> None:
+    from core.rows import EpochRow, TickRow
+    from core.train import train_rows
+
+    told = ""
+    with Bar() as bar, _interruptions() as interrupted:
+        for row in train_rows(run.folder):
+            if interrupted():
+                ask_to_stop(run)
+                told = "stopping"
+            if isinstance(row, EpochRow):
+                told = told if told == "stopping" else f"loss {_number(row.train_loss)}"
+            elif isinstance(row, TickRow):
+                left = minutes(row.seconds / row.step * (row.steps - row.step)) if row.step else ""
+                speed = f"{row.images_per_second:,.0f} pictures/s"
+                bar.show(f"epoch {row.epoch}/{run.config.train.epochs}", row.step, row.steps, f"{told} {speed} {left}")
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; a second one raises KeyboardInterrupt."""
+    pressed: list[int] = []
+
+    def press(number: int, _: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _test_accuracy(run: Run) -> str:
+    evaluation = run.evaluation("test")
+    return f"; {evaluation.accuracy:.2%} of {evaluation.n:,} test pictures right" if evaluation else ""
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+# ------------------------------------------------------------------------------------------------------ runs
+
+
+@runs_app.callback()
+def runs(context: typer.Context, as_json: AsJson = False) -> None:
+    if context.invoked_subcommand is None:
+        runs_list(as_json)
+
+
+@runs_app.command("list")
+def runs_list(as_json: AsJson = False) -> None:
+    """Every run, newest first."""
+    found = list_runs()
+    if as_json:
+        print_json([_run_document(run) for run in found])
+    elif not found:
+        print("No run yet. Start one with: python -m core train --data NAME")
+    else:
+        head = ["run", "status", "dataset", "preset", "epoch", "created"]
+        print_table(
+            head,
+            [
+                [
+                    run.id,
+                    run.state.status,
+                    run.config.data.dataset,
+                    run.config.preset,
+                    f"{run.state.epoch}/{run.config.train.epochs}",
+                    run.created[:19].replace("T", " "),
+                ]
+                for run in found
+            ],
+        )
+
+
+@runs_app.command("show")
+def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
+    """Settings, progress and what a run reached."""
+    run = read_run(run_name)
+    epochs = run.epochs()
+    if as_json:
+        document = _run_document(run) | {
+            "config": run.config.model_dump(mode="json"),
+            "classes": list(run.classes),
+            "fingerprint": run.fingerprint,
+            "state": run.state.model_dump(mode="json"),
+            "epochs_done": [row.model_dump(mode="json") for row in epochs],
+            "evaluations": [_evaluation_document(run, evaluation) for evaluation in _stored_evaluations(run)],
+        }
+        print_json(document)
+        return
+    print(f"{run.id}  {shown(run.title)}")
+    print(f"{run.state.status}  {shown(run.state.message)}".rstrip())
+    print(f"epoch {run.state.epoch}/{run.config.train.epochs}, {run.state.seconds:,.1f} s of training")
+    for row in epochs[-1:]:
+        val = "" if row.val_accuracy is None else f", validation {row.val_accuracy:.2%}"
+        print(f"last epoch: loss {_number(row.train_loss)}, training pictures {row.train_accuracy:.2%}{val}")
+    for evaluation in _stored_evaluations(run):
+        print(f"{evaluation.part} ({evaluation.measure}): {evaluation.accuracy:.2%} of {evaluation.n:,}")
+
+
+@runs_app.command("stop")
+def runs_stop(run_name: RunName, as_json: AsJson = False) -> None:
+    """Ask a run to stop and keep its model; a waiting one is cancelled."""
+    run = read_run(run_name)
+    told = ask_to_stop(run)
+    if as_json:
+        print_json({"run": run.id, "status": read_run(run.id).state.status, "message": told})
+    else:
+        print(told)
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "title": run.title,
+        "status": run.state.status,
+        "message": run.state.message,
+        "dataset": run.config.data.dataset,
+        "preset": run.config.preset,
+        "created": run.created,
+        "epoch": run.state.epoch,
+        "epochs": run.config.train.epochs,
+        "seconds": run.state.seconds,
+    }
+
+
+def _stored_evaluations(run: Run) -> list[Evaluation]:
+    from core.evaluation import MEASURES
+
+    found = [run.evaluation(part, measure) for part in ("train", "val", "test") for measure in MEASURES]
+    return [evaluation for evaluation in found if evaluation is not None]
+
+
+# ----------------------------------------------------------------------------------------- evaluate, predict
+
+
+@app.command()
+def evaluate(
+    run_name: RunName,
+    part: Annotated[str, typer.Option("--part", help="train, val or test.")] = "test",
+    measure: Annotated[
+        str, typer.Option("--measure", help="evaluation, or paper: first two of each batch, batch statistics.")
+    ] = "evaluation",
+    as_json: AsJson = False,
+) -> None:
+    """How many pictures of a part the network answers rightly, in all and for each class."""
+    run = read_run(run_name)
+    evaluation_name(part, measure)  # type: ignore[arg-type]  # refuses what is neither
+    evaluation = run.evaluation(part, measure)  # type: ignore[arg-type]
+    if evaluation is None:
+        evaluation = _evaluate_now(run, part, measure)
+    document = _evaluation_document(run, evaluation)
+    if as_json:
+        print_json(document)
+        return
+    low, high = evaluation.interval
+    print(f"{run.id}  {shown(run.title)}  {part} ({measure})")
+    print(f"{evaluation.accuracy:.2%} of {evaluation.n:,} pictures right (95 % interval {low:.2%} to {high:.2%})")
+    print(f"{evaluation.mean_class_accuracy:.2%} mean of the classes")
+    rows = [[name, told["n"], f"{told['accuracy']:.2%}"] for name, told in document["per_class"].items()]
+    print_table(["class", "pictures", "right"], rows)
+
+
+def _evaluate_now(run: Run, part: str, measure: Any) -> Evaluation:
+    from core.inference.evaluating import evaluate_run
+    from core.runs.writer import RunWriter
+
+    evaluation = evaluate_run(run, part, measure)
+    if run.state.ended:  # else the network of the next minute is another one
+        RunWriter(run.folder).save_evaluation(evaluation)
+    return evaluation
+
+
+def _evaluation_document(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    told = zip(evaluation.classes, evaluation.per_class.tolist(), evaluation.counts.tolist(), strict=True)
+    return {
+        "run": run.id,
+        "part": evaluation.part,
+        "measure": evaluation.measure,
+        "n": evaluation.n,
+        "accuracy": evaluation.accuracy,
+        "mean_class_accuracy": evaluation.mean_class_accuracy,
+        "per_class": {name: {"accuracy": accuracy, "n": n} for name, accuracy, n in told},
+    }
+
+
+@app.command()
+def predict(
+    run_name: RunName,
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="Picture files.")],
+    as_json: AsJson = False,
+) -> None:
+    """What the network of a run sees in pictures: every class with its probability, best first."""
+    from core.inference.predictor import load_predictor
+
+    predictor = load_predictor(read_run(run_name))
+    contents = {path: _read_picture(path) for path in pictures}
+    readable = {path: content for path, content in contents.items() if isinstance(content, bytes)}
+    answers = predictor.predict([(str(path), content) for path, content in readable.items()])
+    predicted = dict(zip(readable, answers, strict=True))
+    document = []
+    for path in pictures:
+        answer = predicted.get(path)
+        classes = (
+            [{"class": name, "probability": probability} for name, probability in answer.classes] if answer else []
+        )
+        document.append({"file": str(path), "classes": classes, "error": answer.error if answer else contents[path]})
+    if as_json:
+        print_json(document)
+    else:
+        _print_predictions(document)
+    if all(row["error"] for row in document):
+        raise UserMistake(f"None of the {len(document)} picture(s) could be read.")
+
+
+def _read_picture(path: Path) -> bytes | str:
+    """The content, or why there is none."""
+    limit = load_limits().picture_bytes
+    try:
+        if path.is_dir():
+            return "is a folder, not a picture"
+        if path.stat().st_size > limit:
+            return f"has {path.stat().st_size:,} bytes; the limit is {limit:,}"
+        return path.read_bytes()
+    except FileNotFoundError:
+        return "is not there"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _print_predictions(document: list[dict[str, Any]]) -> None:
+    for row in document:
+        if row["error"]:
+            print(f"{shown(row['file'])}: {shown(row['error'])}")
+        else:
+            best = ", ".join(f"{shown(told['class'])} {told['probability']:.1%}" for told in row["classes"][:5])
+            print(f"{shown(row['file'])}: {best}")
+
+
+# -------------------------------------------------------------------------------------------- bench, presets
+
+
+@bench_app.callback()
+def bench() -> None:
+    pass  # without a callback typer leaves out the name of a single command
+
+
+@bench_app.command("training")
+def bench_training_command(
+    quick: Annotated[bool, typer.Option("--quick", help="One seed instead of three: a rough answer soon.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds of the paper's loop and of ours for the same work, and the ratio."""
+    from core.experiments.bench import Bench, bench_training
+
+    with Bar() as bar:
+        for told in bench_training(rounds=1 if quick else 3):
+            if isinstance(told, Bench):
+                bench = told
+            else:
+                bar.show("bench", told.done, told.total, told.message)
+    if as_json:
+        print_json(bench.to_json())
+        return
+    print(shown(bench.machine))
+    head = ["what", "baseline s", "ours s", "ratio"]
+    print_table(head, [[row.name, row.baseline_seconds, row.seconds, row.ratio] for row in bench.rows])
+    for row in bench.rows:
+        if row.note:
+            print(f"{row.name}: {row.note}")
+    if bench.accuracy:
+        low, high = bench.accuracy.interval
+        print(
+            f"accuracy at equal settings on {bench.accuracy.n:,} test pictures: ours - baseline = "
+            f"{bench.accuracy.difference:+.2%} (95 % interval {low:+.2%} to {high:+.2%})"
+        )
+    if bench.limit:
+        for name, share in bench.limit.shares.items():
+            print(f"{name}: {share:.1%} of the physical limit ({bench.limit.reachable / 1e9:,.0f} Gflop/s)")
+
+
+@presets_app.callback()
+def presets() -> None:
+    pass  # without a callback typer leaves out the name of a single command
+
+
+@presets_app.command("list")
+def presets_list(as_json: AsJson = False) -> None:
+    """The presets and what they set."""
+    if as_json:
+        print_json([{"name": name, "config": config.model_dump(mode="json")} for name, config in PRESETS.items()])
+        return
+    head = ["name", "epochs", "batch", "optimizer", "rate", "schedule", "augmentation"]
+    print_table(
+        head,
+        [
+            [
+                name,
+                config.train.epochs,
+                config.train.batch_size,
+                config.train.optimizer,
+                config.train.learning_rate,
+                config.train.schedule,
+                "+".join(config.train.augment) or "none",
+            ]
+            for name, config in PRESETS.items()
+        ],
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        app(args=arguments, prog_name="python -m core")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except UserMistake as mistake:
+        print(shown(mistake), file=sys.stderr)
+        return 2
+    except Exception as fault:
+        number = report_incident(fault)
+        print(
+            f"Something went wrong ({type(fault).__name__}). Incident {number} in {incidents_path()} has the details.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
