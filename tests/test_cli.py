@@ -1,0 +1,217 @@
+"""The command line: stable JSON fields, exit codes, one sentence for each mistake. Real pictures, a real training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from core.__main__ import main
+from core.config import RunConfig
+from core.runs.run import create_run, list_runs, read_run
+from core.runs.tickets import add_ticket
+
+ROOT = Path(__file__).resolve().parent.parent
+COLOURS = {"red": (200, 40, 30), "blue": (30, 40, 200)}
+QUICK = ["--set", "train.epochs=4", "--set", "train.batch_size=8", "--set", "train.learning_rate=0.01"]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """48 pictures of two colours, and one that is none."""
+    folder = tmp_path_factory.mktemp("two")
+    for name, (red, green, blue) in COLOURS.items():
+        (folder / name).mkdir()
+        for i in range(24):
+            Image.new("RGB", (36, 34), (red + i, green + i, blue + i)).save(folder / name / f"{i:02d}.png")
+    (folder / "red" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def atelier(tmp_path_factory):
+    """A home of its own for the whole module."""
+    home = tmp_path_factory.mktemp("home")
+    before = os.environ.get("ATELIER_HOME")
+    os.environ["ATELIER_HOME"] = str(home)
+    yield home
+    os.environ.pop("ATELIER_HOME") if before is None else os.environ.update(ATELIER_HOME=before)
+
+
+@pytest.fixture(scope="module")
+def colours(atelier, pictures):
+    """The name of the dataset, added with the command."""
+    assert main(["data", "add", "colours", "--from", str(pictures)]) == 0
+    return "colours"
+
+
+@pytest.fixture(scope="module")
+def trained(colours):
+    """The id of a run, trained with the command in the foreground."""
+    assert main(["train", "--data", colours, "--preset", "quick", *QUICK, "--json"]) == 0
+    return list_runs()[0].id
+
+
+@pytest.fixture
+def command(atelier, capsys):
+    """Run a command; (exit code, its JSON document or None, stderr)."""
+
+    def run(*arguments: str):
+        code = main(list(arguments))
+        told = capsys.readouterr()
+        return code, json.loads(told.out) if "--json" in arguments and told.out else None, told.err
+
+    return run
+
+
+def test_help_names_every_command_and_comes_without_torch(atelier):
+    code = "import sys; from core.__main__ import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    for arguments in (["--help"], ["runs", "list"], ["data", "list"], ["presets", "list"]):
+        told = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        if arguments == ["--help"]:
+            words = ("data", "train", "runs", "evaluate", "predict", "bench", "presets")
+            assert all(word in told.stdout for word in words)
+
+
+def test_data_show_has_its_stable_fields(command, colours):
+    code, told, _ = command("data", "show", colours, "--json")
+    assert code == 0 and told["name"] == "colours" and told["classes"] == {"blue": 24, "red": 24}
+    assert (told["given"], told["used"], len(told["refused"])) == (49, 48, 1)
+    assert told["refused"][0]["name"].endswith("broken.png") and told["refused"][0]["reason"]
+    assert sum(told["parts"].values()) == 48 and set(told["parts"]) == {"train", "val", "test"}
+    assert len(told["fingerprint"]) == 64
+
+
+def test_data_list_and_adding_the_same_again(command, colours, pictures):
+    code, told, _ = command("data", "add", "colours", "--from", str(pictures), "--json")
+    assert code == 0 and told["used"] == 48
+    code, told, _ = command("data", "list", "--json")
+    assert code == 0 and [dataset["name"] for dataset in told] == ["colours"]
+
+
+def test_train_evaluate_and_runs_show_agree(command, trained):
+    code, told, _ = command("evaluate", trained, "--json")
+    assert code == 0 and set(told) == {
+        "run",
+        "part",
+        "measure",
+        "n",
+        "accuracy",
+        "mean_class_accuracy",
+        "per_class",
+    }
+    assert told["run"] == trained and told["n"] == 10 and told["accuracy"] == 1.0  # two colours: learnt or broken
+    assert told["per_class"] == {"blue": {"accuracy": 1.0, "n": 5}, "red": {"accuracy": 1.0, "n": 5}}
+    code, shown, _ = command("runs", "show", trained[-4:], "--json")
+    assert code == 0 and shown["run"] == trained and shown["status"] == "done" and len(shown["epochs_done"]) == 4
+    assert told in shown["evaluations"]
+
+
+def test_train_prints_one_document_and_keeps_progress_off_stdout(command, colours):
+    code, told, _ = command("train", "--data", colours, *QUICK, "--set", "train.epochs=1", "--json")
+    assert code == 0 and set(told) == {"run", "status", "seconds"}
+    assert told["status"] == "done" and told["seconds"] > 0 and read_run(told["run"]).config.train.epochs == 1
+
+
+def test_an_evaluation_that_is_missing_is_computed_and_kept(command, trained):
+    run = read_run(trained)
+    before = run.evaluation("test", "paper")
+    (run.folder / "evaluation-test-paper.npz").unlink()
+    code, told, _ = command(
+        "evaluate", "latest" if list_runs()[0].id == trained else trained, "--measure", "paper", "--json"
+    )
+    assert code == 0 and told["measure"] == "paper" and told["n"] == before.n
+    assert (read_run(trained).evaluation("test", "paper").predictions == before.predictions).all()
+
+
+def test_predict_ranks_the_classes_and_tells_of_a_broken_picture_in_its_row(command, trained, pictures):
+    files = [str(pictures / "red" / "03.png"), str(pictures / "red" / "broken.png"), "/no/such.png", str(pictures)]
+    code, told, _ = command("predict", trained, *files, "--json")
+    assert code == 0 and [row["file"] for row in told] == files
+    shares = [answer["probability"] for answer in told[0]["classes"]]
+    assert told[0]["classes"][0]["class"] == "red" and shares == sorted(shares, reverse=True)
+    assert abs(sum(shares) - 1) < 1e-5 and told[0]["error"] is None
+    assert all(row["error"] and row["classes"] == [] for row in told[1:])
+    code, told, stderr = command("predict", trained, *files[1:], "--json")
+    assert code == 2 and len(told) == 3 and "None of the 3" in stderr
+
+
+def test_stop_is_said_in_words_and_may_be_repeated(command, colours):
+    run = create_run(RunConfig(), "f" * 64, ("a", "b"))
+    add_ticket(run.id)
+    assert command("runs", "stop", run.id, "--json")[1]["status"] == "stopped"
+    code, told, _ = command("runs", "stop", run.id, "--json")
+    assert code == 0 and "already ended" in told["message"]
+
+
+def test_a_dataset_in_use_is_not_deleted(command, colours, pictures):
+    assert command("data", "add", "spare", "--from", str(pictures))[0] == 0
+    config = RunConfig.model_validate({"data": {"dataset": "spare"}})
+    run = create_run(config, "f" * 64, ("a", "b"))
+    code, _, stderr = command("data", "delete", "spare")
+    assert code == 2 and run.id in stderr
+    command("runs", "stop", run.id)
+    assert command("data", "delete", "spare", "--json")[1] == {"deleted": "spare"}
+    assert command("data", "show", "spare")[0] == 2 and command("data", "show", colours)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("data add nothing", "'nothing' needs --from"),
+        ("data add x --from /no/such/folder", "'/no/such/folder' is not there"),
+        ("data show nothing", "unknown dataset 'nothing'; known: colours"),
+        ("train --data nothing", "unknown dataset 'nothing'"),
+        ("train --data colours --preset vgg", "unknown preset 'vgg'; known: paper"),
+        ("train --data colours --set train.epochs", "is not a setting"),
+        ("train --data colours --set train.epoch=3", "unknown setting 'train.epoch'"),
+        ("train --data colours --set train.learning_rate=nan", "train.learning_rate"),
+        ("runs show nothing", "No such run: 'nothing'"),
+        ("runs show ../../etc/passwd", "No such run"),
+        ("evaluate latest --part middle", "parts: train, val, test"),
+        ("evaluate latest --measure best", "measures: evaluation, paper"),
+        ("predict nothing x.png", "No such run"),
+        ("nonsense", "No such command"),
+        ("train", "Missing option"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(command, trained, arguments, sentence):
+    code, _, stderr = command(*arguments.split())
+    assert code == 2 and sentence in stderr and "Traceback" not in stderr
+
+
+def test_a_fault_is_an_incident_number_and_exit_code_1(command, trained, atelier, monkeypatch):
+    monkeypatch.setattr("core.__main__.list_runs", lambda: 1 / 0)
+    code, _, stderr = command("runs", "list")
+    number = stderr.partition("Incident ")[2][:6]
+    assert code == 1 and "Traceback" not in stderr
+    assert "ZeroDivisionError" in (atelier / "log" / "incidents.jsonl").read_text().partition(number)[2]
+
+
+@pytest.mark.slow  # imports torch in a process of its own
+def test_ctrl_c_stops_the_training_and_keeps_the_model(colours, atelier):
+    arguments = ["train", "--data", colours, "--set", "train.epochs=1000", "--json"]
+    process = subprocess.Popen([sys.executable, "-m", "core", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while (
+        not (list_runs()[0].config.train.epochs == 1000 and list_runs()[0].state.step) and time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    told = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0 and told["status"] == "stopped"
+    run = read_run(told["run"])
+    assert run.weights() and run.evaluation("test").n == 10 and run.state.step > 0
+
+
+def test_names_cannot_steer_the_terminal(trained, tmp_path, capsys):
+    path = tmp_path / "a\x1b[31m\n.png"
+    path.write_bytes(b"no picture")
+    assert main(["predict", trained, str(path)]) == 2
+    assert "\x1b" not in capsys.readouterr().out
