@@ -94,7 +94,8 @@ def test_the_images_of_the_default_store_fit_their_pictures(tmp_path):
 
 def test_progress_counts_up_and_ends_with_the_dataset(tmp_path):
     reports = list(import_dataset("animals", write_zip(tmp_path / "a.zip", two_classes(50))))
-    assert reports[0].phase == "reading" and reports[0].total == 100 and reports[-1].dataset is not None
+    assert [report.phase for report in reports[:2]] == ["listing", "reading"] and reports[-1].phase == "done"
+    assert reports[1].total == 100 and reports[-1].dataset is not None
     assert [report.done for report in reports] == sorted(report.done for report in reports)
     assert reports[-1].done == 100 and all(report.dataset is None for report in reports[:-1])
 
@@ -176,7 +177,7 @@ def test_pictures_that_the_program_has_at_hand_come_in_sorted(tmp_path):
     assert np.array_equal(store.images[8], store.preprocess.receive(Image.open(io.BytesIO(png(10)))))
 
 
-@pytest.mark.parametrize("reports", [1, 2])
+@pytest.mark.parametrize("reports", [1, 2, 3])
 def test_closing_cancels_and_leaves_nothing(tmp_path, reports):
     progress = import_dataset("animals", write_zip(tmp_path / "a.zip", two_classes(500)))
     for _ in range(reports):
@@ -206,7 +207,7 @@ def test_an_import_that_was_killed_leaves_the_rest_as_it_was(tmp_path):
 
 def test_an_import_at_work_is_not_swept_by_another(tmp_path):
     slow = import_dataset("slow", write_zip(tmp_path / "slow.zip", two_classes(40)))
-    next(slow)
+    next(slow), next(slow)
     bring(tmp_path)
     assert finish(slow).used == 80 and len(list_datasets()) == 2
 

@@ -133,7 +133,7 @@ class Names(Sequence[str]):
 class Progress:
     """How far a long piece of work is. `done` of `total` pictures; total is 0 where nobody knows it."""
 
-    phase: str  # "reading" | "saving" | "done"
+    phase: str  # "listing" | "reading" | "saving" | "done"
     done: int
     total: int
     seconds_left: float | None
@@ -205,6 +205,7 @@ def import_dataset(name: str, path: Path, source: str | None = None) -> Iterator
     Content that is already there under this name is not imported twice. Raises UserMistake.
     """
     limits = load_limits()
+    yield Progress("listing", 0, 0, None)
     with open_source(path, limits) as opened:
         listing = opened.listing
         given = len(listing.entries) + len(listing.refused)

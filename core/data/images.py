@@ -132,7 +132,7 @@ def root_lock() -> FileLock:
 
 
 def sweep() -> None:
-    """Remove staging folders whose owner is gone, and stores of no dataset. The caller holds root_lock()."""
+    """Remove staging folders whose owner is gone. The caller holds root_lock()."""
     for root in (datasets_root(), stores_root()):
         for folder in root.glob(f"{STAGING}*"):
             if folder.suffix == ".lock":

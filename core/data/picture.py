@@ -204,15 +204,21 @@ def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float greys scaled to 8 bits: Pillow's own conversion clips them to white."""
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
+    values = np.asarray(picture)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return Image.fromarray(OF_SIXTEEN_BITS[values])
+    values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
     if picture.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255
-    elif picture.mode.startswith("I;16") or (picture.mode == "I" and low >= 0 and 255 < high <= 65_535):
-        values = values / 257  # 65,535 becomes 255
-    elif low < 0 or high > 255:
-        values = (values - low) * (255 / (high - low)) if high > low else values * 0
-    return Image.fromarray(np.rint(values).astype(np.uint8))
+        low, high = 0.0, 1.0
+    elif low >= 0:
+        high = 255.0 if high <= 255 else 65_535.0 if high <= 65_535 else high
+        low = 0.0 if high <= 65_535 else low
+    scaled = (values - low) * (255 / (high - low)) if high > low else values * 0
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+OF_SIXTEEN_BITS = np.rint(np.arange(65_536) / 257).astype(np.uint8)  # 65,535 becomes 255
 
 
 def _from_cmyk(picture: Image.Image) -> Image.Image:
