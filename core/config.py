@@ -164,7 +164,7 @@ def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(document)
     except ValidationError as error:
-        raise UserMistake(_sentence(error)) from error
+        raise UserMistake(wrong_fields(error)) from error
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -178,7 +178,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return pairs
 
 
-def _sentence(error: ValidationError) -> str:
+def wrong_fields(error: ValidationError) -> str:
+    """Each wrong field, its value and what is allowed, in one line: "train.epochs = 0: input should be ..."."""
     told = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.config import wrong_fields
 from core.disk import read_json
 from core.errors import UserMistake
 
@@ -68,5 +69,13 @@ def load_limits() -> Limits:
         return Limits()
     try:
         return Limits.model_validate(read_json(path))
-    except ValueError as error:
-        raise UserMistake(f"{path} is not a valid limits file: {error}") from error
+    except ValidationError as error:
+        raise UserMistake(f"{path} has a wrong limit: {wrong_fields(error)}; the limits are: {_names()}") from error
+    except (OSError, ValueError) as error:
+        raise UserMistake(
+            f"{path} cannot be read as JSON ({error}); correct it, or delete it for the defaults"
+        ) from error
+
+
+def _names() -> str:
+    return ", ".join(Limits.model_fields)

@@ -1,0 +1,73 @@
+"""What every test stands on: an ATELIER_HOME of its own, one thread, and small real pictures, stores and runs."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_test_writes_into_var(tmp_path_factory):
+    """Whatever a test forgets to move lands in a folder that is thrown away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Tests share the machine with others; tiny networks are faster on one thread anyway."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)  # what choose_hardware counts
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes that a test starts
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def pictures():
+    """[(name, class, part, bytes)]: 24 blue and 24 orange pictures of 16 x 16, as import_pictures takes them."""
+    return tiny.colour_pictures()
+
+
+@pytest.fixture
+def tiny_store():
+    """48 pictures of two colours, 16 x 16: 32 train, 8 watch, 8 test."""
+    return tiny.colour_store()
+
+
+@pytest.fixture(scope="session")
+def home_with_a_run(tmp_path_factory):
+    """A home with the dataset "colours" and one run on it that is done; never changed, only copied."""
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(home))
+        patch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+        tiny.add_colours()
+        tiny.train_tiny_run()
+    return home
+
+
+@pytest.fixture
+def trained_home(home_with_a_run, tmp_path, monkeypatch) -> Path:
+    """A home of the test's own with the dataset "colours" and a finished run."""
+    home = shutil.copytree(home_with_a_run, tmp_path / "home")
+    monkeypatch.setenv("ATELIER_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def tiny_run(trained_home):
+    """The finished run in trained_home: two colours, three epochs, every part evaluated."""
+    from core.runs.run import read_run
+
+    return read_run("latest")
+
+
+@pytest.fixture
+def new_run(trained_home):
+    """A run on the two colours that waits to be trained."""
+    return tiny.new_run()

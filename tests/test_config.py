@@ -1,0 +1,93 @@
+"""RunConfig: what may be chosen, how it is changed, and what is said about a wrong choice."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config, parse_settings
+from core.errors import UserMistake
+
+
+def test_every_choice_has_a_title_and_a_sentence_for_the_form():
+    for room in (DataConfig, ModelConfig, TrainConfig):
+        for name, field in room.model_fields.items():
+            assert field.title and field.description, name
+            assert field.description.endswith("."), name
+
+
+def test_a_config_survives_json():
+    config = change_config(RunConfig(), {"train.augment": ["flip", "cutout"], "data.fit": "pad"})
+    assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+def test_words_of_the_command_line_and_values_of_the_form_mean_the_same():
+    words = {"train.epochs": "2", "train.learning_rate": "1e-2", "train.augment": "flip, shift_crop", "data.seed": "7"}
+    values = {"train.epochs": 2, "train.learning_rate": 0.01, "train.augment": ("flip", "shift_crop"), "data.seed": 7}
+    assert change_config(RunConfig(), words) == change_config(RunConfig(), values) != RunConfig()
+
+
+@pytest.mark.parametrize("words", ["flip+cutout", "flip,cutout", " flip , cutout ", "flip,,cutout,none"])
+def test_augmentations_are_listed_with_commas_or_plus(words):
+    assert change_config(RunConfig(), {"train.augment": words}).train.augment == ("flip", "cutout")
+
+
+@pytest.mark.parametrize("words", ["", "none", " "])
+def test_no_augmentation_can_be_asked_for(words):
+    config = RunConfig(train=TrainConfig(augment=("flip",)))
+    assert change_config(config, {"train.augment": words}).train.augment == ()
+
+
+def test_a_change_leaves_the_rest_and_the_original():
+    config = RunConfig(preset="better", train=TrainConfig(epochs=9, batch_size=64))
+    changed = change_config(config, {"train.epochs": 3})
+    assert (changed.preset, changed.train.batch_size, changed.train.epochs) == ("better", 64, 3)
+    assert config.train.epochs == 9 and changed.data == config.data
+
+
+@pytest.mark.parametrize("field", ["epochs", "train", "train.", "train.epoch", "preset", "data.train.epochs", ""])
+def test_an_unknown_setting_is_refused_with_the_known_ones(field):
+    with pytest.raises(UserMistake, match=r"unknown setting .*; known: data\.dataset, .*train\.epochs"):
+        change_config(RunConfig(), {field: 3})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("train.epochs", "0", r"train\.epochs = '0': .*greater than or equal to 1"),
+        ("train.epochs", "many", r"train\.epochs = 'many': .*valid integer"),
+        ("train.epochs", "", r"train\.epochs = '': .*valid integer"),
+        ("train.learning_rate", "nan", r"train\.learning_rate = 'nan': .*finite"),
+        ("train.learning_rate", float("inf"), r"train\.learning_rate = inf: .*finite"),
+        ("train.momentum", 1, r"train\.momentum = 1: .*less than 1"),
+        ("train.optimizer", "sdg", r"train\.optimizer = 'sdg': .*'sgd', 'nesterov'"),
+        ("train.augment", "spin", r"train\.augment\.0 = 'spin': .*'flip', 'shift_crop' or 'cutout'"),
+        ("train.augment", "flip,flip", r"train\.augment = \['flip', 'flip'\]: an augmentation is named twice"),
+        ("model.name", "vgg", r"model\.name = 'vgg': .*'paper_cnn'"),
+        ("data.image_size", 7, r"data\.image_size = 7: .*8"),
+        ("data.seed", 2**32, r"data\.seed = 4294967296: .*4294967295"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_field_and_what_is_allowed(field, value, said):
+    with pytest.raises(UserMistake, match=said):
+        change_config(RunConfig(), {field: value})
+
+
+def test_two_wrong_values_are_told_at_once_and_long_ones_in_short():
+    with pytest.raises(UserMistake) as told:
+        change_config(RunConfig(), {"train.epochs": 0, "train.batch_size": "x" * 10_000})
+    assert "train.epochs = 0" in str(told.value) and "train.batch_size" in str(told.value)
+    assert len(str(told.value)) < 300 and "\n" not in str(told.value)
+
+
+def test_a_config_cannot_be_changed_in_place_and_knows_no_other_fields():
+    with pytest.raises(ValidationError):
+        RunConfig().train.epochs = 3
+    with pytest.raises(ValidationError, match="epoch_count"):
+        TrainConfig.model_validate({"epoch_count": 3})
+
+
+def test_settings_are_pairs_with_an_equals_sign():
+    assert parse_settings(["train.epochs=2", " data.dataset = a=b "]) == {"train.epochs": "2", "data.dataset": "a=b"}
+    with pytest.raises(UserMistake, match=r"'train\.epochs' is not a setting; write it as train\.epochs=2"):
+        parse_settings(["train.epochs"])

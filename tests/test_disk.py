@@ -1,0 +1,119 @@
+"""How files are written: whole or not at all, also when the write fails half-way."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.disk import (
+    DRAFT,
+    append_line,
+    draft_beside,
+    read_json,
+    read_lines,
+    sha256_of,
+    sync_folder,
+    write_atomic,
+    write_json,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_a_file_is_made_with_its_folders_and_replaced_whole(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    write_atomic(path, b"one")
+    write_atomic(path, b"two")
+    assert path.read_bytes() == b"two" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_reader_never_sees_a_part(tmp_path):
+    path, contents = tmp_path / "file", [bytes([k]) * 300_000 for k in (1, 2)]
+    write_atomic(path, contents[0])
+    writes = threading.Thread(target=lambda: [write_atomic(path, contents[k % 2]) for k in range(30)])
+    writes.start()
+    while writes.is_alive():
+        assert path.read_bytes() in contents
+    writes.join()
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, {"a": object()}, "\ud800"])
+def test_what_is_no_json_changes_nothing(tmp_path, value):
+    path = tmp_path / "file.json"
+    write_json(path, {"loss": None})
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, value)
+    with pytest.raises((ValueError, TypeError)):
+        append_line(path, value)
+    assert read_json(path) == {"loss": None} and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "file"
+    path.mkdir()  # a folder cannot be replaced by a file
+    with pytest.raises(OSError, match="directory"):
+        write_atomic(path, b"new")
+    assert path.is_dir() and list(tmp_path.iterdir()) == [path]
+
+
+def test_any_language_goes_into_json_as_it_is(tmp_path):
+    write_json(tmp_path / "file.json", {"Büffel 🐃": "水牛"})
+    assert "水牛" in (tmp_path / "file.json").read_text("utf-8")
+    assert read_json(tmp_path / "file.json") == {"Büffel 🐃": "水牛"}
+
+
+def test_drafts_lie_beside_their_file_under_names_of_their_own(tmp_path):
+    path = tmp_path / ("n" * 250)
+    drafts = {draft_beside(path) for _ in range(50)}
+    assert len(drafts) == 50
+    assert all(draft.parent == tmp_path and draft.name.endswith(DRAFT) and len(draft.name) < 200 for draft in drafts)
+
+
+def test_lines_come_back_in_order_and_an_unfinished_one_is_left_out(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    assert read_lines(path) == []
+    for value in ({"step": 1}, [2, "a\nb"], None):
+        append_line(path, value)
+    whole = path.read_bytes()
+    assert read_lines(path) == [{"step": 1}, [2, "a\nb"], None]
+    last = len(json.dumps(None)) + 1
+    for cut in range(1, last + 1):
+        path.write_bytes(whole[:-cut])
+        assert read_lines(path) == [{"step": 1}, [2, "a\nb"]]
+
+
+def test_a_damaged_last_line_is_left_out_and_a_damaged_middle_is_told(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"step": 1}\n\0\0\0\n')
+    assert read_lines(path) == [{"step": 1}]
+    path.write_bytes(b'{"step": 1}\n\0\0\0\n{"step": 2}\n')
+    with pytest.raises(ValueError, match="line 1 column 1"):
+        read_lines(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of a file there")
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_lines_before_it(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    # the system takes the first half of the line and refuses the second, as a full disk does
+    script = (
+        "import pathlib, resource, sys; from core.disk import append_line\n"
+        "path = pathlib.Path(sys.argv[1]); append_line(path, 'first')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
+        "try: append_line(path, 'x' * 200)\n"
+        "except OSError: print('refused')\n"
+        "append_line(path, 'last')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "refused\n" and read_lines(path) == ["first", "last"]
+
+
+def test_a_folder_that_is_not_there_need_not_be_synced(tmp_path):
+    sync_folder(tmp_path / "nowhere")
+
+
+def test_the_checksum_is_the_published_one(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

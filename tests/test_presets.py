@@ -1,0 +1,39 @@
+"""Presets: the paper's numbers as they were, and two others on the same network."""
+
+import pytest
+
+from core.config import ModelConfig, RunConfig
+from core.errors import UserMistake
+from core.presets import PRESETS, preset
+
+
+def test_the_papers_preset_is_what_the_paper_did():
+    paper = preset("paper")
+    train = paper.train
+    assert (train.optimizer, train.learning_rate, train.momentum) == ("sgd", 0.001, 0.9)
+    assert (train.batch_size, train.epochs, train.schedule, train.augment) == (32, 50, "constant", ())
+    assert (train.weight_decay, train.label_smoothing, train.precision) == (0.0, 0.0, "float32")
+    assert (paper.data.image_size, paper.data.fit, paper.data.balance, paper.data.split) == (
+        32,
+        "crop",
+        "smallest",
+        "paper",
+    )
+    assert (paper.data.test_fraction, paper.data.val_fraction) == (0.2, 0.0)
+    assert paper.model == ModelConfig(name="paper_cnn", negative_slope=0.01)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_bears_its_name_and_survives_json(name):
+    assert preset(name).preset == name
+    assert RunConfig.model_validate_json(preset(name).model_dump_json()) == preset(name)
+
+
+def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
+    for name in ("quick", "better"):
+        assert preset(name).model == preset("paper").model and preset(name).data.image_size == 32
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(UserMistake, match="unknown preset 'best'; known: paper, quick, better"):
+        preset("best")
