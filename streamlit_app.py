@@ -30,11 +30,11 @@ def main() -> None:
         _greet(found)
         if journey is not None:
             _follow_journey(journey)
-        else:
-            _next_step(found)
         newest = next((run for run in runs() if run.state.status == "done"), None)
         if newest is not None and (journey is None or not _at_work(journey)):
             _show_answers(newest)
+        if journey is None:
+            _next_step(found)
         if found:
             _show_store(found)
         if runs():
@@ -69,13 +69,10 @@ def _next_step(found: Sequence[Dataset]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="next-step"):
         if untrained:
             label = f"Train a network on {escape(untrained[0], 40)}"
-            if st.button(label, type="primary", icon=":material/model_training:", key="next_train"):
+            kind: Literal["primary", "secondary"] = "secondary" if trained else "primary"
+            if st.button(label, type=kind, icon=":material/model_training:", key="next_train"):
                 st.session_state["train_dataset"] = untrained[0]
                 st.switch_page("pages/train.py")
-        if trained:
-            kind: Literal["primary", "secondary"] = "secondary" if untrained else "primary"
-            if st.button("Try it on a picture of yours", type=kind, icon=":material/image_search:", key="next_try"):
-                st.switch_page("pages/try_it.py")
         if SAMPLES not in trained:
             _samples_button("Start with the samples", "secondary")
         st.page_link("pages/data.py", label="Add pictures", icon=":material/add_photo_alternate:")
@@ -173,13 +170,12 @@ def _show_answers(run: Run) -> None:
                 for place in _telling(test, 4):
                     _draw_answer(run, dataset, test, place)
         with st.container(horizontal=True):
+            if st.button("Try it on a picture of yours", type="primary", icon=":material/image_search:", key="try"):
+                st.switch_page("pages/try_it.py", query_params={"run": run.id})
+            side = "cifar" if dataset is not None and dataset.name == "cifar10" else "own"
             st.page_link(
-                "pages/try_it.py",
-                label="Try it on a picture of yours",
-                icon=":material/image_search:",
-                query_params={"run": run.id},
+                "pages/results.py", label="See all results", icon=":material/insights:", query_params={side: run.id}
             )
-            st.page_link("pages/results.py", label="See all results", icon=":material/insights:")
 
 
 def _draw_answer(run: Run, dataset: Dataset, test: Evaluation, place: int) -> None:
