@@ -1,0 +1,171 @@
+"""Part and Batch: an epoch shows each picture once, whoever shares it, and pictures stay with their labels."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from core.data import batches
+from core.data.batches import count_batches, load_part, normalise, ordered_batches, training_batches
+from core.data.preprocess import Preprocess
+from tests import tiny
+
+AUGMENT = ("flip", "shift_crop", "cutout")
+
+
+@pytest.fixture
+def part():
+    """103 pictures of noise, each marked with its number and its class."""
+    return load_part(tiny.noise_store(103), "train")
+
+
+def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world=1):
+    return list(training_batches(part, batch_size, augment, seed, number, rank, world))
+
+
+def shown(epoch_batches) -> list[int]:
+    return torch.cat([batch.indices for batch in epoch_batches]).tolist()
+
+
+def marks(batch) -> torch.Tensor:
+    """(number, class) as the first pixel of each picture tells them."""
+    pixels = (batch.images[:, :, 0, 0] * 0.5 + 0.5).mul(255).round().long()
+    return torch.stack([pixels[:, 0] * 256 + pixels[:, 1], pixels[:, 2]], 1)
+
+
+@pytest.mark.parametrize("mean", [(0.5, 0.5, 0.5), (0.4914, 0.4822, 0.4465)])
+@pytest.mark.parametrize("std", [(0.5, 0.5, 0.5), (0.247, 0.2435, 0.2616), (0.1, 0.1, 0.1)])
+def test_normalise_is_bit_for_bit_what_torchvision_gives(mean, std):
+    values = np.arange(256, dtype=np.uint8)
+    picture = np.stack([values, values[::-1], np.roll(values, 99)], 1).reshape(16, 16, 3)
+    expected = Compose([ToTensor(), Normalize(mean, std)])(picture)
+    ours = normalise(torch.from_numpy(picture)[None], Preprocess(image_size=16, mean=mean, std=std))
+    assert ours.dtype == torch.float32 and torch.equal(ours[0], expected)
+
+
+def test_normalise_leaves_its_pictures_and_lays_channels_last():
+    pictures = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
+    before = pictures.clone()
+    floats = normalise(pictures, Preprocess(image_size=16))
+    assert torch.equal(pictures, before) and floats.is_contiguous(memory_format=torch.channels_last)
+    assert floats.shape == (4, 3, 16, 16) and floats.min() >= -1 and floats.max() <= 1
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize(("count", "batch_size"), [(60, 12), (103, 10), (67, 16), (20, 20), (7, 7)])
+def test_an_epoch_shows_each_picture_exactly_once(count, batch_size, world, augment):
+    part = load_part(tiny.noise_store(count), "train")
+    ranks = [epoch(part, batch_size, augment, rank=rank, world=world) for rank in range(world)]
+    together = sorted(i for one in ranks for i in shown(one))
+    rest = count % batch_size
+    left_out = rest if rest < 2 * world else 0  # each rank's batch norm needs two pictures
+    assert len(together) == len(set(together)) == count - left_out
+    assert {len(one) for one in ranks} == {count_batches(count, batch_size, world)}
+    for shares in zip(*ranks, strict=True):
+        sizes = [len(share.labels) for share in shares]
+        assert sum(sizes) == shares[0].whole and min(sizes) >= 2 and max(sizes) - min(sizes) <= 1
+
+
+def test_pictures_stay_with_their_labels_and_their_numbers(part):
+    for batch in [*epoch(part), *ordered_batches(part, 10)]:
+        assert torch.equal(marks(batch), torch.stack([batch.indices, batch.labels], 1))
+
+
+def test_indices_are_those_of_the_store():
+    store = tiny.noise_store(50)
+    store.parts["val"] = np.array([3, 7, 40, 41, 49])
+    for batch in epoch(load_part(store, "val"), 5):
+        assert sorted(batch.indices.tolist()) == [3, 7, 40, 41, 49]
+        assert torch.equal(marks(batch)[:, 0], batch.indices)
+        assert torch.equal(batch.labels, torch.from_numpy(store.labels[batch.indices]))
+
+
+def test_no_rest_of_one_picture_reaches_batch_norm():
+    part = load_part(tiny.noise_store(33), "train")
+    left_out = [set(range(33)) - set(shown(epoch(part, 32, number=number))) for number in range(1, 9)]
+    assert all(len(pictures) == 1 for pictures in left_out)
+    assert len(set.union(*left_out)) > 1  # another one in another epoch
+
+
+@pytest.mark.parametrize(
+    ("pictures", "batch_size", "world", "batches"),
+    [
+        (64, 32, 1, 2),
+        (65, 32, 1, 2),
+        (66, 32, 1, 3),
+        (67, 32, 2, 2),
+        (68, 32, 2, 3),
+        (69, 32, 3, 2),
+        (70, 32, 3, 3),
+        (0, 32, 1, 0),
+        (1, 1, 1, 1),
+        (2, 2, 1, 1),
+        (1, 32, 1, 0),
+        (50_000, 32, 1, 1563),
+    ],
+)
+def test_batches_are_counted(pictures, batch_size, world, batches):
+    assert count_batches(pictures, batch_size, world) == batches
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_seed_and_epoch_draw_the_same_epoch_again(part, augment):
+    first, again = epoch(part, augment=augment, seed=5, number=3), epoch(part, augment=augment, seed=5, number=3)
+    assert shown(first) == shown(again)
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+    others = [epoch(part, augment=augment, seed=seed, number=number) for seed, number in ((5, 4), (6, 3), (3, 5))]
+    assert len({tuple(shown(one)) for one in [first, *others]}) == 4
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_the_ranks_together_see_what_one_alone_would_see(part, augment):
+    alone = epoch(part, 16, augment)
+    ranks = [epoch(part, 16, augment, rank=rank, world=3) for rank in range(3)]
+    for whole, *shares in zip(alone, *ranks, strict=True):
+        for rank, share in enumerate(shares):
+            assert torch.equal(share.images, whole.images[rank::3])
+            assert torch.equal(share.labels, whole.labels[rank::3])
+
+
+def test_augmentation_goes_on_over_the_ends_of_its_blocks(part, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BYTES", 25 * 3 * 10 * 10)  # 25 pictures: two batches of ten
+    augmented = epoch(part, augment=("flip",))
+    assert sorted(shown(augmented)) == list(range(103)) and len(augmented) == 11
+    plain = {
+        int(i): image
+        for batch in ordered_batches(part, 50)
+        for i, image in zip(batch.indices, batch.images, strict=True)
+    }
+    for batch in augmented:
+        for i, image in zip(batch.indices.tolist(), batch.images, strict=True):
+            assert torch.equal(image, plain[i]) or torch.equal(image, plain[i].flip(2))
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_a_part_that_is_read_from_the_map_gives_the_same_batches(augment, monkeypatch, tmp_path):
+    store = tiny.noise_store(103)
+    np.save(tmp_path / "images.npy", store.images)
+    store.parts["train"] = np.arange(1, 100, 2)
+    held = load_part(store, "train")
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    object.__setattr__(store, "images", np.load(tmp_path / "images.npy", mmap_mode="r"))
+    mapped = load_part(store, "train")
+    assert isinstance(mapped.images, np.memmap) and isinstance(held.images, torch.Tensor)
+    pairs = [*zip(epoch(held, 8, augment), epoch(mapped, 8, augment), strict=True)]
+    pairs += zip(ordered_batches(held, 8), ordered_batches(mapped, 8), strict=True)
+    for a, b in pairs:
+        assert torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
+
+
+def test_in_order_each_picture_comes_once_and_nothing_is_augmented(part):
+    assert shown(ordered_batches(part, 10)) == list(range(103))
+    backwards = list(ordered_batches(part, 10, torch.arange(102, -1, -1)))
+    assert shown(backwards) == list(range(102, -1, -1)) and [len(batch.labels) for batch in backwards] == [10] * 10 + [
+        3
+    ]
+
+
+def test_an_empty_part_has_no_batches():
+    part = load_part(tiny.noise_store(5), "val")
+    assert len(part) == 0 and epoch(part) == [] and list(ordered_batches(part, 10)) == []

@@ -1,0 +1,74 @@
+"""The layer table and torchsummary's text: the numbers that the paper prints."""
+
+import copy
+import sys
+import threading
+
+import pytest
+import torch
+
+from core.models.paper_cnn import PaperCNN
+from core.models.summary import count_parameters, layer_table, torchsummary_text
+
+PAPER = [  # name, output, parameters; multiply-adds = outputs x window x channels in, or in x out
+    ("conv1", (6, 30, 30), 168, 6 * 30 * 30 * 3 * 3 * 3),
+    ("pool1", (6, 15, 15), 0, 0),
+    ("conv2", (16, 13, 13), 880, 16 * 13 * 13 * 3 * 3 * 6),
+    ("conv2_bn", (16, 13, 13), 32, 0),
+    ("pool2", (16, 6, 6), 0, 0),
+    ("fc1", (120,), 69_240, 576 * 120),
+    ("dense1_bn", (120,), 240, 0),
+    ("fc2", (84,), 10_164, 120 * 84),
+    ("fc3", (10,), 850, 84 * 10),
+]
+
+
+def test_the_table_is_the_papers():
+    layers = layer_table(PaperCNN(10), 32)
+    assert [(layer.name, layer.output_shape, layer.parameters, layer.multiply_adds) for layer in layers] == PAPER
+    assert sum(layer.parameters for layer in layers) == count_parameters(PaperCNN(10)) == 81_574
+
+
+def test_a_layer_says_what_it_is():
+    told = {layer.name: (layer.kind, layer.detail) for layer in layer_table(PaperCNN(10), 32)}
+    assert told["conv1"] == ("Conv2d", "3 -> 6, kernel 3x3, stride 1")
+    assert told["pool1"] == ("MaxPool2d", "window 2x2, stride 2")
+    assert told["conv2_bn"] == ("BatchNorm2d", "16 channels")
+    assert told["dense1_bn"] == ("BatchNorm1d", "120 features")
+    assert told["fc3"] == ("Linear", "84 -> 10")
+
+
+@pytest.mark.parametrize(("classes", "total"), [(10, "81,574"), (3, "80,979")])
+def test_torchsummary_says_what_the_paper_prints(classes, total):
+    text = torchsummary_text(PaperCNN(classes), 32)
+    for line in (f"Total params: {total}", f"Trainable params: {total}", "Non-trainable params: 0"):
+        assert line in text
+    for line in ("Input size (MB): 0.01", "Forward/backward pass size (MB): 0.10", "Params size (MB): 0.31"):
+        assert line in text
+    assert "Estimated Total Size (MB): 0.42" in text
+    kinds = ["Conv2d", "MaxPool2d", "Conv2d", "BatchNorm2d", "MaxPool2d", "Linear", "BatchNorm1d", "Linear", "Linear"]
+    assert [line.split()[0] for line in text.splitlines()[3:12]] == [f"{kind}-{k}" for k, kind in enumerate(kinds, 1)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_looking_leaves_the_network_and_the_random_state_alone(training):
+    net = PaperCNN(3, 16).train(training)
+    before = copy.deepcopy(net.state_dict())
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    layer_table(net, 16), torchsummary_text(net, 16)
+    assert torch.equal(torch.rand(1), expected) and net.training is training
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_two_pages_may_look_at_once_and_print_nothing(capsys):
+    texts, out = [], sys.stdout
+    looks = [threading.Thread(target=lambda: texts.append(torchsummary_text(PaperCNN(3), 32))) for _ in range(8)]
+    for look in looks:
+        look.start()
+    for look in looks:
+        look.join()
+    assert len(set(texts)) == 1 and texts[0].count("Total params") == 1
+    assert sys.stdout is out and capsys.readouterr().out == ""
