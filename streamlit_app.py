@@ -169,7 +169,7 @@ def _show_answers(run: Run) -> None:
             with st.grid(4, min_column_width=200, gap="medium"):
                 for place in _telling(test, 4):
                     _draw_answer(run, dataset, test, place)
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Try it on a picture of yours", type="primary", icon=":material/image_search:", key="try"):
                 st.switch_page("pages/try_it.py", query_params={"run": run.id})
             side = "cifar" if dataset is not None and dataset.name == "cifar10" else "own"

@@ -41,7 +41,10 @@ def main() -> None:
         if dataset is None:
             return
         pictures, split, received, ledger = st.tabs(
-            ["Pictures", "Balance and split", "What the network receives", "Ledger"], on_change="rerun", key="data_tab"
+            ["Pictures", "Balance and split", "What the network receives", "Ledger"],
+            on_change="rerun",
+            key="tab",
+            bind="query-params",
         )
         for tab, draw in ((pictures, _pictures), (split, _split), (received, _received), (ledger, _ledger)):
             if tab.open:
@@ -120,9 +123,9 @@ def _card(dataset: Dataset, index: int) -> None:
 @st.dialog("One picture", width="large")
 def _look(dataset: Dataset, index: int) -> None:
     st.markdown(f"**{escape(dataset.classes[dataset.labels[index]])}** · {escape(dataset.names[index], 200)}")
-    with st.container(horizontal=True, gap="medium"):
+    controls, left, right = st.columns([2, 3, 3], gap="medium")
+    with controls:
         size, fit = _ask_preprocess("dialog")
-    left, right = st.columns(2)
     _beside(dataset, index, size, fit, left, right)
 
 

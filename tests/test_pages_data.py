@@ -30,7 +30,7 @@ def test_every_tab_opens_with_pictures():
     add_pictures()
     for tab in ("Pictures", "Balance and split", "What the network receives", "Ledger"):
         app = open_page("pages/data.py")
-        app.session_state["data_tab"] = tab
+        app.session_state["tab"] = tab
         app.run()
         assert not app.exception and not app.error, tab
 
@@ -38,7 +38,7 @@ def test_every_tab_opens_with_pictures():
 def test_the_ledger_counts_and_names_what_was_refused():
     add_pictures()
     app = open_page("pages/data.py")
-    app.session_state["data_tab"] = "Ledger"
+    app.session_state["tab"] = "Ledger"
     app.run()
     told = {metric.label: metric.value for metric in app.metric}
     assert told == {"Given": "13", "Used": "12", "Refused": "1", "System files ignored": "0"}
@@ -51,7 +51,7 @@ def test_balancing_says_how_many_are_left_out():
     entries = [(f"{place}.png", "cat" if place < 4 else "dog", None, png(place)) for place in range(12)]
     list(import_pictures("uneven", iter(entries), "zip", False))
     app = open_page("pages/data.py")
-    app.session_state["data_tab"] = "Balance and split"
+    app.session_state["tab"] = "Balance and split"
     app.run()
     assert "2.0 times as many" in said(app)
     app.toggle(key="data_balance").set_value(True).run()
@@ -63,7 +63,7 @@ def test_odd_names_are_shown_as_they_are():
     add_pictures("**odd** :red[set]", ODD)
     for tab in ("Pictures", "Balance and split", "What the network receives", "Ledger"):
         app = open_page("pages/data.py")
-        app.session_state["data_tab"] = tab
+        app.session_state["tab"] = tab
         app.run()
         assert not app.exception and not app.error, tab
         assert "http://evil" not in said(app)  # the colon is fenced, so nothing becomes a link or a picture
@@ -120,7 +120,7 @@ def test_a_second_job_beside_a_live_one_is_refused(home):
 def test_deleting_asks_first():
     add_pictures()
     app = open_page("pages/data.py")
-    app.session_state["data_tab"] = "Ledger"
+    app.session_state["tab"] = "Ledger"
     app.run()
     assert len(list_datasets()) == 1
     app.button(key="delete_dataset").click().run()

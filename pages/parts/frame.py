@@ -8,9 +8,9 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core.errors import UserMistake
+from core.incidents import report_incident
 from pages.parts.cached import live_imports, live_runs
 from pages.parts.escape import escape
-from pages.parts.incidents import report_incident
 
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
 ICON = Path(__file__).resolve().parent.parent.parent / "assets" / "icon.png"

@@ -21,8 +21,8 @@ import psutil
 
 from core.disk import read_json, write_json
 from core.errors import UserMistake
+from core.incidents import report_incident
 from core.settings import atelier_home, load_limits
-from pages.parts.incidents import report_incident
 
 LIVE = ("starting", "running")
 KEPT = 20  # finished jobs that stay readable
