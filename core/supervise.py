@@ -42,6 +42,7 @@ from core.settings import atelier_home, runs_root
 _TICK_SECONDS = 0.1
 _STOP_SECONDS = 20.0  # for a run to save its model when the supervisor is ended
 _OLD_SECONDS = 3600.0
+_ALSO_WARM = ("torch._dynamo",)  # torch imports it in the first step of an optimizer: 1.3 s that each run would wait
 
 
 def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
@@ -140,7 +141,7 @@ def _warm_context(worker: str) -> Any:
     from multiprocessing.forkserver import ensure_running
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([worker.rpartition(".")[0]])
+    context.set_forkserver_preload([worker.rpartition(".")[0], *(_ALSO_WARM if worker == WORKER else ())])
     ensure_running()  # returns at once; the import goes on beside
     return context
 
