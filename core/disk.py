@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def append_line(path: Path, value: Any) -> None:
             while rest:  # a disk that is nearly full takes a part without complaint, and refuses the next one
                 rest = rest[file.write(rest) :]
         except OSError:
-            file.truncate(before)
+            with suppress(OSError):  # what is no plain file cannot be cut; the first error is the one to tell
+                file.truncate(before)
             raise
 
 

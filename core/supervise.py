@@ -60,6 +60,9 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
         clear_the_past()
         last_work = time.monotonic()
         while not told:
+            if find_supervisor() is None:
+                _say("the folder of Atelier was removed; ending")
+                return 0
             if take_next(context, worker, told):
                 last_work = time.monotonic()
             elif min(time.monotonic() - last_work, seconds_since_heartbeat()) > idle_seconds and withdraw_supervisor():

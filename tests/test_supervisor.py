@@ -201,6 +201,13 @@ def test_a_supervisor_without_work_ends_and_the_next_submit_finds_no_trace_of_it
     wait_for(run, "done")
 
 
+def test_a_supervisor_whose_folder_was_removed_ends_and_does_not_bring_it_back(home):
+    handle = supervisor("finish")
+    moved = home.rename(home.with_name("removed"))
+    assert gone(handle.pid, 10) or not handle.is_alive()
+    assert not home.exists() and moved.exists()
+
+
 def test_a_worker_that_cannot_be_imported_fails_the_run_in_words():
     run = submitted()
     ensure_supervisor("tests.no_such_module.train")

@@ -10,13 +10,12 @@ from tests.test_run import row
 
 
 def count(folder: Path) -> None:
-    """One step every 20 ms, as many as the run has epochs, until asked to stop."""
+    """A step every 20 ms for 20 seconds, unless asked to stop."""
     pen = RunWriter(folder)
     pen.starting()
-    epochs = 1000
-    for step in range(1, epochs):
-        pen.running(epoch=step, step=step)
+    for step in range(1, 1000):
         pen.append(row(step))
+        pen.running(epoch=step, step=step)
         print("step", step, flush=True)
         if pen.stop_asked():
             return pen.finish("stopped")
