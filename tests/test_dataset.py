@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, finish, noise, png, two_classes, write_folder, write_zip
 from PIL import Image
 
 from core.config import DataConfig
@@ -20,6 +19,7 @@ from core.data.dataset import delete_dataset, find_dataset, import_dataset, impo
 from core.data.store import load_store
 from core.errors import UserMistake
 from core.settings import datasets_root, stores_root
+from tests.pictures import encoded, finish, noise, png, two_classes, write_folder, write_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("ATELIER_REAL_DATA", ROOT.parent / "shared" / "data"))

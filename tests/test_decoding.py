@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from pictures import encoded, png
 from PIL import Image
 
 from core.data import decoding
@@ -15,6 +14,7 @@ from core.data.decoding import ROOT, Outcome, Task, decode, receive_in_child
 from core.data.picture import Refusal, receive_picture
 from core.data.preprocess import Preprocess
 from core.settings import Limits
+from tests.pictures import encoded, png
 
 CRASHED = "could not be read safely (it made the decoder fail)"
 SMALL = Preprocess(image_size=8)
@@ -125,7 +125,7 @@ def test_closing_early_ends_the_children(tmp_path):
 
 
 def test_a_fault_of_the_disk_is_not_blamed_on_the_picture(tmp_path):
-    with pytest.raises(RuntimeError, match="ended at its start"):
+    with pytest.raises(RuntimeError, match="end before they read anything"):
         list(decode([[Task(0, 0, 5)]], tmp_path / "missing", tmp_path / "missing", 0, SMALL, Limits(), 1))
 
 

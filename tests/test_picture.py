@@ -6,12 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import encoded, noise
 from PIL import Image
 
 from core.data.picture import NOTES, Refusal, open_picture, receive_picture
 from core.data.preprocess import Preprocess
 from core.settings import Limits
+from tests.pictures import encoded, noise
 
 LIMITS, PREPROCESS = Limits(), Preprocess()
 

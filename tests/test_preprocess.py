@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from pictures import noise
 from PIL import Image
 
 from core.data.preprocess import Preprocess
+from tests.pictures import noise
 
 SIDES = (1, 7, 16, 31, 32, 33, 47, 64, 100, 227, 333, 640)
 

@@ -12,12 +12,12 @@ import unicodedata
 import zipfile
 
 import pytest
-from pictures import png, two_classes, write_folder, write_zip
 
 from core.data.picture import Refusal
 from core.data.sources import class_order, open_source
 from core.errors import UserMistake
 from core.settings import Limits
+from tests.pictures import png, two_classes, write_folder, write_zip
 
 ANYTHING = [
     *("．．／", "~", "%2e%2e", "CON", "a:b", "a:Q", "<img src=x onerror=alert(1)>", "![x](evil)", "$x$", "=1+1"),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import finish, png, two_classes, write_zip
 from PIL import Image
 
 from core.config import DataConfig
@@ -17,6 +16,7 @@ from core.data.images import store_folder
 from core.data.store import build_store, load_store
 from core.errors import UserMistake
 from core.settings import stores_root
+from tests.pictures import finish, png, two_classes, write_zip
 
 DATA = DataConfig(dataset="animals")
 

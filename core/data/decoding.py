@@ -27,6 +27,7 @@ from core.settings import Limits, load_limits
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHILD = [sys.executable, "-m", "core.data.decoding"]
 CHUNK_PICTURES, CHUNK_BYTES = 64, 2**20  # work is handed out in pieces of at most so much
+PATIENCE = 3  # so many children may die on no picture before it is our own fault
 AHEAD = 2  # pieces a child may hold: the next one waits while it works on the first
 
 
@@ -151,10 +152,10 @@ class _Crew:
         """What a dead child was reading is refused; what it had not reached goes back to the heap."""
         self.children.remove(child)
         row, left = child.end()
-        if not child.ready or (row not in left and self.idle_deaths > 8):
-            raise RuntimeError(f"a decoding process ended at its start: {child.last_words()}")
-        if row not in left:
+        if row not in left:  # killed from outside while it was on no picture, or it cannot even start
             self.idle_deaths += 1
+            if self.idle_deaths > PATIENCE:
+                raise RuntimeError(f"decoding processes end before they read anything: {child.last_words()}")
         culprit = left.pop(row, None)
         # singly, lest a second bad picture among them costs the rest another round
         self.waiting.extend([task] for task in left.values())
@@ -179,7 +180,7 @@ class _Child:
         slot.write_bytes(NO_ROW)
         self.out: dict[int, Task] = {}
         self.pieces: deque[set[int]] = deque()
-        self.ready = self.too_slow = False
+        self.too_slow = False
         self.seen, self.since = NO_ROW, time.monotonic()
         self.errors = slot.with_suffix(".stderr").open("w+b")
         self.process = subprocess.Popen(
@@ -217,9 +218,6 @@ class _Child:
 
     def answer(self, line: bytes) -> list[Outcome]:
         message = json.loads(line)
-        if message == "ready":
-            self.ready = True
-            return []
         if "fault" in message:
             raise OSError(message["errno"], message["fault"])
         outcomes = [Outcome(row, refusal, tuple(notes)) for row, refusal, notes in message["done"]]
@@ -274,7 +272,6 @@ def main() -> None:
             for name, mode in (("pack", "rb"), ("images", "r+b"), ("slot", "r+b"))
         )
         _limit_memory(limits.decoder_memory_bytes)
-        _answer(answers, "ready")
         for line in sys.stdin.buffer:
             try:
                 for done in _work(json.loads(line), pack, images, slot, settings["start"], preprocess, limits):
