@@ -16,8 +16,9 @@ from pages.parts.curves import accuracy_options
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary, frame
 from pages.parts.importing import ImportJob, list_jobs, start_import
-from pages.parts.live import STATUS, evaluation_or_none
+from pages.parts.live import STATUS, evaluation_or_none, queue_sentence
 from pages.parts.palette import class_colours
+from pages.parts.starting import supervisor
 from pages.parts.words import interval_of, share, span
 
 SAMPLES = "sample-artworks"
@@ -39,6 +40,8 @@ def main() -> None:
             _show_store(found)
         if runs():
             _show_runs()
+        if any(run.state.status == "queued" for run in runs()):
+            supervisor()  # a run waits in vain where the machine was restarted since
 
 
 def _greet(found: Sequence[Dataset]) -> None:
@@ -85,14 +88,15 @@ def _samples_button(label: str, kind: Literal["primary", "secondary"]) -> None:
 
 
 def _journey() -> ImportJob | None:
-    """The newest "start with the samples", while it draws, trains or has gone wrong."""
-    job = next((job for job in list_jobs() if job.then), None)
+    """The newest "start with the samples", while it draws or trains, or where it was the last thing to go wrong."""
+    jobs = list_jobs()
+    job = next((job for job in jobs if job.then), None)
     if job is None or job.status == "stopped":
         return None
     if job.status == "done":
         run = _run_of(job)
         return job if run is not None and run.state.status in LIVE_STATUSES else None
-    return job
+    return job if job.live or job is jobs[0] else None
 
 
 def _at_work(job: ImportJob) -> bool:
@@ -139,7 +143,9 @@ def _draw_journey(job: ImportJob) -> None:
 def _draw_training(run: Run) -> None:
     state = run.state
     told = escape(state.message) if state.message else "Getting ready: the training process is starting"
-    if state.steps:
+    if state.status == "queued":
+        told = queue_sentence(run)
+    elif state.steps:
         told = f"Epoch {max(1, state.epoch)} of {state.epochs}"
         told += f", {span(state.seconds_left)} left" if state.seconds_left is not None else ""
     with st.container(horizontal=True, vertical_alignment="bottom"):

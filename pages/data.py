@@ -106,7 +106,7 @@ def _pictures(dataset: Dataset) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             page = st.pagination(pages, key=f"page_{dataset.id}_{label}_{part}")
             st.caption(f"{len(chosen):,} pictures")
-    with bottom, st.grid(min_column_width=120, gap="small"):
+    with bottom, st.grid(8, min_column_width=120, gap="small"):
         for index in chosen[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].tolist():
             _card(dataset, index)
 
@@ -179,7 +179,18 @@ def _split(dataset: Dataset) -> None:
             key="data_split",
             persist_state="session",
         )
-        st.slider("Test share, %", 5, 50, 20, 5, key="data_test", persist_state="session", width=180)
+        st.slider(
+            "Test share, %",
+            5,
+            50,
+            20,
+            5,
+            key="data_test",
+            persist_state="session",
+            width=180,
+            disabled=bool((dataset.given_parts > 0).any()),
+            help="Not used where the pictures bring a test part along.",
+        )
         st.slider("Validation share, %", 0, 40, 10, 5, key="data_val", persist_state="session", width=180)
     choices = _choices(dataset)
     parts = split_indices(dataset.labels, dataset.given_parts, choices)

@@ -117,6 +117,16 @@ def test_a_second_job_beside_a_live_one_is_refused(home):
         importing.start_import("sample", "sample-objects")
 
 
+def test_cancelling_leaves_nothing_behind(home):
+    importing.start_import("sample", "sample-objects")
+    importing.cancel_import(importing.list_jobs()[0])
+    wait_for(lambda: not importing.list_jobs()[0].live)
+    assert importing.list_jobs()[0].status == "stopped"
+    assert not list_datasets() and not list((home / "stores").glob("*/images.npy"))
+    assert not open_page("pages/data.py").exception
+    assert not importing.list_jobs()  # a cancelled job needs no answer
+
+
 def test_deleting_asks_first():
     add_pictures()
     app = open_page("pages/data.py")

@@ -76,7 +76,8 @@ def draw_progress(job: ImportJob) -> None:
 def draw_ended_badly(job: ImportJob) -> None:
     """Why the pictures were not added."""
     show = st.warning if job.status == "refused" else st.error
-    show(escape(job.message, 900), title=f"{escape(job.name)} was not added", icon=":material/info:")
+    title = f"{escape(job.name)} was not {'trained on' if job.dataset else 'added'}"
+    show(escape(job.message, 900), title=title, icon=":material/info:")
     if st.button("OK", key=f"forget_{job.id}"):
         forget_job(job)
         st.rerun()

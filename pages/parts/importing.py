@@ -202,6 +202,13 @@ def _train(preset_name: str, dataset: str) -> str:
     return run.id
 
 
+def _warm_up() -> None:
+    """The supervisor loads torch while the pictures are read, so that the training starts at once."""
+    from core.runs.queue import ensure_supervisor
+
+    ensure_supervisor()
+
+
 def _known(name: str) -> bool:
     from core.data.dataset import list_datasets
 
@@ -214,6 +221,8 @@ def main(folder: Path) -> int:
     told: dict[str, Any] = {"status": "running", "phase": "starting"}
     write_json(folder / "progress.json", told)
     try:
+        if job["then"]:
+            _warm_up()
         dataset = job["name"]
         if not (job["kind"] == "sample" and _known(dataset)):
             spoken = 0.0
@@ -239,7 +248,8 @@ def main(folder: Path) -> int:
         told |= {"status": "refused", "message": str(mistake)}
     except Exception as error:
         number = report_incident(error)
-        told |= {"status": "failed", "message": f"Adding the pictures failed (incident {number}, see the log)."}
+        what = "The pictures are there, but the training did not start" if "dataset" in told else "This failed"
+        told |= {"status": "failed", "message": f"{what} (incident {number}, see the log)."}
     finally:
         if job["draft"] and job["path"]:
             Path(job["path"]).unlink(missing_ok=True)
