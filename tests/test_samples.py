@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.config import change_config
 from core.data import child, samples
 from core.data.dataset import find_dataset, list_datasets
 from core.data.samples import SAMPLES, draw_picture, import_sample
+from core.data.store import load_store
 from core.errors import UserMistake
+from core.presets import preset
+from core.runs.run import create_run, read_run
 
 
 @pytest.fixture
@@ -83,3 +87,19 @@ def test_a_child_that_dies_is_a_fault_and_not_an_empty_dataset(home, monkeypatch
     monkeypatch.setattr(child.sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match="ended before its work was done"):
         list(samples._drawn_in_parallel("sample-objects", 0))
+
+
+@pytest.mark.slow
+def test_the_papers_network_learns_the_styles(home):
+    from core.train import train_run
+
+    list(import_sample("sample-artworks"))
+    config = change_config(
+        preset("quick"), {"data.dataset": "sample-artworks", "train.epochs": 25, "train.batch_size": 64}
+    )
+    store = load_store(config.data)
+    run = create_run(config, store.fingerprint, store.classes)
+    train_run(run.folder)
+    answers = read_run(run.id).evaluation("test")
+    assert answers is not None and answers.n == 216  # a fifth of 1,080
+    assert 0.85 <= answers.accuracy < 1.0

@@ -12,11 +12,11 @@ from core.data.drawing import subjects
 from core.data.drawing.sheet import SIDE, Point, Sheet, from_light, glow, ring, smooth, to_light, vignette
 
 TONES = (  # what a toned print does to grey: light and dark end, and how often
-    ((255, 255, 255), (0, 0, 0), 58),
-    ((255, 232, 190), (34, 18, 6), 18),  # sepia
-    ((212, 228, 255), (4, 10, 34), 10),  # selenium, cold
-    ((255, 206, 214), (40, 4, 26), 5),  # wine
-    ((220, 255, 236), (2, 26, 24), 5),  # teal
+    ((255, 255, 255), (0, 0, 0), 52),
+    ((255, 232, 190), (34, 18, 6), 20),  # sepia
+    ((212, 228, 255), (4, 10, 34), 12),  # selenium, cold
+    ((255, 206, 214), (40, 4, 26), 6),  # wine
+    ((220, 255, 236), (2, 26, 24), 6),  # teal
     ((255, 222, 150), (54, 26, 6), 4),  # amber
 )
 
