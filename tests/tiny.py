@@ -63,7 +63,7 @@ def noise_store(count: int, side: int = 10, classes: int = 3, seed: int = 0, **p
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 3, side, side), dtype=np.uint8)
     labels = random.integers(0, classes, count)
-    labels[:classes] = np.arange(classes)
+    labels[:classes] = np.arange(classes)[:count]
     numbers = np.arange(count)
     images[:, :, 0, 0] = np.stack([numbers // 256, numbers % 256, labels], 1)
     return make_store(images, labels, **preprocess)

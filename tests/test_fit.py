@@ -1,0 +1,224 @@
+"""fit: it learns, the same every time; its rows say what happened; broken training keeps what was good."""
+
+import copy
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from core.config import Augmentation, ModelConfig, TrainConfig
+from core.data.batches import load_part, training_batches
+from core.engine.fit import ITERATIONS_A_ROW, Diverged, fit
+from core.engine.hardware import Hardware
+from core.errors import UserMistake
+from core.models.build import build_model
+from core.rows import EpochRow, IterationRow, TickRow
+from tests import tiny
+
+CPU = Hardware(torch.device("cpu"))
+TINY = TrainConfig(epochs=4, batch_size=8, learning_rate=0.05)
+
+
+def network(store, seed=0):
+    return build_model(ModelConfig(), len(store.classes), store.preprocess.image_size, seed)
+
+
+def started(store, config=TINY, model=None, val=True):
+    """(model, generator of rows)."""
+    model = model or network(store, config.seed)
+    watch = load_part(store, "val") if val else None
+    return model, fit(model, load_part(store, "train"), watch, len(store.classes), config, CPU)
+
+
+def trained(store, config=TINY, **options):
+    model, rows = started(store, config, **options)
+    return model, list(rows)
+
+
+def of_kind(rows, kind):
+    return [row for row in rows if isinstance(row, kind)]
+
+
+def weights(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def choices(field):
+    return get_args(TrainConfig.model_fields[field].annotation)
+
+
+def test_two_colours_are_learnt_without_a_mistake(tiny_store):
+    _, rows = trained(tiny_store)
+    epochs = of_kind(rows, EpochRow)
+    assert [row.epoch for row in epochs] == [1, 2, 3, 4]
+    assert (epochs[-1].val_accuracy, epochs[-1].val_per_class) == (1.0, (1.0, 1.0))
+    assert epochs[-1].train_loss < epochs[0].train_loss and epochs[-1].train_accuracy == 1.0
+    assert epochs[-1].val_loss < 0.1
+
+
+def test_same_seed_same_result_bit_for_bit(tiny_store):
+    config = TINY.model_copy(update={"augment": get_args(Augmentation), "epochs": 2, "seed": 3})
+    (one, rows), (again, others) = trained(tiny_store, config), trained(tiny_store, config)
+    assert torch.equal(weights(one), weights(again))
+    told = ("train_loss", "val_loss", "train_accuracy")
+    for a, b in zip(of_kind(rows, EpochRow), of_kind(others, EpochRow), strict=True):
+        assert a.model_dump(include=set(told)) == b.model_dump(include=set(told))
+
+
+def test_another_seed_gives_another_result(tiny_store):
+    ends = [trained(tiny_store, TINY.model_copy(update={"seed": seed, "epochs": 1}))[0] for seed in (0, 1)]
+    assert not torch.equal(*map(weights, ends))
+    # also from the same first weights: the seed draws the order too
+    first = network(tiny_store)
+    ends = [
+        trained(tiny_store, TINY.model_copy(update={"seed": seed, "epochs": 1}), model=copy.deepcopy(first))[0]
+        for seed in (0, 1)
+    ]
+    assert not torch.equal(*map(weights, ends))
+
+
+def written_out(model, part, config):
+    """The same training as a notebook writes it: the loss of every iteration."""
+    optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, config.momentum)
+    losses = []
+    model.train()
+    for epoch in range(1, config.epochs + 1):
+        for batch in training_batches(part, config.batch_size, config.augment, config.seed, epoch):
+            optimizer.zero_grad()
+            loss = nn.CrossEntropyLoss()(model(batch.images.contiguous()), batch.labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return losses
+
+
+def test_the_running_loss_is_the_mean_over_200_iterations():
+    store, config = tiny.noise_store(850), TrainConfig(epochs=1, batch_size=2, learning_rate=1e-6)
+    _, rows = trained(store, config)
+    losses = torch.tensor(written_out(network(store), load_part(store, "train"), config))
+    told = of_kind(rows, IterationRow)
+    assert ITERATIONS_A_ROW == 200 and [row.iteration for row in told] == [200, 400, 425]
+    expected = [float(losses[start:end].mean()) for start, end in ((0, 200), (200, 400), (400, 425))]
+    assert [row.train_loss for row in told] == pytest.approx(expected, abs=1e-5)
+    assert of_kind(rows, EpochRow)[0].train_loss == pytest.approx(float(losses.mean()), abs=1e-5)
+
+
+def test_it_ends_where_the_loop_of_a_notebook_ends(tiny_store):
+    config = TrainConfig(epochs=2, batch_size=8, learning_rate=0.01)
+    model, _ = trained(tiny_store, config)
+    plain = network(tiny_store)
+    written_out(plain, load_part(tiny_store, "train"), config)
+    assert torch.allclose(weights(model), weights(plain), atol=1e-5)
+
+
+def test_rows_say_where_training_stands(tiny_store):
+    _, rows = trained(tiny_store, TINY.model_copy(update={"epochs": 2, "schedule": "cosine"}))
+    told = of_kind(rows, IterationRow)
+    assert [(row.epoch, row.iteration, row.iterations, row.step) for row in told] == [(1, 4, 4, 4), (2, 4, 4, 8)]
+    assert told[0].learning_rate > told[1].learning_rate > 0 and told[0].seconds < told[1].seconds
+    assert all(row.steps == 8 and row.images_per_second > 0 for row in of_kind(rows, TickRow))
+    for row in of_kind(rows, EpochRow):
+        assert row.images_per_second * row.seconds == pytest.approx(32)  # each of the 32 pictures once
+        assert row.val_seconds > 0 and row.step == 4 * row.epoch
+        assert row.train_accuracy == pytest.approx(sum(row.train_per_class) / 2)  # 16 of each colour
+
+
+def test_without_a_validation_part_nothing_is_said_about_it(tiny_store):
+    _, rows = trained(tiny_store, TINY.model_copy(update={"epochs": 1}), val=False)
+    row = of_kind(rows, EpochRow)[0]
+    assert (row.val_loss, row.val_accuracy, row.val_per_class, row.val_seconds) == (None, None, None, 0.0)
+
+
+def test_watching_does_not_change_what_is_learnt(tiny_store):
+    assert torch.equal(weights(trained(tiny_store)[0]), weights(trained(tiny_store, val=False)[0]))
+
+
+def test_a_class_without_training_pictures_has_no_share():
+    store = tiny.noise_store(20, classes=2)
+    store = tiny.make_store(store.images, store.labels, classes=("a", "b", "nobody"))
+    row = of_kind(trained(store, TrainConfig(epochs=1), val=False)[1], EpochRow)[0]
+    assert row.train_per_class[2] is None and None not in row.train_per_class[:2]
+
+
+SAFE_RATES = {"adam": 0.005, "adamw": 0.005, "rmsprop": 0.0005}
+KINDS = [
+    *({"optimizer": name, "learning_rate": SAFE_RATES.get(name, 0.05)} for name in choices("optimizer")),
+    *({"schedule": name} for name in choices("schedule")),
+    *({"augment": (name,)} for name in get_args(Augmentation)),
+    {"augment": get_args(Augmentation)},
+    *({"precision": name} for name in choices("precision")),
+    {"label_smoothing": 0.1},
+    {"weight_decay": 0.01},
+    {"momentum": 0.0},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
+def test_every_kind_of_training_learns_two_colours(tiny_store, kind):
+    config = TrainConfig(**({"epochs": 6, "batch_size": 8, "learning_rate": 0.05} | kind))
+    epochs = of_kind(trained(tiny_store, config)[1], EpochRow)
+    assert epochs[-1].train_loss < epochs[0].train_loss and epochs[-1].val_accuracy == 1.0
+
+
+@pytest.mark.parametrize(("batch_size", "iterations"), [(8, 4), (30, 2), (31, 1), (32, 1), (33, 1), (1024, 1)])
+def test_any_batch_size_from_two_on_gives_whole_epochs(tiny_store, batch_size, iterations):
+    _, rows = trained(tiny_store, TrainConfig(epochs=2, batch_size=batch_size))
+    assert {row.iterations for row in of_kind(rows, IterationRow)} == {iterations}
+    seen = 31 if batch_size == 31 else 32  # a rest of one picture waits for the next epoch
+    assert all(round(row.images_per_second * row.seconds) == seen for row in of_kind(rows, EpochRow))
+
+
+def test_a_batch_of_one_picture_is_refused_with_the_reason(tiny_store):
+    with pytest.raises(UserMistake, match="A batch of 1 of the 32 training pictures is too small: batch norm needs"):
+        trained(tiny_store, TrainConfig(batch_size=1))
+    with pytest.raises(UserMistake, match="A batch of 1 of the 1 training pictures"):
+        trained(tiny.noise_store(1, classes=1), TrainConfig(batch_size=32))
+    two_ranks = Hardware(torch.device("cpu"), 0, 2)
+    with pytest.raises(UserMistake, match="at least 2 pictures a step in each of the processes"):
+        next(fit(network(tiny_store), load_part(tiny_store, "train"), None, 2, TrainConfig(batch_size=3), two_ranks))
+
+
+def test_closing_the_generator_keeps_what_was_learnt(tiny_store):
+    model, rows = started(tiny_store)
+    before = weights(model)
+    next(rows)
+    rows.close()
+    after = weights(model)
+    assert torch.isfinite(after).all() and not torch.equal(before, after)
+
+
+def test_training_that_diverges_says_so_and_keeps_finite_weights():
+    store = tiny.noise_store(64)
+    wild = TrainConfig(epochs=300, batch_size=8, learning_rate=1.0, momentum=0.999, weight_decay=1.0)
+    model, rows = started(store, wild, val=False)
+    with pytest.raises(Diverged, match=r"Training diverged in epoch \d+, iteration \d+: .* try a tenth of it"):
+        list(rows)
+    assert torch.isfinite(weights(model)).all()
+
+
+def poison(model, name):
+    model.state_dict()[name].fill_(float("inf"))
+
+
+@pytest.mark.parametrize("name", ["fc3.weight", "conv1.bias", "conv2_bn.running_var", "dense1_bn.running_mean"])
+def test_weights_that_break_are_replaced_by_those_of_the_last_good_epoch(tiny_store, name):
+    # running statistics do not show in the loss of training: they would break the evaluation
+    model, rows = started(tiny_store)
+    good = next(weights(model) for row in rows if isinstance(row, EpochRow) and row.epoch == 2)
+    poison(model, name)
+    with pytest.raises(Diverged, match=r"diverged in epoch 3, .*the model of epoch 2 was kept"):
+        list(rows)
+    assert torch.equal(weights(model), good)
+
+
+def test_training_that_is_broken_from_the_start_keeps_the_first_weights():
+    store = tiny.noise_store(32)
+    model = network(store)
+    before = weights(model)
+    rows = fit(model, load_part(store, "train"), None, 3, TINY, CPU)
+    broken = model.register_forward_pre_hook(lambda _, inputs: (inputs[0] * float("nan"),))
+    with pytest.raises(Diverged, match=r"epoch 1, iteration 1: .*the first weights were kept"):
+        next(rows)
+    broken.remove()
+    assert torch.equal(weights(model), before)

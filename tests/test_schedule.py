@@ -1,0 +1,50 @@
+"""The learning rate over a run, as the Train page draws it and fit follows it."""
+
+from typing import get_args
+
+import pytest
+
+from core.config import TrainConfig
+from core.engine.schedule import learning_rate
+
+SCHEDULES = get_args(TrainConfig.model_fields["schedule"].annotation)
+
+
+def rates(steps=90, **choices):
+    config = TrainConfig(learning_rate=0.1, **choices)
+    return [learning_rate(config, step, steps) for step in range(steps)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 90, 1000])
+@pytest.mark.parametrize("warmup", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_stays_between_nothing_and_the_peak(schedule, warmup, steps):
+    assert all(0 < rate <= 0.1 + 1e-12 for rate in rates(steps, schedule=schedule, warmup=warmup))
+
+
+def test_constant_does_not_move():
+    assert set(rates(schedule="constant")) == {0.1}
+
+
+@pytest.mark.parametrize("steps", [9, 90, 87, 3])
+def test_step_takes_a_tenth_after_each_third(steps):
+    third = steps // 3
+    assert rates(steps, schedule="step") == pytest.approx([0.1] * third + [0.01] * third + [0.001] * third)
+
+
+def test_cosine_falls_from_the_peak_over_its_half_to_nearly_nothing():
+    falling = rates(schedule="cosine")
+    assert falling[0] == 0.1 and falling[45] == pytest.approx(0.05) and falling[-1] < 1e-4
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_one_cycle_rises_from_a_25th_and_falls_to_nearly_nothing():
+    cycle = rates(schedule="one_cycle", warmup=1 / 3)
+    assert cycle[0] == pytest.approx(0.1 / 25) and cycle[30] == pytest.approx(0.1) == max(cycle)
+    assert cycle[:31] == sorted(cycle[:31]) and cycle[30:] == sorted(cycle[30:], reverse=True)
+    assert cycle[-1] < 1e-3
+    assert cycle[15] == pytest.approx((0.1 + 0.1 / 25) / 2)  # half-way up
+
+
+def test_one_cycle_without_a_rise_is_a_cosine():
+    assert rates(schedule="one_cycle", warmup=0.0) == rates(schedule="cosine")

@@ -1,0 +1,223 @@
+"""The one door for a run: every ending is written down, with what was learnt."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.store import load_store
+from core.disk import read_json, sha256_of
+from core.errors import UserMistake
+from core.evaluation import MEASURES
+from core.rows import EpochRow, TickRow
+from core.runs.process import mark_process
+from core.runs.run import open_run, write_launch
+from core.settings import datasets_root
+from core.train import main, train_rows, train_run
+from tests import tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = {"config.json", "launch.json", "state.json", "rows.jsonl", "model.safetensors", "model.json", "manifest.json"}
+ANSWERS = {f"evaluation-{part}{end}.npz" for part in ("train", "val", "test") for end in ("", "-paper")}
+
+
+@pytest.fixture(autouse=True)
+def one_thread_afterwards():
+    yield
+    torch.set_num_threads(1)
+
+
+def state(run):
+    return open_run(run.folder).state
+
+
+def test_a_finished_run_has_every_file_of_the_design(tiny_run):
+    assert tiny.files_of(tiny_run.folder) >= WRITTEN | ANSWERS
+    assert not any(name.endswith(".draft") for name in tiny.files_of(tiny_run.folder))
+    checked = read_json(tiny_run.folder / "manifest.json")["files"]
+    assert set(checked) == {"model.safetensors", "model.json"} | ANSWERS
+    assert all(sha256_of(tiny_run.folder / name) in sums for name, sums in checked.items())
+
+
+def test_a_finished_run_says_what_it_did(tiny_run):
+    assert (tiny_run.state.status, tiny_run.state.epoch, tiny_run.state.epochs) == ("done", 3, 3)
+    assert (tiny_run.state.step, tiny_run.state.steps, tiny_run.state.seconds_left) == (
+        12,
+        12,
+        0.0,
+    )  # 26 pictures in batches of 8: three and a rest of two
+    epochs = tiny_run.epochs()
+    assert [row.epoch for row in epochs] == [1, 2, 3] and len(tiny_run.iterations()) == 3
+    assert epochs[-1].val_accuracy == 1.0 and epochs[-1].train_loss < epochs[0].train_loss
+
+
+def test_the_answers_cover_every_part_once(tiny_run):
+    store = load_store(tiny_run.config.data)
+    for part, rows in store.parts.items():
+        answers = tiny_run.evaluation(part)
+        assert np.array_equal(answers.indices, rows) and np.array_equal(answers.labels, store.labels[rows])
+        assert answers.classes == ("blue", "orange") and answers.accuracy == 1.0
+    assert all(tiny_run.evaluation("test", measure).measure == measure for measure in MEASURES)
+
+
+def test_the_model_card_says_what_the_weights_need(tiny_run):
+    card = tiny_run.card()
+    assert (card.classes, card.dataset, card.image_size) == (("blue", "orange"), "colours", 16)
+    assert card.fingerprint == tiny_run.fingerprint and card.preprocess["fit"] == "crop"
+    assert set(tiny_run.weights()) >= {"conv1.weight", "conv2_bn.running_var", "fc3.bias"}
+
+
+def test_same_config_same_weights(tiny_run):
+    again = tiny.train_tiny_run().weights()
+    assert all(np.array_equal(values, again[name]) for name, values in tiny_run.weights().items())
+
+
+def test_without_a_validation_part_there_are_no_answers_for_it(trained_home):
+    run = tiny.train_tiny_run(data__val_fraction=0, train__epochs=1)
+    assert run.state.status == "done" and run.epochs()[0].val_loss is None
+    assert tiny.files_of(run.folder) & ANSWERS == {name for name in ANSWERS if "-val" not in name}
+
+
+def test_a_run_that_is_asked_to_stop_keeps_its_model(trained_home):
+    run = tiny.new_run(train__epochs=1000)
+    rows = []
+    for row in train_rows(run.folder):
+        rows.append(row)
+        (run.folder / "stop").touch()
+    run = open_run(run.folder)
+    assert (run.state.status, run.state.message) == ("stopped", "Stopped when asked to; what it had learnt is kept.")
+    assert len(rows) == 1 and run.weights() and run.evaluation("test").n == 12
+
+
+def test_the_rows_are_handed_on_as_they_are_written(new_run):
+    rows = list(train_rows(new_run.folder))
+    kept = [row for row in rows if not isinstance(row, TickRow)]
+    assert open_run(new_run.folder).rows() == kept and isinstance(rows[-1], EpochRow)
+
+
+def test_a_run_whose_dataset_is_gone_has_its_sentence(new_run):
+    shutil.rmtree(datasets_root())
+    with pytest.raises(UserMistake, match="colours"):
+        train_run(new_run.folder)
+    assert state(new_run).status == "failed" and "colours" in state(new_run).message
+
+
+def test_a_run_whose_dataset_became_another_one_has_its_sentence(new_run):
+    config = read_json(new_run.folder / "config.json") | {"fingerprint": "0" * 64}
+    (new_run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserMistake, match="not the one that this run was made for"):
+        train_run(new_run.folder)
+    assert "start a new run" in state(new_run).message
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (MemoryError(), "not enough memory. Try half the batch size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory"),
+        (KeyboardInterrupt(), "interrupted; what had been saved is kept"),
+        (RuntimeError("a secret path"), "fault in the program (RuntimeError); the log has the details"),
+    ],
+)
+def test_whatever_ends_training_is_said_in_words_and_raised_again(new_run, monkeypatch, fault, said):
+    def fail(*_, **__):
+        raise fault
+
+    monkeypatch.setattr("core.train.load_part", fail)
+    with pytest.raises(type(fault)):
+        train_run(new_run.folder)
+    assert state(new_run).status == "failed"
+    assert said in state(new_run).message
+
+
+def test_a_caller_who_leaves_interrupts_the_run(new_run):
+    rows = train_rows(new_run.folder)
+    next(rows)
+    rows.close()
+    assert (state(new_run).status, "interrupted" in state(new_run).message) == ("failed", True)
+
+
+def test_a_diverged_run_keeps_a_finite_model_and_says_what_to_try(trained_home):
+    run = tiny.new_run(train__epochs=1000, train__learning_rate=1, train__momentum=0.999, train__weight_decay=1)
+    with pytest.raises(UserMistake, match="diverged"):
+        train_run(run.folder)
+    assert state(run).status == "failed" and "try a tenth of it" in state(run).message
+    assert all(np.isfinite(values).all() for values in open_run(run.folder).weights().values())
+
+
+def test_a_batch_of_one_picture_is_told_as_the_users_mistake(trained_home):
+    run = tiny.new_run(train__batch_size=1)
+    with pytest.raises(UserMistake, match="A batch of 1"):
+        train_run(run.folder)
+    assert state(run).message.startswith("A batch of 1")
+
+
+def test_a_run_that_another_process_trains_is_left_alone(new_run):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        write_launch(new_run.folder, mark_process(other.pid), role="worker", attempt=1)
+        before = (new_run.folder / "state.json").read_bytes()
+        with pytest.raises(UserMistake, match=f"already being trained by process {other.pid}"):
+            train_run(new_run.folder)
+        assert (new_run.folder / "state.json").read_bytes() == before
+    finally:
+        other.communicate(b"\n")
+
+
+def test_a_run_is_trained_once(tiny_run):
+    before = (tiny_run.folder / "state.json").read_bytes(), tiny_run.weights()
+    with pytest.raises(UserMistake, match=r"already ended \(done\)"):
+        train_run(tiny_run.folder)
+    assert (tiny_run.folder / "state.json").read_bytes() == before[0]
+    assert all(np.array_equal(values, before[1][name]) for name, values in tiny_run.weights().items())
+
+
+def test_the_door_wants_one_folder_that_is_a_run(tmp_path, capsys):
+    assert main([]) == main(["a", "b"]) == 2
+    assert "usage: python -m core.train RUN_FOLDER" in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "nowhere are gone from disk" in capsys.readouterr().err and not (tmp_path / "nowhere").exists()
+
+
+def test_python_m_core_train_ends_as_done(new_run):
+    told = subprocess.run(
+        [sys.executable, "-m", "core.train", new_run.folder], cwd=ROOT, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    assert state(new_run).status == "done" and open_run(new_run.folder).evaluation("test").accuracy == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [8, 26])
+def test_torchrun_with_two_ranks_counts_every_picture_once(trained_home, batch_size):
+    run = tiny.new_run(train__batch_size=batch_size, train__augment="flip,shift_crop", train__epochs=8)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    run = open_run(run.folder)
+    assert run.state.status == "done" and len(run.epochs()) == 8
+    train = load_store(run.config.data).parts["train"]
+    assert len(train) == 26
+    # batches of 8: three whole ones, and the rest of 2 is one picture a rank, too few for its batch norm
+    seen = {8: 24, 26: 26}[batch_size]
+    assert all(round(row.images_per_second * row.seconds) == seen for row in run.epochs())
+    if seen == 26:  # 13 of each colour: a share of them is a whole number of 13ths
+        shares = [share * 13 for row in run.epochs() for share in row.train_per_class]
+        assert np.allclose(shares, np.round(shares))
+    assert np.array_equal(run.evaluation("train").indices, train) and run.evaluation("test").accuracy == 1.0
+
+
+@pytest.mark.slow
+def test_torchrun_that_diverges_says_so_and_ends(trained_home):
+    run = tiny.new_run(train__epochs=1000, train__learning_rate=1, train__momentum=0.999, train__weight_decay=1)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode != 0
+    assert state(run).status == "failed" and "try a tenth of it" in state(run).message
+    assert all(np.isfinite(values).all() for values in open_run(run.folder).weights().values())
