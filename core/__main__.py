@@ -125,12 +125,10 @@ def _import_steps(name: str, source: Path | None) -> Iterator[Any]:
 
 def _tell_dataset(dataset: Any, as_json: bool) -> None:
     from core.data.images import fingerprint_of
-    from core.data.splits import split_indices
-    from core.data.store import preprocess_of
+    from core.data.store import count_parts, preprocess_of
 
     data = DataConfig(dataset=dataset.name)
-    parts = split_indices(dataset.labels, dataset.given_parts, data)
-    counts = {part: len(indices) for part, indices in parts.items()}
+    counts = count_parts(data)
     if as_json:
         fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(data))
         print_json(_dataset_document(dataset) | {"parts": counts, "fingerprint": fingerprint})
@@ -177,23 +175,37 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a network. Ctrl-C stops it and keeps what it has learnt; a second Ctrl-C breaks off."""
-    config = change_config(preset(preset_name), {"data.dataset": data, **parse_settings(settings or [])})
+    config = _choose_config(preset_name, data, parse_settings(settings or []))
     run = _create_run(config)
     if queue:
         _put_in_line(run, as_json)
         return
     if not as_json:
         print(run.id, flush=True)
-    began = time.monotonic()
+    began, failure = time.monotonic(), None
     try:
         _train_here(run)
+    except UserMistake as mistake:  # the settings were good, and the run failed: exit code 1
+        failure = mistake
     finally:
         seconds = round(time.monotonic() - began, 3)
         ended = read_run(run.id)
         if as_json:
             print_json({"run": run.id, "status": ended.state.status, "seconds": seconds})
+    if failure is not None:
+        print(shown(failure), file=sys.stderr)
+        raise typer.Exit(1)
     if not as_json:
         print(f"{ended.state.status} after {seconds:,.1f} s{_test_accuracy(ended)}")
+
+
+def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> RunConfig:
+    """The preset, fitted to the number of training pictures, then what was set by hand."""
+    from core.data.store import count_parts
+
+    asked = change_config(preset(preset_name), {"data.dataset": dataset, **settings})
+    fitted = preset(preset_name, count_parts(asked.data)["train"])
+    return change_config(fitted, {"data.dataset": dataset, **settings})
 
 
 def _create_run(config: RunConfig) -> Run:
@@ -503,6 +515,26 @@ def bench_training_command(
     if bench.limit:
         for name, share in bench.limit.shares.items():
             print(f"{name}: {share:.1%} of the physical limit ({bench.limit.reachable / 1e9:,.0f} Gflop/s)")
+
+
+@app.command()
+def reproduce(
+    datasets: Annotated[list[str] | None, typer.Option("--data", metavar="NAME", help="May be given twice.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Runs of quick and of better.")] = 3,
+) -> None:
+    """Train every preset on CIFAR-10 and artworks, and print the table beside the paper's numbers (Markdown)."""
+    from core.experiments.reproduce import collect, to_markdown
+    from core.experiments.reproduce import reproduce as steps
+    from core.rows import TickRow
+
+    names, title = tuple(datasets or ("cifar10", "artworks")), ""
+    with Bar() as bar:
+        for told in steps(names, seeds):
+            if isinstance(told, Run):
+                title = told.title
+            elif isinstance(told, TickRow):
+                bar.show(title, told.step, told.steps, f"epoch {told.epoch}")
+    print(to_markdown(collect(names, seeds)), end="")
 
 
 @presets_app.callback()

@@ -4,7 +4,7 @@ import pytest
 
 from core.config import ModelConfig, RunConfig
 from core.errors import UserMistake
-from core.presets import PRESETS, preset
+from core.presets import PRESETS, STEPS, preset
 
 
 def test_the_papers_preset_is_what_the_paper_did():
@@ -37,3 +37,24 @@ def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(UserMistake, match="unknown preset 'best'; known: paper, quick, better"):
         preset("best")
+
+
+@pytest.mark.parametrize("name", ["quick", "better"])
+def test_a_tuned_preset_is_left_alone_for_as_many_pictures_as_cifar_has(name):
+    assert preset(name, 50_000).train == preset(name).train
+
+
+def test_a_small_set_is_passed_over_more_often_in_smaller_batches():
+    whole, small = preset("quick").train, preset("quick", 1_000).train
+    assert small.batch_size == 16 and small.epochs * (1_000 // 16) >= STEPS["quick"]
+    assert small.learning_rate / small.batch_size == pytest.approx(whole.learning_rate / whole.batch_size)
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2, 48])
+def test_the_smallest_sets_give_a_valid_config(pictures):
+    fitted = preset("better", pictures)
+    assert RunConfig.model_validate(fitted.model_dump()).train.epochs <= 1000
+
+
+def test_the_papers_preset_is_never_fitted():
+    assert preset("paper", 48) == preset("paper")

@@ -73,6 +73,12 @@ def build_store(data: DataConfig) -> Iterator[Progress]:
     yield Progress("done", dataset.used, dataset.used, 0.0, dataset)
 
 
+def count_parts(data: DataConfig) -> dict[str, int]:
+    """Pictures in "train", "val" and "test" as `data` splits them; reads no picture and makes no store."""
+    dataset = find_dataset(data.dataset)
+    return {part: len(rows) for part, rows in split_indices(dataset.labels, dataset.given_parts, data).items()}
+
+
 def preprocess_of(data: DataConfig) -> Preprocess:
     return Preprocess(image_size=data.image_size, fit=data.fit)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.config import RunConfig, change_config
-from core.data.store import load_store
+from core.data.store import count_parts, load_store
 from core.evaluation import MEASURES, Evaluation, Measure
 from core.experiments.paper import paper_accuracy, paper_numbers
 from core.presets import preset
@@ -38,11 +38,16 @@ class Reproduction:
 def planned(datasets: tuple[str, ...], seeds: int) -> list[tuple[str, str, RunConfig]]:
     """(preset, dataset, config) of every run that a reproduction consists of."""
     return [
-        (name, dataset, change_config(preset(name), {"data.dataset": dataset, "train.seed": seed}))
+        (name, dataset, change_config(_fitted(name, dataset), {"data.dataset": dataset, "train.seed": seed}))
         for name, count in PLANS
         for dataset in datasets
         for seed in range(min(seeds, count or seeds))
     ]
+
+
+def _fitted(name: str, dataset: str) -> RunConfig:
+    data = preset(name).data.model_copy(update={"dataset": dataset})
+    return preset(name, count_parts(data)["train"])
 
 
 def reproduce(
