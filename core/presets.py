@@ -34,7 +34,7 @@ PRESETS: dict[str, RunConfig] = {
     ),
 }
 # The two that are tuned on CIFAR-10 need so many steps; a smaller set is passed over more often, in smaller batches.
-STEPS = {"quick": 600, "better": 8000}
+STEPS = {"quick": 500, "better": 8000}
 STEPS_AN_EPOCH = 32
 SMALLEST_BATCH = 16
 MOST_EPOCHS = 1000
