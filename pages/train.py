@@ -11,7 +11,7 @@ from pages.parts.run_form import draw_form
 from pages.parts.run_table import draw_runs, pick_run
 from pages.parts.starting import blocked, check_ready, draw_plan, draw_schedule, start, supervisor
 
-with frame("Train", "Pick the pictures and the settings, start, and watch."):
+with frame("Train"):
     known = datasets()
     if not known:
         st.info("There are no pictures to learn from yet.", icon=":material/photo_library:")
@@ -21,13 +21,13 @@ with frame("Train", "Pick the pictures and the settings, start, and watch."):
     form, panel = st.columns([4, 7], gap="large")
     with form:
         names = [dataset.name for dataset in known]
-        if st.session_state.get("train-data") not in names:
-            st.session_state["train-data"] = names[-1]
-        name = st.selectbox("Pictures", names, key="train-data", format_func=escape, persist_state="session")
+        if st.session_state.get("train_dataset") not in names:
+            st.session_state["train_dataset"] = names[-1]
+        name = st.selectbox("Pictures", names, key="train_dataset", format_func=escape, persist_state="session")
         dataset, plan, reason = known[names.index(name)], None, None
-        config = draw_form(name)
+        config, middle = draw_form(name)
+    with middle:
         try:
-            draw_schedule(config.train)
             plan = check_ready(dataset, config)
             draw_plan(plan)
         except UserMistake as mistake:
@@ -40,9 +40,13 @@ with frame("Train", "Pick the pictures and the settings, start, and watch."):
             key="start",
             disabled=plan is None,
         ):
-            start(dataset, config)
+            try:
+                start(dataset, config)
+            except UserMistake as mistake:
+                reason = str(mistake)
         if reason is not None:
             blocked(reason)
+        draw_schedule(config.train)
     with panel:
         run_id = pick_run()
         if run_id is not None:

@@ -85,8 +85,11 @@ def schedule_options(rates: Sequence[float], epochs: int) -> dict[str, Any]:
     options = curve_options(curves, "", "", colours={"learning rate": CALM})
     options["series"][0]["areaStyle"] = {"opacity": 0.12}
     options["yAxis"] |= {"min": 0, "splitNumber": 2, "scale": False}
-    options |= {"legend": {"show": False}, "grid": {"left": 4, "right": 8, "top": 8, "bottom": 4, "containLabel": True}}
-    return _over_epochs(options, epochs)
+    options = _over_epochs(options, epochs)
+    return options | {
+        "legend": {"show": False},
+        "grid": {"left": 4, "right": 8, "top": 8, "bottom": 4, "containLabel": True},
+    }
 
 
 def place(row: Row) -> float:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import UserMistake
 from core.evaluation import Evaluation
-from core.experiments.paper import paper_numbers
+from core.experiments.paper import ARTWORK, paper_numbers
 from core.rows import EpochRow, IterationRow, Row
 from core.runs.run import Run, ask_to_stop, read_run
 from pages.parts.answers import pictures_of
@@ -14,7 +14,7 @@ from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_COLOURS
 from pages.parts.planning import part_counts
-from pages.parts.words import interval_of, percent_of, points, share, span
+from pages.parts.words import clock, interval_of, percent_of, points, share, span
 
 STATUS = {
     "queued": ("Waiting", ":material/schedule:", "gray"),
@@ -62,13 +62,13 @@ def draw_head(run: Run) -> None:
         st.caption(settings_in_words(run), width="content")
         st.space("stretch")
         if run.state.status in LIVE_STATUSES:
-            asked = (run.folder / "stop").exists()
+            waiting = run.state.status == "queued"
             st.button(
-                "Stopping …" if asked else "Stop",
+                "Cancel" if waiting else "Stopping …" if stop_asked(run) else "Stop",
                 key="stop",
                 icon=":material/stop:",
-                help="Ends after the step at hand; the network as it is then is kept.",
-                disabled=asked,
+                help="Takes it out of the line." if waiting else "Ends the training; what it has learnt is kept.",
+                disabled=stop_asked(run),
                 on_click=_stop,
                 args=(run,),
             )
@@ -78,6 +78,10 @@ def draw_head(run: Run) -> None:
 
 def _stop(run: Run) -> None:
     ask_to_stop(run)
+
+
+def stop_asked(run: Run) -> bool:
+    return (run.folder / "stop").exists()
 
 
 def settings_in_words(run: Run) -> str:
@@ -93,14 +97,15 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
     state = run.state
     if state.status == "queued":
         st.progress(0.0, text=queue_sentence(run))
-    elif not state.steps:
+        return
+    if not state.steps:
         st.progress(0.0, text=escape(state.message or "Starting: loading the pictures and the network", 200))
     else:
         # `epoch` counts the epoch at work; the bar is the whole run, because that is what one waits for
         done = min(1.0, state.step / state.steps)
         told = f"Epoch {max(1, state.epoch)} of {state.epochs} · {done:.0%}"
-        if state.step >= state.steps and state.message:
-            told = escape(state.message, 200)  # trained, and now answering every picture
+        if state.step >= state.steps or stop_asked(run):
+            told = "Trained. Now every picture is answered once, for the result."
         st.progress(done, text=told)
     whole = [row for row in rows if isinstance(row, EpochRow)]
     fine = [row for row in rows if isinstance(row, IterationRow)]
@@ -113,8 +118,8 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
         ("Loss", "–" if loss is None else f"{loss:.3f}"),
         ("Validation accuracy" if watched else "Training accuracy", share(accuracy)),
         ("Pictures a second", f"{state.images_per_second:,.0f}" if state.images_per_second else "–"),
-        ("Elapsed", span(state.seconds)),
-        ("Left", span(state.seconds_left)),
+        ("Elapsed", clock(state.seconds)),
+        ("Left", clock(state.seconds_left)),
     ]
     with st.grid(5, min_column_width=115, gap="small", key="run-numbers"):
         for name, value in numbers:
@@ -184,9 +189,11 @@ def draw_result(run: Run) -> None:
     """What a finished run reached on its test part, against the run before it and the paper."""
     test = evaluation_or_none(run, "test")
     if run.state.status == "stopped":
-        st.caption(f"Stopped in epoch {run.state.epoch} of {run.state.epochs}; the network as it was then is kept.")
+        told = f"Epoch {run.state.epoch} of {run.state.epochs}. " if run.state.epoch else ""
+        st.caption(told + escape(run.state.message, 300))
     if test is None:
-        st.info("This run has no answers on a test part.", icon=":material/info:")
+        if run.has_model:
+            st.info("This run has no answers on a test part.", icon=":material/info:")
         return
     right = int(test.correct.sum())
     train = evaluation_or_none(run, "train")
@@ -211,17 +218,18 @@ def draw_result(run: Run) -> None:
                 delta_arrow="off",
                 width="content",
             )
-        numbers = paper_numbers(run.classes)
-        if numbers is not None:
-            st.metric(
-                "The paper, mean of classes",
-                share(numbers.test.mean),
-                delta=f"ours {share(test.mean_class_accuracy)}",
-                delta_color="off",
-                delta_arrow="off",
-                help=f"Counted on {numbers.test.counted} of its {numbers.test.given:,} test pictures.",
-                width="content",
-            )
+        same = paper_numbers(run.classes)
+        paper = same or ARTWORK
+        st.metric(
+            "The paper, mean of classes" if same else "The paper's artworks, mean",
+            share(paper.test.mean),
+            delta=f"ours {share(test.mean_class_accuracy)}",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"Counted on {paper.test.counted} of its {paper.test.given:,} test pictures"
+            + ("." if same else f", in other classes: {', '.join(paper.classes)}."),
+            width="content",
+        )
         st.metric("Time", span(run.state.seconds), width="content")
     st.caption(f"95 % interval of the test accuracy: {interval_of(right, test.n)}.")
     draw_next(run)

@@ -54,10 +54,12 @@ def fill_form(config: RunConfig) -> None:
         st.session_state[key_of(field)] = list(value) if isinstance(value, tuple) else value
 
 
-def draw_form(dataset: str) -> RunConfig:
+def draw_form(dataset: str) -> tuple[RunConfig, Any]:
     """Preset, front sliders and the rest in an expander; returns the RunConfig as it stands.
 
-    What a person changes stays over reruns and page switches. Raises UserMistake for values that do not go together.
+    With it comes the container between the front and the rest, for what depends on all of them and must stay in
+    sight: the plan and the start. What a person changes stays over reruns and page switches. Raises UserMistake for
+    values that do not go together.
     """
     st.session_state.setdefault("form.preset", USUAL)
     name = st.segmented_control(
@@ -67,16 +69,17 @@ def draw_form(dataset: str) -> RunConfig:
         key="form.preset",
         persist_state="session",
         on_change=_take_preset,
+        help="\n\n".join(f"**{preset_name}** {told}" for preset_name, told in PRESET_SAYS.items()),
         width="stretch",
     )
     base = change_config(preset(name or USUAL), {"data.dataset": dataset})
-    st.caption(PRESET_SAYS.get(base.preset, ""))
     if key_of(FRONT[0]) not in st.session_state:
         fill_form(base)
     _draw_field(FRONT[0], base)
     with st.grid(2, min_column_width=140, gap="small"):
         for field in FRONT[1:]:
             _draw_field(field, base)
+    middle = st.container()
     values = _values(base)
     rest = [field for field in all_fields() if field not in FRONT and matters(field, values)]
     changed = [field for field in rest if _differs(field, base)]
@@ -84,10 +87,11 @@ def draw_form(dataset: str) -> RunConfig:
         for field in rest:
             _draw_field(field, base)
     values = _values(base)
-    _draw_changes(base, values)
+    with middle:
+        _draw_changes(base, values)
     # a field that is out of sight is back at its preset, so that nothing hidden decides
     shown = {field: value for field, value in values.items() if matters(field, values)}
-    return change_config(base, shown)
+    return change_config(base, shown), middle
 
 
 def _take_preset() -> None:

@@ -11,9 +11,9 @@ from core.data.splits import PARTS
 from core.data.store import preprocess_of
 from core.engine.schedule import learning_rate
 from core.errors import UserMistake
-from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit
+from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit, waiting_runs
 from core.runs.run import create_run
-from core.settings import atelier_home
+from core.settings import atelier_home, load_limits
 from pages.parts.curves import schedule_options
 from pages.parts.escape import escape
 from pages.parts.planning import part_counts
@@ -32,6 +32,9 @@ class Plan:
 
 def check_ready(dataset: Dataset, config: RunConfig) -> Plan:
     """The plan of a run; UserMistake says what keeps it from starting."""
+    waiting, limit = len(waiting_runs()), load_limits().queue_length
+    if waiting >= limit:
+        raise UserMistake(f"The queue is full: {waiting} runs are waiting, {limit} may. Cancel one, or wait for one.")
     counts = part_counts(dataset.content_hash, config.data.model_dump_json(), dataset)
     for part, purpose in (("train", "to learn from"), ("test", "to test on")):
         if not sum(counts[part]):
@@ -53,13 +56,9 @@ def draw_schedule(train: TrainConfig) -> None:
     if train.schedule == "constant":
         return
     rates = [learning_rate(train, step, STEPS_DRAWN) for step in range(STEPS_DRAWN)]
-    top = f"{max(rates):.4g}"
-    st.echarts_chart(
-        schedule_options(rates, train.epochs),
-        key="schedule",
-        height=110,
-        alt=f"Learning rate over the run, at most {top}",
-    )
+    told = f"Learning rate over the epochs, at most {max(rates):.4g}"
+    st.caption("Learning rate over the epochs")
+    st.echarts_chart(schedule_options(rates, train.epochs), key="schedule", height=90, alt=told)
 
 
 def start(dataset: Dataset, config: RunConfig) -> None:

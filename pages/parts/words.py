@@ -33,6 +33,14 @@ def points(value: float | None) -> str | None:
     return None if value is None or math.isnan(value) else f"{100 * value:+.1f} points"
 
 
+def clock(seconds: float | None) -> str:
+    """A length of time in few characters, for a number that moves: '0:08', '16:55', '1:16:55'; an en dash for None."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
 def span(seconds: float | None) -> str:
     """A length of time: '0.8 s', '12 s', '3 min 05 s', '2 h 10 min'; an en dash where it is not known."""
     if seconds is None:

@@ -1,0 +1,187 @@
+"""Train: empty, with pictures, with a run, with a failed run; the form, the start, and the line of waiting runs."""
+
+import shutil
+
+import pytest
+
+from core.config import change_config
+from core.data.dataset import find_dataset
+from core.disk import write_json
+from core.presets import PRESETS
+from core.runs.process import mark_process
+from core.runs.queue import SupervisorHandle, waiting_runs
+from core.runs.run import list_runs
+from pages.parts import starting
+from pages.parts.run_form import all_fields, bounds, logarithmic
+from tests import tiny
+from tests.app import add_failed_run, add_pictures, open_page, said
+
+
+@pytest.fixture(scope="module")
+def pets_home(tmp_path_factory):
+    """A home with the dataset "pets": 6 cats and 6 dogs. Copied, never changed."""
+    home = tmp_path_factory.mktemp("pets") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(home))
+        add_pictures()
+    return home
+
+
+@pytest.fixture(autouse=True)
+def nobody_trains(monkeypatch):
+    """This process stands for the supervisor, so that what is started stays in the line."""
+    me = mark_process()
+    monkeypatch.setattr(starting, "ensure_supervisor", lambda: SupervisorHandle(me.pid, me.started))
+
+
+@pytest.fixture
+def home(pets_home, tmp_path, monkeypatch):
+    """A home of the test's own with the pets."""
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    return shutil.copytree(pets_home, tmp_path / "home")
+
+
+def plain(text: str) -> str:
+    """What a person reads of an escaped text."""
+    return text.replace("\\", "").replace("\u2060", "")
+
+
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def test_without_pictures_it_leads_to_the_data_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    app = open_page("pages/train.py")
+    assert "There are no pictures to learn from yet" in said(app)
+    assert not app.button and not app.exception
+
+
+def test_with_pictures_it_offers_a_start_and_says_what_would_be_learnt_from(home):
+    app = open_page("pages/train.py")
+    assert not app.button(key="start").disabled
+    assert "**6** to learn from · **2** to watch · **4** to test · 1 iterations an epoch" in said(app)
+    assert "Nothing has been trained yet" in said(app)
+    assert not app.exception and not app.error
+
+
+def test_every_field_of_the_definition_has_its_widget(home):
+    app = open_page("pages/train.py")
+    for field, info in all_fields().items():
+        if field not in ("model.name",):  # one choice is none
+            assert app.get_by_key(f"form.{field}").label.startswith(info.title), field
+
+
+def test_a_preset_fills_the_form(home):
+    app = open_page("pages/train.py")
+    app.get_by_key("form.preset").set_value("paper").run()
+    assert app.select_slider(key="form.train.learning_rate").value == PRESETS["paper"].train.learning_rate
+    assert app.select_slider(key="form.train.epochs").value == 50
+    assert app.get_by_key("form.data.split").value == "paper"
+
+
+def test_a_changed_setting_is_marked_and_can_be_taken_back(home):
+    app = open_page("pages/train.py")
+    usual = app.select_slider(key="form.train.learning_rate").value
+    app.select_slider(key="form.train.learning_rate").set_value(0.002).run()
+    assert "●" in app.select_slider(key="form.train.learning_rate").label
+    app.button(key="reset.train.learning_rate").click().run()
+    assert app.select_slider(key="form.train.learning_rate").value == usual
+    assert "●" not in app.select_slider(key="form.train.learning_rate").label
+
+
+def test_a_schedule_is_drawn_and_a_constant_one_is_not(home):
+    app = open_page("pages/train.py")
+    assert len(app.get("echarts_chart")) == 1
+    app.get_by_key("form.train.schedule").set_value("constant").run()
+    assert not app.get("echarts_chart")
+
+
+def test_start_puts_a_run_with_these_settings_into_the_line(home):
+    app = open_page("pages/train.py")
+    app.select_slider(key="form.train.epochs").set_value(2).run()
+    app.number_input(key="form.train.seed").set_value(7).run()
+    app.button(key="start").click().run()
+    (run,) = waiting_runs()
+    wanted = {"data.dataset": "pets", "train.epochs": 2, "train.seed": 7}
+    assert run.config == change_config(PRESETS["quick"], wanted)
+    assert app.query_params["run"] == run.id
+    assert "Next in line" in app.get("progress")[0].text
+    assert app.select_slider(key="form.train.epochs").value == 2  # ready to train again with one slider moved
+    assert not app.exception and not app.error
+
+
+def test_what_is_out_of_sight_does_not_decide(home):
+    app = open_page("pages/train.py")
+    app.slider(key="form.train.warmup").set_value(0.5).run()
+    app.get_by_key("form.train.schedule").set_value("cosine").run()  # takes the rise of one-cycle out of sight
+    app.button(key="start").click().run()
+    assert waiting_runs()[0].config.train.warmup == PRESETS["quick"].train.warmup
+
+
+def test_a_full_line_says_so_beside_the_disabled_button(home):
+    write_json(home / "limits.json", {"queue_length": 1})
+    app = open_page("pages/train.py")
+    app.button(key="start").click().run()
+    app.run()
+    assert app.button(key="start").disabled
+    assert "The queue is full: 1 runs are waiting, 1 may" in plain(said(app))
+    assert len(list_runs()) == 1
+
+
+def test_a_waiting_run_can_be_cancelled(home):
+    app = open_page("pages/train.py")
+    app.button(key="start").click().run()
+    app.button(key="stop").click().run()
+    assert list_runs()[0].state.status == "stopped" and not waiting_runs()
+    assert "Cancelled before it started" in said(app)
+
+
+def test_a_finished_run_shows_what_it_reached_with_its_number_of_pictures(trained_home, tiny_run):
+    app = open_page("pages/train.py", run=tiny_run.id)
+    test = tiny_run.evaluation("test")
+    right = int(test.correct.sum())
+    told = metrics(app)
+    assert told[f"Test accuracy · {right} of {test.n}"] == f"{100 * test.accuracy:.1f} %"
+    assert "95 % interval of the test accuracy" in said(app)
+    assert len(app.get("echarts_chart")) >= 3  # loss, accuracy, classes
+    table = app.dataframe[0].value
+    assert table["of"].tolist() == [test.n] and table["State"].tolist() == ["Done"]
+    assert not app.exception and not app.error
+
+
+def test_an_address_with_an_unknown_run_shows_the_newest(trained_home, tiny_run):
+    app = open_page("pages/train.py", run="zzzzzzzzzzzz")
+    assert app.selectbox(key="run").value == tiny_run.id
+    assert not app.exception and not app.error
+
+
+def test_a_failed_run_says_its_sentence(home):
+    run = add_failed_run(find_dataset("pets"), "The loss was not finite at step 3. Try a tenth of the learning rate.")
+    app = open_page("pages/train.py", run=run.id)
+    assert any("not finite at step 3" in plain(box.value) for box in app.error)
+    assert app.dataframe[0].value["State"].tolist() == ["Failed"]
+    assert not app.button(key="start").disabled and not app.exception
+
+
+def test_odd_names_are_shown_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    odd = "![x](http://evil.example/t.png) :red[hot] $x$"
+    add_pictures(odd, (odd, "<b>b</b>"))
+    app = open_page("pages/train.py")
+    app.button(key="start").click().run()
+    assert "http://evil" not in said(app) and not app.exception and not app.error
+
+
+def test_a_slider_goes_in_steps_that_a_person_thinks_in():
+    assert logarithmic(0.001, 0.1) == [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
+    assert logarithmic(1, 100) == [1, 2, 5, 10, 20, 50, 100]
+    assert logarithmic(8, 64, doubling=True) == [8, 16, 32, 64]
+    assert bounds(all_fields()["train.momentum"]) == (0.0, 0.99)  # below one, in hundredths
+
+
+def test_a_run_is_compared_with_the_run_before_it(trained_home):
+    second = tiny.train_tiny_run(train__epochs=1)
+    app = open_page("pages/train.py", run=second.id)
+    metric = next(one for one in app.metric if one.label.startswith("Test accuracy"))
+    assert "points" in metric.delta
