@@ -16,7 +16,7 @@ from pages.parts.palette import CALM
 BLOCK = "#4a7bec"  # the accent, lighter: seen on light and on dark
 SIZES = [16, 24, 32, 48, 64, 96, 128]
 DOES = {
-    "Conv2d": "Slides small windows over the picture; each output map looks for one pattern.",
+    "Conv2d": "Slides small windows over its input; each map looks for one pattern.",
     "MaxPool2d": "Keeps the strongest of each 2 × 2 answers: three quarters of the values go.",
     "BatchNorm2d": "Brings every map to mean 0 and spread 1, so that learning stays steady.",
     "BatchNorm1d": "Brings every number to mean 0 and spread 1, so that learning stays steady.",

@@ -10,7 +10,15 @@ ODD = (
     "<img src=x onerror=alert(1)> www.evil.example",
     ":red[hot] $x$ [l](u) a@b.example",
 )
-PLANTED = "[data-testid='stMain'] :is(a[href*='//evil'], a[href*='//www'], a[href^='mailto'], img[src*='//evil'], img[src='x'], .katex)"
+MADE_OF_IT = (
+    "a[href*='//evil']",
+    "a[href*='//www']",
+    "a[href^='mailto']",
+    "img[src*='//evil']",
+    "img[src='x']",
+    ".katex",
+)
+PLANTED = f"[data-testid='stMain'] :is({', '.join(MADE_OF_IT)})"
 
 
 @pytest.mark.parametrize("tab", ["Pictures", "Balance and split", "What the network receives", "Ledger"])
