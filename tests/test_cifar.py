@@ -95,6 +95,7 @@ def batches(files, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_the_batches_is_read(archive, files, batches):
     last = list(import_cifar10(batches.parent, edition_of(archive, files)))[-1]
     check(last.dataset, files)
