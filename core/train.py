@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 
 from core.data.batches import Part, load_part
-from core.data.store import TensorStore, load_store
+from core.data.store import TensorStore, build_store, load_store
 from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
@@ -60,11 +60,11 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     config = run.config
     if writer:
         writer.starting("Opening the pictures.")
-    store = _open_store(run, hardware)
+    store = _open_store(run, writer, hardware)
     train, val = load_part(store, "train", hardware.device), load_part(store, "val", hardware.device)
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
     if writer:
-        writer.running(epoch=1, epochs=config.train.epochs)
+        writer.running(message="", epoch=1, epochs=config.train.epochs)
     saved, stopped = time.monotonic(), False
     rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware)
     try:
@@ -95,10 +95,13 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         dist.barrier()
 
 
-def _open_store(run: Run, hardware: Hardware) -> TensorStore:
+def _open_store(run: Run, writer: RunWriter | None, hardware: Hardware) -> TensorStore:
     """The pictures that the run was made for; rank 0 makes the store where it is missing and the others wait."""
     if hardware.world > 1 and not hardware.leads:
         dist.barrier()
+    for progress in build_store(run.config.data):
+        if writer and progress.phase == "reading":
+            writer.running(message=f"Reading the pictures: {progress.done:,} of {progress.total:,}.")
     store = load_store(run.config.data)
     if hardware.world > 1 and hardware.leads:
         dist.barrier()

@@ -39,8 +39,9 @@ with frame("Results", "What the network learnt, on pictures that it had never se
     )
     st.caption(MEASURES_SAY[measure][1])
 
-    cifar = next((run for run in finished if run.config.data.dataset == "cifar10"), None)
-    own = next((run for run in finished if run.config.data.dataset != "cifar10"), None)
+    whole_first = sorted(finished, key=lambda run: run.state.status != "done")  # one that was stopped only if need be
+    cifar = next((run for run in whole_first if run.config.data.dataset == "cifar10"), None)
+    own = next((run for run in whole_first if run.config.data.dataset != "cifar10"), None)
     columns = st.columns(2, gap="large")
     sides: list[Side | None] = []
     for column, label, key, usual in zip(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.parts.cached import runs
-from pages.parts.frame import frame
+from pages.parts.frame import boundary, frame
 from pages.parts.run_table import run_picker, summary
 from pages.parts.trying import draw_offer, draw_prediction, predictions, uploads
 
@@ -20,7 +20,7 @@ with frame("Try-It", "Drag in a picture and see what the network makes of it."):
         pictures = uploads()
         if not pictures:
             pictures = draw_offer(run)
-    with answer:
+    with answer, boundary():
         if not pictures:
             st.caption("The answer appears here.")
         for prediction, content in zip(predictions(run, pictures), pictures, strict=True):

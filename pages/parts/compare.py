@@ -92,7 +92,7 @@ def clickable_confusion(evaluation: Evaluation) -> go.Figure:
             x=answered.ravel(),
             y=true.ravel(),
             mode="markers",
-            marker={"symbol": "square", "size": max(8, 340 // k), "color": "rgba(128,128,128,0.01)"},
+            marker={"symbol": "square", "size": max(8, 240 // k), "color": "rgba(128,128,128,0.01)"},
             selected={"marker": {"color": "#E69F00", "opacity": 0.45}},
             unselected={"marker": {"opacity": 0.01}},
             customdata=cells,
@@ -100,6 +100,7 @@ def clickable_confusion(evaluation: Evaluation) -> go.Figure:
             "(%{customdata[3]:.1f} % of the row)<extra></extra>",
             showlegend=False,
         )
+        figure.update_layout(hovermode="closest", hoverdistance=100)  # a click anywhere in a cell is meant for it
         figure.update_xaxes(range=[-0.5, k - 0.5])  # the markers would widen the axes
         figure.update_yaxes(range=[k - 0.5, -0.5], autorange=False)
     return figure

@@ -141,14 +141,14 @@ def draw_curves(run: Run, rows: list[Row]) -> None:
     epochs = run.config.train.epochs
     classes = run.classes
     whole = [row for row in rows if isinstance(row, EpochRow)]
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True):
-        st.markdown("**Loss**")
-        st.echarts_chart(loss_options(rows, epochs), key="loss", height=260, alt=loss_in_words(whole))
-    with right, st.container(border=True):
-        st.markdown("**Accuracy**")
-        options = accuracy_options(rows, epochs, len(classes))
-        st.echarts_chart(options, key="accuracy", height=260, alt=accuracy_in_words(whole))
+    with st.grid(2, min_column_width=260, gap="small"):
+        with st.container(border=True):
+            st.markdown("**Loss**")
+            st.echarts_chart(loss_options(rows, epochs), key="loss", height=260, alt=loss_in_words(whole))
+        with st.container(border=True):
+            st.markdown("**Accuracy**")
+            options = accuracy_options(rows, epochs, len(classes))
+            st.echarts_chart(options, key="accuracy", height=260, alt=accuracy_in_words(whole))
     if whole:
         draw_classes(run, whole[-1])
 
@@ -196,42 +196,31 @@ def draw_result(run: Run) -> None:
             st.info("This run has no answers on a test part.", icon=":material/info:")
         return
     right = int(test.correct.sum())
-    train = evaluation_or_none(run, "train")
-    before = run_before(run)
-    with st.container(horizontal=True, key="result", gap="medium"):
-        earlier = evaluation_or_none(before, "test") if before else None
-        st.metric(
-            f"Test accuracy · {right:,} of {test.n:,}",
-            share(test.accuracy),
-            delta=points(test.accuracy - earlier.accuracy) if earlier else None,
-            delta_description="against the run before" if earlier else None,
-            help=f"95 % interval {interval_of(right, test.n)}."
-            + (f" The run before: {percent_of(int(earlier.correct.sum()), earlier.n)}." if earlier else ""),
-            width="content",
-        )
+    train, before = evaluation_or_none(run, "train"), run_before(run)
+    earlier = evaluation_or_none(before, "test") if before else None
+    same = paper_numbers(run.classes)
+    paper = same or ARTWORK
+    with st.grid(4, min_column_width=160, gap="small", key="result"):
+        with st.container(gap=None):
+            st.metric("Test accuracy", share(test.accuracy))
+            st.caption(f"{right:,} of {test.n:,}, 95 % interval {interval_of(right, test.n)}")
         if train is not None:
-            st.metric(
-                f"Training accuracy · {int(train.correct.sum()):,} of {train.n:,}",
-                share(train.accuracy),
-                delta=f"gap {points(train.accuracy - test.accuracy)}",
-                delta_color="off",
-                delta_arrow="off",
-                width="content",
+            with st.container(gap=None):
+                st.metric("Training accuracy", share(train.accuracy))
+                gap = points(train.accuracy - test.accuracy)
+                st.caption(f"{int(train.correct.sum()):,} of {train.n:,}, {gap} against test")
+        if earlier is not None:
+            with st.container(gap=None):
+                st.metric("Against the run before", points(test.accuracy - earlier.accuracy))
+                st.caption(f"That had {percent_of(int(earlier.correct.sum()), earlier.n)}")
+        with st.container(gap=None):
+            st.metric("The paper" if same else "The paper's artworks", f"{100 * paper.test.mean:.2f} %")
+            other = "" if same else f", in {', '.join(paper.classes)}"
+            st.caption(
+                f"Mean of classes, counted on {paper.test.counted}{other}. Ours: {share(test.mean_class_accuracy)}"
             )
-        same = paper_numbers(run.classes)
-        paper = same or ARTWORK
-        st.metric(
-            "The paper, mean of classes" if same else "The paper's artworks, mean",
-            share(paper.test.mean),
-            delta=f"ours {share(test.mean_class_accuracy)}",
-            delta_color="off",
-            delta_arrow="off",
-            help=f"Counted on {paper.test.counted} of its {paper.test.given:,} test pictures"
-            + ("." if same else f", in other classes: {', '.join(paper.classes)}."),
-            width="content",
-        )
-        st.metric("Time", span(run.state.seconds), width="content")
-    st.caption(f"95 % interval of the test accuracy: {interval_of(right, test.n)}.")
+        with st.container(gap=None):
+            st.metric("Time", span(run.state.seconds))
     draw_next(run)
 
 

@@ -31,6 +31,7 @@ class Asked:
 
     name: str
     content: bytes
+    place: int  # in the row of answers; two may be the same picture
     true: str | None = None  # its class where it is known
 
     @property
@@ -48,13 +49,13 @@ def uploads() -> list[Asked]:
         max_upload_size=max(1, load_limits().picture_bytes // 2**20),
         help="Drop one or more pictures, or paste one with Ctrl+V.",
     )
-    asked = [Asked(file.name, file.getvalue()) for file in given[:AT_ONCE]]
+    asked = [Asked(file.name, file.getvalue(), place) for place, file in enumerate(given[:AT_ONCE])]
     if len(given) > AT_ONCE:
         st.caption(f"The first {AT_ONCE} of {len(given)} pictures are answered.")
     if st.toggle("Use the camera", key="camera-on"):
         photo = st.camera_input("Photograph an artwork", key="camera")
         if photo is not None:
-            asked.insert(0, Asked("camera", photo.getvalue()))
+            asked.insert(0, Asked("camera", photo.getvalue(), len(asked)))
     return asked
 
 
@@ -72,12 +73,12 @@ def draw_offer(run: Run) -> list[Asked]:
         for number, index in enumerate(places):
             with st.container(gap="xxsmall"):
                 st.image(thumbnail(dataset, index), width="stretch", alt=f"Test picture {number + 1}")
-                st.button("Ask", key=f"ask.{number}", width="stretch", on_click=_ask, args=(run.id, index))
+                st.button("Try", key=f"ask.{number}", width="stretch", on_click=_ask, args=(run.id, index))
     run_id, index = st.session_state.get("asked", (None, None))
     if run_id != run.id or index is None:
         return []
     true = dataset.classes[int(dataset.labels[index])]
-    return [Asked(str(dataset.names[index]), dataset.original(index), true)]
+    return [Asked(str(dataset.names[index]), dataset.original(index), 0, true)]
 
 
 def predictions(run: Run, pictures: Sequence[Asked]) -> list[Any]:
@@ -89,35 +90,33 @@ def predictions(run: Run, pictures: Sequence[Asked]) -> list[Any]:
 
 
 def draw_prediction(run: Run, prediction: Any, asked: Asked) -> None:
-    """One card: the picture, what the network received, and the classes with their probabilities."""
+    """One card: the answer, the picture, what the network received, and the classes with their probabilities."""
+    if prediction.error is not None:
+        st.warning(f"**{escape(asked.name, 60)}** {escape(prediction.error, 400)}", icon=":material/broken_image:")
+        return
+    best, sure = prediction.classes[0]
+    size = prediction.received.shape[-1]
     with st.container(border=True):
-        if prediction.error is not None:
-            st.warning(f"**{escape(asked.name, 60)}**: {escape(prediction.error, 400)}", icon=":material/broken_image:")
-            return
-        best, sure = prediction.classes[0]
-        pictures, bars = st.columns([5, 6], gap="medium")
-        with pictures, st.container(horizontal=True, gap="small"):
-            st.image(_preview(asked.sha256, asked.content), width=170, caption="Original", alt=asked.name)
-            size = prediction.received.shape[-1]
+        st.markdown(f"### {escape(best, 40)} · {sure:.0%}")
+        if asked.true is not None:
+            verdict = "Right" if asked.true == best else f"Wrong, it is {escape(asked.true, 40)}"
+            st.caption(f"{verdict}. A test picture that it had never seen.")
+        else:
+            st.caption(escape(asked.name, 60))
+        with st.grid(3, min_column_width=150, gap="small"):
+            st.image(_preview(asked.sha256, asked.content), width="stretch", caption="Original", alt=asked.name)
             st.image(
-                pixels_to_png(prediction.received, 170),
-                width=170,
-                caption=f"What the network sees, {size} × {size}",
+                pixels_to_png(prediction.received, 340),
+                width="stretch",
+                caption=f"What the network sees: {size} × {size}",
                 alt=f"The {size} by {size} pixels that the network received",
             )
-        with bars:
-            st.markdown(f"### {escape(best, 40)} · {sure:.0%}")
             st.plotly_chart(
                 probability_figure(prediction.classes, class_colours(run.classes)),
-                key=f"bars.{asked.sha256[:16]}.{run.id}",
+                key=f"bars.{asked.place}",
                 config=PLOTLY_CONFIG,
                 alt=f"{best} with {sure:.0%}",
             )
-            if asked.true is not None:
-                verdict = "right" if asked.true == best else f"wrong, it is {escape(asked.true, 40)}"
-                st.caption(f"A test picture that it had never seen: {verdict}.")
-            else:
-                st.caption(escape(asked.name, 60))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -139,10 +138,10 @@ def _preview(sha256: str, _content: bytes) -> bytes:
         picture = open_picture(_content, load_limits(), None)
     except Refusal:
         return pixels_to_png(np.full((3, 1, 1), 128, np.uint8))
-    if max(picture.size) <= 85:
-        factor = 170 // max(picture.size)
+    if max(picture.size) <= 240:
+        factor = 480 // max(picture.size)
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    picture.thumbnail((340, 340))
+    picture.thumbnail((480, 480))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
