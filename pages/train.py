@@ -15,7 +15,8 @@ with frame("Train"):
     known = datasets()
     if not known:
         st.info("There are no pictures to learn from yet.", icon=":material/photo_library:")
-        st.page_link("pages/data.py", label="Add pictures on the Data page", icon=":material/arrow_forward:")
+        st.page_link("pages/data.py", label="Add pictures on the Data page", icon=":material/photo_library:")
+        st.page_link("streamlit_app.py", label="Or start with the samples", icon=":material/home:")
         st.stop()
 
     form, panel = st.columns([4, 7], gap="large")

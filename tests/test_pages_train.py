@@ -143,7 +143,7 @@ def test_a_finished_run_shows_what_it_reached_with_its_number_of_pictures(traine
     right = int(test.correct.sum())
     told = metrics(app)
     assert told["Test accuracy"] == f"{100 * test.accuracy:.1f} %"
-    assert f"{right} of {test.n}, 95 % interval" in said(app)
+    assert f"{right} of {test.n}; 95 % interval" in said(app)
     assert len(app.get("echarts_chart")) >= 3  # loss, accuracy, classes
     table = app.dataframe[0].value
     assert table["of"].tolist() == [test.n] and table["State"].tolist() == ["Done"]
@@ -183,4 +183,5 @@ def test_a_slider_goes_in_steps_that_a_person_thinks_in():
 def test_a_run_is_compared_with_the_run_before_it(trained_home):
     second = tiny.train_tiny_run(train__epochs=1)
     app = open_page("pages/train.py", run=second.id)
-    assert "points" in metrics(app)["Against the run before"]
+    assert float(metrics(app)["Since the run before"]) <= 100
+    assert "points; that had" in said(app)

@@ -32,8 +32,7 @@ def class_table(test: Evaluation, train: Evaluation | None, paper: PaperNumbers 
             line |= {"paper_test": paper_accuracy(paper.test, name), "paper_train": paper_accuracy(paper.train, name)}
         lines.append(line)
     mean = {"class": "mean of classes", "test": test.mean_class_accuracy, "test_n": test.n}
-    low, high = test.interval
-    mean |= {"test_right": int(test.correct.sum()), "test_low": low, "test_high": high}
+    mean |= {"test_right": int(test.correct.sum())}  # a mean of shares is no share: it has no Wilson interval
     if train is not None:
         mean |= {"train": train.mean_class_accuracy, "train_right": int(train.correct.sum()), "train_n": train.n}
     if paper is not None:

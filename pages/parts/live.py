@@ -200,27 +200,26 @@ def draw_result(run: Run) -> None:
     earlier = evaluation_or_none(before, "test") if before else None
     same = paper_numbers(run.classes)
     paper = same or ARTWORK
-    with st.grid(4, min_column_width=160, gap="small", key="result"):
+    with st.grid(5, min_column_width=125, gap="small", key="result"):
         with st.container(gap=None):
             st.metric("Test accuracy", share(test.accuracy))
-            st.caption(f"{right:,} of {test.n:,}, 95 % interval {interval_of(right, test.n)}")
+            st.caption(f"{right:,} of {test.n:,}; 95 % interval {interval_of(right, test.n)}")
         if train is not None:
             with st.container(gap=None):
                 st.metric("Training accuracy", share(train.accuracy))
                 gap = points(train.accuracy - test.accuracy)
-                st.caption(f"{int(train.correct.sum()):,} of {train.n:,}, {gap} against test")
+                st.caption(f"{int(train.correct.sum()):,} of {train.n:,}; {gap} against test")
         if earlier is not None:
             with st.container(gap=None):
-                st.metric("Against the run before", points(test.accuracy - earlier.accuracy))
-                st.caption(f"That had {percent_of(int(earlier.correct.sum()), earlier.n)}")
+                st.metric("Since the run before", f"{100 * (test.accuracy - earlier.accuracy):+.1f}")
+                st.caption(f"points; that had {percent_of(int(earlier.correct.sum()), earlier.n)}")
         with st.container(gap=None):
             st.metric("The paper" if same else "The paper's artworks", f"{100 * paper.test.mean:.2f} %")
-            other = "" if same else f", in {', '.join(paper.classes)}"
-            st.caption(
-                f"Mean of classes, counted on {paper.test.counted}{other}. Ours: {share(test.mean_class_accuracy)}"
-            )
+            told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
+            st.caption(told, help=None if same else f"Other pictures, in classes {', '.join(paper.classes)}.")
         with st.container(gap=None):
             st.metric("Time", span(run.state.seconds))
+            st.caption(f"{len(run.epochs())} epochs")
     draw_next(run)
 
 

@@ -1,5 +1,6 @@
 """The runs so far: the picker that follows ?run=ID, and the table under it."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -32,7 +33,7 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
     Streamlit's own binding would put the label into the address, with the dataset's name in it. So the address is
     read here: it wins when it is new (a link, the back button), else the choice is written into it.
     """
-    known = {run.id: run for run in listed}
+    known, labels = {run.id: run for run in listed}, run_labels(listed)
     asked = st.query_params.get(key)
     if asked in known and asked != st.session_state.get(f"{key}.address"):
         st.session_state[key] = asked
@@ -43,7 +44,7 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
         list(known),
         key=key,
         persist_state="session",
-        format_func=lambda run_id: run_label(known[run_id]) if run_id in known else run_id,
+        format_func=lambda run_id: labels.get(run_id, run_id),
         placeholder="Pick a run",
         index=None if usual is None else 0,
     )
@@ -53,9 +54,10 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
     return known.get(picked) if picked else None
 
 
-def run_label(run: Run) -> str:
-    word = STATUS[run.state.status][0].lower()
-    return escape(run.title) if run.state.status == "done" else f"{escape(run.title)} · {word}"
+def run_labels(listed: Sequence[Run]) -> dict[str, str]:
+    """One label a run, which never changes: a select box holds on to the label, not to the id."""
+    titles = Counter(run.title for run in listed)
+    return {run.id: escape(run.title if titles[run.title] == 1 else f"{run.title} · {run.id}") for run in listed}
 
 
 def draw_runs() -> None:
