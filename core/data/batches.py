@@ -12,6 +12,9 @@ from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
 
 RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
+TOGETHER = (
+    256  # pictures that are gathered and normalised in one go: a small batch alone costs more in calls than in work
+)
 BLOCK_BYTES = 6 * 2**20  # pictures that are augmented or copied in one go: 2,048 of 32 pixels, few and large copies
 
 
@@ -97,24 +100,28 @@ def training_batches(
     generator = _generator(seed, epoch)
     order = torch.randperm(len(part), generator=generator).to(part.device)
     batches = count_batches(len(part), batch_size, world)
-    a_block = max(1, _block(part.preprocess.image_size) // batch_size) if augment else 1  # batches augmented in one go
+    together = max(1, TOGETHER // batch_size)
+    a_block = together * (max(1, _block(part.preprocess.image_size) // (batch_size * together)) if augment else 1)
     for first in range(0, batches, a_block):
-        ends = [min((number + 1) * batch_size, len(part)) for number in range(first, min(first + a_block, batches))]
-        block = order[first * batch_size : ends[-1]]
-        pictures = part.gather(block if augment else block[rank::world])
-        for name in augment:
-            pictures = AUGMENTATIONS[name](pictures, generator)
-        for end in ends:
-            start = max(0, end - 1) // batch_size * batch_size
-            offset = start - first * batch_size
-            places = order[start:end][rank::world]
-            images = pictures[offset : offset + end - start][rank::world] if augment else pictures
-            yield Batch(
-                images=normalise(images, part.preprocess),
-                labels=part.labels.index_select(0, places),
-                indices=part.indices.index_select(0, places),
-                whole=end - start,
-            )
+        block = order[first * batch_size : min((first + a_block) * batch_size, batches * batch_size)]
+        mine = [piece[rank::world] for piece in torch.arange(len(block), device=part.device).split(batch_size)]
+        chosen = torch.cat(mine)
+        if augment:
+            pictures = part.gather(block)
+            for name in augment:
+                pictures = AUGMENTATIONS[name](pictures, generator)
+            pictures = pictures if world == 1 else pictures[chosen]
+        else:
+            pictures = part.gather(block[chosen])
+        places = block[chosen]
+        sizes = [len(piece) for piece in mine]
+        labels, indices = part.labels[places].split(sizes), part.indices[places].split(sizes)
+        for number in range(0, len(mine), together):
+            start, stop = sum(sizes[:number]), sum(sizes[: number + together])
+            images = normalise(pictures[start:stop], part.preprocess).split(sizes[number : number + together])
+            for offset, batch in enumerate(images, start=number):
+                whole = min(batch_size, len(block) - offset * batch_size)
+                yield Batch(images=batch, labels=labels[offset], indices=indices[offset], whole=whole)
 
 
 def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:

@@ -51,8 +51,10 @@ def fit(
     last_good = _copy_state(model)
     for epoch in range(1, config.epochs + 1):
         model.train()
-        losses = torch.zeros(iterations, device=hardware.device)
-        answered: list[tuple[Tensor, Tensor]] = []
+        losses: list[Tensor] = []  # of the epoch; no .item(): on a GPU it would wait for the step to end
+        labels: list[Tensor] = []
+        answers: list[Tensor] = []  # logits of the row at hand
+        predicted: list[Tensor] = []
         began = row_began = tick_began = time.perf_counter()
         row_iteration, row_pictures, tick_pictures, pictures = 0, 0, 0, 0
         batches = training_batches(train, batch_size, config.augment, config.seed, epoch, hardware.rank, hardware.world)
@@ -68,8 +70,9 @@ def fit(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses[iteration - 1] = loss.detach()  # no .item(): on a GPU it would wait for the step to end
-            answered.append((batch.labels, logits.detach().argmax(1)))
+            losses.append(loss.detach())
+            labels.append(batch.labels)
+            answers.append(logits.detach())
             step += 1
             pictures += batch.whole
             now = time.perf_counter()
@@ -77,14 +80,18 @@ def fit(
             if not (ends_row or now - tick_began > SECONDS_A_TICK):
                 continue
             if ends_row or hardware.world == 1:  # ranks tick at different moments; at the end of a row they meet
-                _check_finite(losses[row_iteration:iteration], epoch, row_iteration, rate, model, last_good, hardware)
+                _check_finite(
+                    torch.stack(losses[row_iteration:]), epoch, row_iteration, rate, model, last_good, hardware
+                )
             if ends_row:
+                predicted.append(torch.cat(answers).argmax(1))
+                answers.clear()
                 yield IterationRow(
                     epoch=epoch,
                     iteration=iteration,
                     iterations=iterations,
                     step=step,
-                    train_loss=float(losses[row_iteration:iteration].mean()),
+                    train_loss=float(torch.stack(losses[row_iteration:]).mean()),
                     learning_rate=rate,
                     seconds=trained + now - began,
                     images_per_second=(pictures - row_pictures) / (now - row_began),
@@ -103,13 +110,13 @@ def fit(
         seconds = time.perf_counter() - began
         trained += seconds
         last_good = _copy_state(model)
-        hits, counts = _count(answered, classes, hardware)
+        hits, counts = _count(torch.cat(labels), torch.cat(predicted), classes, hardware)
         val_began = time.perf_counter()
         val_loss, val_hits, val_counts = _validate(model, val, classes, hardware)
         yield EpochRow(
             epoch=epoch,
             step=step,
-            train_loss=_mean_loss(losses, hardware),
+            train_loss=_mean_loss(torch.stack(losses), hardware),
             train_accuracy=float(hits.sum() / counts.sum()),
             train_per_class=_shares(hits, counts),
             val_loss=val_loss,
@@ -170,9 +177,8 @@ def _is_finite(model: nn.Module) -> Tensor:
     return torch.stack([torch.isfinite(value).all() for value in floats]).all()
 
 
-def _count(answered: list[tuple[Tensor, Tensor]], classes: int, hardware: Hardware) -> tuple[Tensor, Tensor]:
+def _count(labels: Tensor, predicted: Tensor, classes: int, hardware: Hardware) -> tuple[Tensor, Tensor]:
     """float64 (classes,) each: pictures answered rightly, and pictures, over all ranks."""
-    labels, predicted = (torch.cat(column) for column in zip(*answered, strict=True))
     hits, counts = _hits(labels, predicted, classes)
     if hardware.world > 1:
         dist.all_reduce(hits)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from core.errors import UserMistake
 
+LANES = 8  # float32 numbers in a vector register of 256 bits
 SMALLEST_IMAGE = 10  # pixels; below, the second pooling has no full window: (10-2)/2 = 4, (4-2)/2 = 1
 
 
@@ -35,10 +36,26 @@ class PaperCNN(nn.Module):
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self._leaky(self.pool1(self.conv1(images)))
-        x = self._leaky(self.pool2(self.conv2_bn(self.conv2(x))))
+        if self.training and images.device.type == "cpu":
+            x = self._convolve_padded(images)
+        else:
+            x = self.conv2(self._leaky(self.pool1(self.conv1(images))))
+        x = self._leaky(self.pool2(self.conv2_bn(x)))
         x = self._leaky(self.dense1_bn(self.fc1(torch.flatten(x, 1))))
         return self.fc3(self._leaky(self.fc2(x)))
+
+    def _convolve_padded(self, images: Tensor) -> Tensor:
+        """conv1, pool1, leaky ReLU and conv2 with conv1's 6 channels padded by 2 of zeros, which change no result.
+
+        Kernels on the CPU work on 8 channels at a time; on 6 the pooling of this network takes twice as long. The
+        bias is added after the pooling, a quarter of the sums: max(x + b) = max(x) + b.
+        """
+        more, bias = -self.conv1.out_channels % LANES, self.conv1.bias
+        assert bias is not None
+        weight = F.pad(self.conv1.weight, (0, 0, 0, 0, 0, 0, 0, more)).contiguous(memory_format=torch.channels_last)
+        x = self.pool1(F.conv2d(images, weight)) + F.pad(bias, (0, more)).view(1, -1, 1, 1)
+        weight = F.pad(self.conv2.weight, (0, 0, 0, 0, 0, more)).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(self._leaky(x), weight, self.conv2.bias)
 
     def _leaky(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)

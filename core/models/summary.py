@@ -89,7 +89,8 @@ def count_parameters(model: nn.Module) -> int:
 def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> str:
     """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB."""
     printed = io.StringIO()
-    copied = copy.deepcopy(model).cpu()  # it runs the network as it is: in training mode running statistics would move
+    # evaluation mode: running statistics stay, and every layer is called as a module, which is what it listens to
+    copied = copy.deepcopy(model).cpu().eval()
     with _PRINTING, contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
         torchsummary.summary(copied, (channels, image_size, image_size), device="cpu")
     return printed.getvalue()
