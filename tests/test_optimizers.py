@@ -20,7 +20,7 @@ class Valley(nn.Module):
         self.w = nn.Parameter(torch.tensor([4.0]))
 
     def walk(self, steps=1, **choices) -> float:
-        optimizer = build_optimizer(self, TrainConfig(**choices))
+        optimizer = build_optimizer(self.parameters(), TrainConfig(**choices))
         for _ in range(steps):
             optimizer.zero_grad()
             (self.w**2).sum().backward()
@@ -52,11 +52,11 @@ def test_nesterov_looks_ahead_along_its_momentum():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weight_decay_reaches_every_optimizer(name):
-    optimizer = build_optimizer(Valley(), TrainConfig(optimizer=name, weight_decay=0.25))
+    optimizer = build_optimizer(Valley().parameters(), TrainConfig(optimizer=name, weight_decay=0.25))
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
 
 
 @pytest.mark.parametrize(("name", "setting"), [("adam", "betas"), ("adamw", "betas"), ("rmsprop", "momentum")])
 def test_momentum_reaches_the_others(name, setting):
-    group = build_optimizer(Valley(), TrainConfig(optimizer=name, momentum=0.7)).param_groups[0]
+    group = build_optimizer(Valley().parameters(), TrainConfig(optimizer=name, momentum=0.7)).param_groups[0]
     assert group[setting] in (0.7, (0.7, 0.999))

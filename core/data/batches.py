@@ -12,9 +12,7 @@ from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
 
 RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
-TOGETHER = (
-    256  # pictures that are gathered and normalised in one go: a small batch alone costs more in calls than in work
-)
+TOGETHER = 256  # pictures that are gathered and normalised in one go: a small batch is more calls than work
 BLOCK_BYTES = 6 * 2**20  # pictures that are augmented or copied in one go: 2,048 of 32 pixels, few and large copies
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.config import TrainConfig
 from core.data.batches import Part, count_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
+from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware
 from core.engine.optimizers import build_optimizer
 from core.engine.schedule import learning_rate
@@ -46,7 +47,8 @@ def fit(
         )
     steps, step, trained = config.epochs * iterations, 0, 0.0
     network = _spread(model, hardware)
-    optimizer = build_optimizer(model, config)
+    flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
+    optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
     precision = _precision(config, hardware)
     last_good = _copy_state(model)
     for epoch in range(1, config.epochs + 1):
@@ -67,8 +69,11 @@ def fit(
             loss = nn.functional.cross_entropy(logits.float(), batch.labels, label_smoothing=config.label_smoothing)
             if hardware.world > 1:  # the mean over the pictures of all ranks: each share counts by its size
                 loss = loss * (len(batch.labels) * hardware.world / batch.whole)
-            optimizer.zero_grad()
-            loss.backward()
+            if flat:
+                flat.backward(loss)
+            else:
+                optimizer.zero_grad()
+                loss.backward()
             optimizer.step()
             losses.append(loss.detach())
             labels.append(batch.labels)
@@ -134,7 +139,8 @@ def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
     model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if hardware.world == 1:
         return model
-    return nn.parallel.DistributedDataParallel(model)
+    # a network may leave out a weight whose gradient is zero
+    return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
 
 def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:

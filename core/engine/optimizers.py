@@ -47,5 +47,5 @@ OPTIMIZERS: dict[str, Build] = {
 }
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> optim.Optimizer:
-    return OPTIMIZERS[config.optimizer](model.parameters(), config)
+def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> optim.Optimizer:
+    return OPTIMIZERS[config.optimizer](parameters, config)

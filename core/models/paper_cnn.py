@@ -39,23 +39,25 @@ class PaperCNN(nn.Module):
         if self.training and images.device.type == "cpu":
             x = self._convolve_padded(images)
         else:
-            x = self.conv2(self._leaky(self.pool1(self.conv1(images))))
-        x = self._leaky(self.pool2(self.conv2_bn(x)))
+            x = self.conv2_bn(self.conv2(self._leaky(self.pool1(self.conv1(images)))))
+        x = self._leaky(self.pool2(x))
         x = self._leaky(self.dense1_bn(self.fc1(torch.flatten(x, 1))))
         return self.fc3(self._leaky(self.fc2(x)))
 
     def _convolve_padded(self, images: Tensor) -> Tensor:
-        """conv1, pool1, leaky ReLU and conv2 with conv1's 6 channels padded by 2 of zeros, which change no result.
+        """conv1 to conv2_bn in training with conv1's 6 channels padded by 2 of zeros, which change no result.
 
-        Kernels on the CPU work on 8 channels at a time; on 6 the pooling of this network takes twice as long. The
-        bias is added after the pooling, a quarter of the sums: max(x + b) = max(x) + b.
+        Kernels on the CPU work on 8 channels at a time; on 6 the pooling of this network takes twice as long. conv1's
+        bias is added after the pooling, a quarter of the sums: max(x + b) = max(x) + b. Batch norm takes the mean
+        away again that conv2's bias adds, so the gradient of that bias is zero, and is not summed up to find that.
         """
         more, bias = -self.conv1.out_channels % LANES, self.conv1.bias
         assert bias is not None
         weight = F.pad(self.conv1.weight, (0, 0, 0, 0, 0, 0, 0, more)).contiguous(memory_format=torch.channels_last)
         x = self.pool1(F.conv2d(images, weight)) + F.pad(bias, (0, more)).view(1, -1, 1, 1)
         weight = F.pad(self.conv2.weight, (0, 0, 0, 0, 0, more)).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(self._leaky(x), weight, self.conv2.bias)
+        assert self.conv2.bias is not None
+        return self.conv2_bn(F.conv2d(self._leaky(x), weight, self.conv2.bias.detach()))
 
     def _leaky(self, x: Tensor) -> Tensor:
         return F.leaky_relu(x, self.negative_slope)
