@@ -26,7 +26,7 @@ with frame("Train"):
             st.session_state["train_dataset"] = names[-1]
         name = st.selectbox("Pictures", names, key="train_dataset", format_func=escape, persist_state="session")
         dataset, plan, reason = known[names.index(name)], None, None
-        config, middle = draw_form(name)
+        config, middle = draw_form(dataset)
     with middle:
         try:
             plan = check_ready(dataset, config)

@@ -7,7 +7,7 @@ import pytest
 from core.config import change_config
 from core.data.dataset import find_dataset
 from core.disk import write_json
-from core.presets import PRESETS
+from core.presets import PRESETS, preset
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle, waiting_runs
 from core.runs.run import list_runs
@@ -80,6 +80,28 @@ def test_a_preset_fills_the_form(home):
     assert app.get_by_key("form.data.split").value == "paper"
 
 
+def test_a_preset_is_fitted_to_the_pictures_and_follows_another_dataset_where_nobody_changed_it(home):
+    add_pictures("many", each=800)
+    app = open_page("pages/train.py")
+    for name, pictures in (("pets", 6), ("many", 1216)):
+        app.selectbox(key="train_dataset").set_value(name).run()
+        wanted = preset("quick", pictures).train
+        assert app.select_slider(key="form.train.batch_size").value == wanted.batch_size
+        assert app.select_slider(key="form.train.epochs").value == wanted.epochs
+        assert app.select_slider(key="form.train.learning_rate").value == wanted.learning_rate
+        assert "Fitted to this small set" in said(app) and "●" not in app.select_slider(key="form.train.epochs").label
+
+
+def test_what_a_person_changed_stays_with_another_dataset(home):
+    add_pictures("more", each=200)
+    app = open_page("pages/train.py")
+    app.selectbox(key="train_dataset").set_value("pets").run()
+    app.select_slider(key="form.train.epochs").set_value(2).run()
+    app.selectbox(key="train_dataset").set_value("more").run()
+    assert app.select_slider(key="form.train.epochs").value == 2
+    assert app.select_slider(key="form.train.batch_size").value == preset("quick", 304).train.batch_size
+
+
 def test_a_changed_setting_is_marked_and_can_be_taken_back(home):
     app = open_page("pages/train.py")
     usual = app.select_slider(key="form.train.learning_rate").value
@@ -104,7 +126,7 @@ def test_start_puts_a_run_with_these_settings_into_the_line(home):
     app.button(key="start").click().run()
     (run,) = waiting_runs()
     wanted = {"data.dataset": "pets", "train.epochs": 2, "train.seed": 7}
-    assert run.config == change_config(PRESETS["quick"], wanted)
+    assert run.config == change_config(preset("quick", pictures=6), wanted)
     assert app.query_params["run"] == run.id
     assert "Next in line" in app.get("progress")[0].text
     assert app.select_slider(key="form.train.epochs").value == 2  # ready to train again with one slider moved

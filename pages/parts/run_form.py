@@ -7,13 +7,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
+from core.data.dataset import Dataset
+from core.errors import UserMistake
 from core.presets import PRESETS, preset
+from pages.parts.planning import part_counts
 
 ROOMS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
 FRONT = ("train.learning_rate", "train.momentum", "train.batch_size", "train.epochs", "train.seed")
 DOUBLING = ("train.batch_size", "data.image_size")  # sizes go in powers of two
 FROM_ZERO = ("train.weight_decay",)  # a logarithmic slider that also has a zero
 CHOSEN_APART = ("data.dataset",)  # picked above the form
+
+FILLED = "form.filled"  # the RunConfig that the form was filled from
 
 USUAL = "quick"  # the preset that a newcomer finds: it ends in seconds
 PRESET_SAYS = {
@@ -47,19 +52,12 @@ def matters(field: str, values: dict[str, Any]) -> bool:
     return len(get_args(all_fields()[field].annotation)) != 1  # a choice of one is none
 
 
-def fill_form(config: RunConfig) -> None:
-    """Set every widget to `config`. For callbacks, and before the widgets are drawn."""
-    for field in all_fields():
-        value = value_of(config, field)
-        st.session_state[key_of(field)] = list(value) if isinstance(value, tuple) else value
-
-
-def draw_form(dataset: str) -> tuple[RunConfig, Any]:
+def draw_form(dataset: Dataset) -> tuple[RunConfig, Any]:
     """Preset, front sliders and the rest in an expander; returns the RunConfig as it stands.
 
     With it comes the container between the front and the rest, for what depends on all of them and must stay in
-    sight: the plan and the start. What a person changes stays over reruns and page switches. Raises UserMistake for
-    values that do not go together.
+    sight: the plan and the start. What a person changes stays over reruns, page switches and another dataset; all
+    else follows the preset, fitted to the dataset. Raises UserMistake for values that do not go together.
     """
     st.session_state.setdefault("form.preset", USUAL)
     name = st.segmented_control(
@@ -72,9 +70,10 @@ def draw_form(dataset: str) -> tuple[RunConfig, Any]:
         help="\n\n".join(f"**{preset_name}** {told}" for preset_name, told in PRESET_SAYS.items()),
         width="stretch",
     )
-    base = change_config(preset(name or USUAL), {"data.dataset": dataset})
-    if key_of(FRONT[0]) not in st.session_state:
-        fill_form(base)
+    base = fitted(name or USUAL, dataset)
+    _follow(base)
+    if base.train != preset(base.preset).train:
+        st.caption("Fitted to this small set: more epochs, in smaller batches.")
     _draw_field(FRONT[0], base)
     with st.grid(2, min_column_width=140, gap="small"):
         for field in FRONT[1:]:
@@ -94,8 +93,28 @@ def draw_form(dataset: str) -> tuple[RunConfig, Any]:
     return change_config(base, shown), middle
 
 
+def fitted(name: str, dataset: Dataset) -> RunConfig:
+    """The preset of that name as it suits the number of training pictures of a dataset."""
+    asked = change_config(preset(name), {"data.dataset": dataset.name})
+    try:
+        counts = part_counts(dataset.content_hash, asked.data.model_dump_json(), dataset)
+    except UserMistake:
+        return asked  # too few pictures for this split: the page says so beside the start
+    return change_config(preset(name, sum(counts["train"])), {"data.dataset": dataset.name})
+
+
+def _follow(base: RunConfig) -> None:
+    """Every field that a person has not changed takes its value from `base`; the first time, and from a preset, all."""
+    told = st.session_state.get(FILLED)
+    before = RunConfig.model_validate_json(told) if told else None
+    for field in all_fields():
+        if before is None or key_of(field) not in st.session_state or not _differs(field, before):
+            _reset(field, value_of(base, field))
+    st.session_state[FILLED] = base.model_dump_json()
+
+
 def _take_preset() -> None:
-    fill_form(PRESETS[st.session_state["form.preset"]])
+    st.session_state.pop(FILLED, None)
 
 
 def _reset(field: str, value: Any) -> None:
