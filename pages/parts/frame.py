@@ -9,11 +9,13 @@ from streamlit.errors import FragmentHandledException
 
 from core.errors import UserMistake
 from core.incidents import report_incident
+from core.runs.queue import heartbeat, seconds_since_heartbeat
 from pages.parts.cached import live_imports, live_runs
 from pages.parts.escape import escape
 
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
 ICON = Path(__file__).resolve().parent.parent.parent / "assets" / "icon.png"
+HEARTBEAT_SECONDS = 5.0  # the supervisor waits for minutes; one sign of life in a few seconds is plenty
 PAGES = (
     ("streamlit_app.py", "Home", ":material/home:"),
     ("pages/data.py", "Data", ":material/photo_library:"),
@@ -33,6 +35,8 @@ def frame(title: str, intro: str = "", heading: bool = True) -> Iterator[None]:
     """
     st.set_page_config(page_title=f"{title} · Atelier", page_icon=str(ICON), layout="wide")
     with boundary():
+        if seconds_since_heartbeat() > HEARTBEAT_SECONDS:
+            heartbeat()  # somebody looks: whoever trains stays ready, with torch in memory
         _draw_links()
     if heading:
         st.title(title, anchor=False)
