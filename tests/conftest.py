@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.runs.queue import stop_supervisor
 from tests import tiny
 
 
@@ -25,6 +26,13 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes that a test starts
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nobody_stays(monkeypatch):
+    """A supervisor that a test has started ends with the test; `monkeypatch`, so that the home is still that test's."""
+    yield
+    stop_supervisor()
 
 
 @pytest.fixture
