@@ -19,7 +19,7 @@ class DataConfig(_Choices):
 
     dataset: str = Field("sample-artworks", title="Dataset", description="The pictures to learn from, by name.")
     image_size: int = Field(
-        32, ge=8, le=512, title="Image size", description="Side in pixels of the square that the network receives."
+        32, ge=10, le=512, title="Image size", description="Side in pixels of the square that the network receives."
     )
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop",

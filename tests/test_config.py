@@ -64,7 +64,7 @@ def test_an_unknown_setting_is_refused_with_the_known_ones(field):
         ("train.augment", "spin", r"train\.augment\.0 = 'spin': .*'flip', 'shift_crop' or 'cutout'"),
         ("train.augment", "flip,flip", r"train\.augment = \['flip', 'flip'\]: an augmentation is named twice"),
         ("model.name", "vgg", r"model\.name = 'vgg': .*'paper_cnn'"),
-        ("data.image_size", 7, r"data\.image_size = 7: .*8"),
+        ("data.image_size", 7, r"data\.image_size = 7: .*10"),
         ("data.seed", 2**32, r"data\.seed = 4294967296: .*4294967295"),
     ],
 )
