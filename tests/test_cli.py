@@ -199,9 +199,8 @@ def test_ctrl_c_stops_the_training_and_keeps_the_model(colours, atelier):
     arguments = ["train", "--data", colours, "--set", "train.epochs=1000", "--json"]
     process = subprocess.Popen([sys.executable, "-m", "core", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while (
-        not (list_runs()[0].config.train.epochs == 1000 and list_runs()[0].state.step) and time.monotonic() < deadline
-    ):
+    while not any(run.config.train.epochs == 1000 and run.state.step for run in list_runs()):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     told = json.loads(process.communicate(timeout=60)[0])
