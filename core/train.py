@@ -21,6 +21,7 @@ from core.data.store import TensorStore, build_store, load_store
 from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
+from core.engine.position import Position
 from core.errors import UserMistake
 from core.evaluation import MEASURES
 from core.models.build import build_model
@@ -69,6 +70,7 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware)
     try:
         for row in rows:
+            assert not isinstance(row, Position), "a position comes only when it is asked for"
             yield row
             if writer:
                 _write_down(row, writer)

@@ -89,11 +89,13 @@ def training_batches(
     epoch: int,
     rank: int = 0,
     world: int = 1,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """One epoch of the part in an order that (seed, epoch) draws; each rank yields its own share of every batch.
 
     Every rank draws the same permutation and the same augmentation and takes its own stride of each batch, so no
-    picture is seen twice in an epoch and the ranks together see what one rank alone would see.
+    picture is seen twice in an epoch and the ranks together see what one rank alone would see. The first `skip`
+    batches are drawn but not shown: what follows is bit for bit what it is without skipping.
     """
     generator = _generator(seed, epoch)
     order = torch.randperm(len(part), generator=generator).to(part.device)
@@ -102,6 +104,9 @@ def training_batches(
     a_block = together * (max(1, _block(part.preprocess.image_size) // (batch_size * together)) if augment else 1)
     for first in range(0, batches, a_block):
         block = order[first * batch_size : min((first + a_block) * batch_size, batches * batch_size)]
+        if first + a_block <= skip:
+            _draw_only(len(block), part.preprocess.image_size, augment, generator)
+            continue
         mine = [piece[rank::world] for piece in torch.arange(len(block), device=part.device).split(batch_size)]
         chosen = torch.cat(mine)
         if augment:
@@ -118,6 +123,8 @@ def training_batches(
             start, stop = sum(sizes[:number]), sum(sizes[: number + together])
             images = normalise(pictures[start:stop], part.preprocess).split(sizes[number : number + together])
             for offset, batch in enumerate(images, start=number):
+                if first + offset < skip:
+                    continue
                 whole = min(batch_size, len(block) - offset * batch_size)
                 yield Batch(images=batch, labels=labels[offset], indices=indices[offset], whole=whole)
 
@@ -132,6 +139,12 @@ def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) ->
             indices=part.indices[block],
             whole=len(block),
         )
+
+
+def _draw_only(count: int, side: int, augment: tuple[str, ...], generator: Generator) -> None:
+    """Leave the generator as augmenting `count` pictures leaves it, without reading them from the store."""
+    for name in augment:
+        AUGMENTATIONS[name](torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, side, side, 3), generator)
 
 
 def _block(side: int) -> int:

@@ -18,6 +18,7 @@ from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware
 from core.engine.optimizers import build_optimizer
+from core.engine.position import EpochAtHand, Position, copy_state, restore, take_position
 from core.engine.schedule import learning_rate
 from core.errors import UserMistake
 from core.rows import EpochRow, IterationRow, TickRow
@@ -27,13 +28,25 @@ SECONDS_A_TICK = 0.4
 
 
 class Diverged(UserMistake):
-    """The loss left the finite numbers; the model holds the weights of the last finished epoch, or the first ones."""
+    """The loss left the finite numbers; the model holds the last good weights: those of the last finished epoch, or
+    the ones that training began or was resumed with."""
 
 
 def fit(
-    model: nn.Module, train: Part, val: Part | None, classes: int, config: TrainConfig, hardware: Hardware
-) -> Generator[IterationRow | TickRow | EpochRow]:
+    model: nn.Module,
+    train: Part,
+    val: Part | None,
+    classes: int,
+    config: TrainConfig,
+    hardware: Hardware,
+    start: Position | None = None,
+) -> Generator[IterationRow | TickRow | EpochRow | Position, bool | None]:
     """Train `model` in place. Closing the generator stops after the iteration at hand.
+
+    `ask_position(rows)` after an EpochRow, or on one rank after a TickRow, tells everything that going on from there
+    needs. With such a position as `start`, and all other arguments as before, the rows and weights that follow are
+    bit for bit (on the CPU, with as many threads) those of training that was never interrupted, times excepted;
+    config.epochs may be higher than it was.
 
     Under torchrun every rank calls fit with the same arguments; the rows tell of all ranks together, except that the
     loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
@@ -45,22 +58,27 @@ def fit(
             f"A batch of {batch_size} of the {len(train)} training pictures is too small: batch norm needs at least 2 "
             f"pictures a step{' in each of the processes' * (hardware.world > 1)}"
         )
-    steps, step, trained = config.epochs * iterations, 0, 0.0
+    steps, step, trained = config.epochs * iterations, start.step if start else 0, start.seconds if start else 0.0
     network = _spread(model, hardware)
     flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
     optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
     precision = _precision(config, hardware)
-    last_good = _copy_state(model)
-    for epoch in range(1, config.epochs + 1):
+    if start:
+        restore(start, model, optimizer, hardware.device)
+    last_good, kept = copy_state(model), f"the model of {start.told} was" if start else "the first weights were"
+    for epoch in range(start.epoch if start else 1, config.epochs + 1):
         model.train()
-        losses: list[Tensor] = []  # of the epoch; no .item(): on a GPU it would wait for the step to end
-        labels: list[Tensor] = []
-        answers: list[Tensor] = []  # logits of the row at hand
-        predicted: list[Tensor] = []
-        began = row_began = tick_began = time.perf_counter()
-        row_iteration, row_pictures, tick_pictures, pictures = 0, 0, 0, 0
-        batches = training_batches(train, batch_size, config.augment, config.seed, epoch, hardware.rank, hardware.world)
-        for iteration, batch in enumerate(batches, start=1):
+        at_hand = start.at_hand(hardware.device) if start and start.epoch == epoch else EpochAtHand()
+        losses, labels, answers, predicted = at_hand.losses, at_hand.labels, at_hand.answers, at_hand.predicted
+        done = at_hand.iteration
+        row_began = tick_began = time.perf_counter()
+        began = row_began - at_hand.seconds
+        row_iteration = done - done % ITERATIONS_A_ROW
+        row_pictures = tick_pictures = pictures = min(done * batch_size, len(train))
+        batches = training_batches(
+            train, batch_size, config.augment, config.seed, epoch, hardware.rank, hardware.world, done
+        )
+        for iteration, batch in enumerate(batches, start=done + 1):
             rate = learning_rate(config, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -86,7 +104,7 @@ def fit(
                 continue
             if ends_row or hardware.world == 1:  # ranks tick at different moments; at the end of a row they meet
                 _check_finite(
-                    torch.stack(losses[row_iteration:]), epoch, row_iteration, rate, model, last_good, hardware
+                    torch.stack(losses[row_iteration:]), epoch, row_iteration, rate, model, last_good, kept, hardware
                 )
             if ends_row:
                 predicted.append(torch.cat(answers).argmax(1))
@@ -102,7 +120,7 @@ def fit(
                     images_per_second=(pictures - row_pictures) / (now - row_began),
                 )
                 row_iteration, row_pictures, row_began = iteration, pictures, now
-            yield TickRow(
+            asked = yield TickRow(
                 epoch=epoch,
                 iteration=iteration,
                 iterations=iterations,
@@ -111,14 +129,17 @@ def fit(
                 seconds=trained + now - began,
                 images_per_second=(pictures - tick_pictures) / (now - tick_began),
             )
+            if asked:
+                at_hand.iteration, at_hand.seconds = iteration, time.perf_counter() - began
+                yield take_position(epoch, at_hand, step, trained, copy_state(model), optimizer)
             tick_pictures, tick_began = pictures, time.perf_counter()
         seconds = time.perf_counter() - began
         trained += seconds
-        last_good = _copy_state(model)
+        last_good, kept = copy_state(model), f"the model of epoch {epoch} was"
         hits, counts = _count(torch.cat(labels), torch.cat(predicted), classes, hardware)
         val_began = time.perf_counter()
         val_loss, val_hits, val_counts = _validate(model, val, classes, hardware)
-        yield EpochRow(
+        asked = yield EpochRow(
             epoch=epoch,
             step=step,
             train_loss=_mean_loss(torch.stack(losses), hardware),
@@ -132,6 +153,8 @@ def fit(
             val_seconds=time.perf_counter() - val_began if val is not None else 0.0,
             images_per_second=pictures / seconds,
         )
+        if asked:
+            yield take_position(epoch + 1, EpochAtHand(), step, trained, last_good, optimizer)
 
 
 def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
@@ -149,10 +172,6 @@ def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractCo
     return contextlib.nullcontext()
 
 
-def _copy_state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
 def _check_finite(
     losses: Tensor,
     epoch: int,
@@ -160,6 +179,7 @@ def _check_finite(
     rate: float,
     model: nn.Module,
     last_good: dict[str, Tensor],
+    kept: str,
     hardware: Hardware,
 ) -> None:
     # the last one: the step that follows a finite loss can still end in weights or running statistics that are not
@@ -169,7 +189,6 @@ def _check_finite(
     bad = (finite == 0).nonzero()
     if len(bad):
         model.load_state_dict(last_good)
-        kept = "the first weights were" if epoch == 1 else f"the model of epoch {epoch - 1} was"
         raise Diverged(
             f"Training diverged in epoch {epoch}, iteration {before + min(int(bad[0]) + 1, len(losses))}: the loss is "
             f"no longer a finite number; {kept} kept. The learning rate {rate:g} is too high for this run: try a tenth "

@@ -1,0 +1,160 @@
+"""Position: a place in a training, with everything that going on from there exactly needs."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn, optim
+
+from core.rows import EpochRow, IterationRow, TickRow
+
+_NUMBERS = ("epoch", "iteration", "step", "seconds", "epoch_seconds")
+_LINES = ("losses", "labels", "predicted", "random", "random_of_device")
+
+
+@dataclass
+class EpochAtHand:
+    """What an epoch has gathered so far for its rows; lists of tensors, so that nothing waits for a GPU."""
+
+    iteration: int = 0  # iterations done in it
+    seconds: float = 0.0
+    losses: list[Tensor] = field(default_factory=list)  # float32 (), one an iteration
+    labels: list[Tensor] = field(default_factory=list)  # int64 (B,)
+    answers: list[Tensor] = field(default_factory=list)  # (B, classes): logits of the row at hand
+    predicted: list[Tensor] = field(default_factory=list)  # int64 (n,): classes answered in the rows before
+
+
+@dataclass(frozen=True)
+class Position:
+    """Between two iterations, or between two epochs (iteration 0). Its tensors are nobody else's."""
+
+    epoch: int  # the epoch of the next iteration, 1 .. ; one more than there are at the end
+    iteration: int  # iterations done in that epoch
+    step: int  # iterations done in the whole run
+    seconds: float  # of training before that epoch
+    epoch_seconds: float  # of training in that epoch
+    weights: dict[str, Tensor]  # the model's state_dict
+    optimizer: dict[str, Tensor]  # "0.momentum_buffer": number of the parameter, name in its state
+    losses: Tensor  # float32 (iteration,)
+    labels: Tensor  # int64 (n,): of the epoch's pictures so far
+    predicted: Tensor  # int64 (n,): what was answered for them
+    random: Tensor  # uint8: state of torch's own generator
+    random_of_device: Tensor  # uint8: the same of the GPU, empty on the CPU
+
+    @property
+    def told(self) -> str:
+        """The place in words, e.g. "epoch 3" or "epoch 4, iteration 120"."""
+        if self.iteration:
+            return f"epoch {self.epoch}, iteration {self.iteration}"
+        return f"epoch {self.epoch - 1}"
+
+    def at_hand(self, device: torch.device) -> EpochAtHand:
+        return EpochAtHand(
+            iteration=self.iteration,
+            seconds=self.epoch_seconds,
+            losses=list(self.losses.to(device).unbind()),
+            labels=[self.labels.to(device)] if self.iteration else [],
+            predicted=[self.predicted.to(device)] if self.iteration else [],
+        )
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(numbers for JSON, dense arrays by name), for whoever keeps it; from_parts is the way back."""
+        tensors = {name: getattr(self, name) for name in _LINES}
+        tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.items()}
+        arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
+        return {name: getattr(self, name) for name in _NUMBERS}, arrays
+
+    @classmethod
+    def from_parts(cls, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Position":
+        tensors = {name: torch.from_numpy(values.copy()) for name, values in arrays.items()}
+        return cls(
+            epoch=numbers["epoch"],
+            iteration=numbers["iteration"],
+            step=numbers["step"],
+            seconds=numbers["seconds"],
+            epoch_seconds=numbers["epoch_seconds"],
+            weights=_below("weights.", tensors),
+            optimizer=_below("optimizer.", tensors),
+            losses=tensors["losses"],
+            labels=tensors["labels"],
+            predicted=tensors["predicted"],
+            random=tensors["random"],
+            random_of_device=tensors["random_of_device"],
+        )
+
+
+def ask_position(rows: Generator[IterationRow | TickRow | EpochRow | Position, bool | None]) -> Position:
+    """Where fit stands, right after it gave a TickRow (on one rank) or an EpochRow."""
+    position = rows.send(True)
+    assert isinstance(position, Position), f"fit tells its position after a TickRow or an EpochRow, not {position!r}"
+    return position
+
+
+def take_position(
+    epoch: int,
+    at_hand: EpochAtHand,
+    step: int,
+    seconds: float,
+    weights: dict[str, Tensor],
+    optimizer: optim.Optimizer,
+) -> Position:
+    """The position of a training; `weights` is a copy already."""
+    device = next(iter(weights.values())).device
+    nothing = torch.empty(0, dtype=torch.uint8)
+    predicted = [*at_hand.predicted, *(logits.argmax(1) for logits in at_hand.answers)]
+    return Position(
+        epoch=epoch,
+        iteration=at_hand.iteration,
+        step=step,
+        seconds=seconds,
+        epoch_seconds=at_hand.seconds,
+        weights=weights,
+        optimizer=_state_of(optimizer),
+        losses=torch.stack(at_hand.losses) if at_hand.losses else torch.empty(0),
+        labels=_join(at_hand.labels),
+        predicted=_join(predicted),
+        random=torch.get_rng_state(),
+        random_of_device=torch.cuda.get_rng_state(device) if device.type == "cuda" else nothing,
+    )
+
+
+def restore(position: Position, model: nn.Module, optimizer: optim.Optimizer, device: torch.device) -> None:
+    """Set model, optimizer and torch's generators to the position."""
+    model.load_state_dict(position.weights)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in position.optimizer.items():
+        number, _, key = name.partition(".")
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:  # laid out in memory as its parameter is, as it was before
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    torch.set_rng_state(position.random)
+    if device.type == "cuda" and len(position.random_of_device):
+        torch.cuda.set_rng_state(position.random_of_device, device)
+
+
+def copy_state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _state_of(optimizer: optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{key}": value.detach().clone()
+        for number, values in state.items()
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _join(pieces: list[Tensor]) -> Tensor:
+    return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
