@@ -7,6 +7,7 @@ import streamlit as st
 from core.evaluation import Measure
 from pages.parts.cached import runs
 from pages.parts.frame import frame
+from pages.parts.next_step import draw_missing_side, draw_next_step
 from pages.parts.run_table import run_picker
 from pages.parts.sides import (
     MEASURES_SAY,
@@ -25,7 +26,7 @@ with frame("Results", "What the network learnt, on pictures that it had never se
     finished = [run for run in runs() if run.state.status in ("done", "stopped") and run.has_model]
     if not finished:
         st.info("No run has finished yet.", icon=":material/insights:")
-        st.page_link("pages/train.py", label="Train a network", icon=":material/arrow_forward:")
+        draw_next_step()
         st.stop()
 
     measure = st.segmented_control(
@@ -58,7 +59,7 @@ with frame("Results", "What the network learnt, on pictures that it had never se
             else:
                 missing = "CIFAR-10" if key == "cifar" else "a dataset of your own"
                 st.info(f"No finished run on {missing} yet.", icon=":material/insights:")
-                st.page_link("pages/train.py", label="Train one", icon=":material/arrow_forward:")
+                draw_missing_side(key)
 
     views = {
         "Each class": draw_per_class,

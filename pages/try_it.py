@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.parts.cached import runs
 from pages.parts.frame import boundary, frame
+from pages.parts.next_step import draw_next_step
 from pages.parts.run_table import run_picker, summary
 from pages.parts.trying import draw_offer, draw_prediction, predictions, uploads
 
@@ -11,7 +12,7 @@ with frame("Try-It", "Drag in a picture and see what the network makes of it."):
     finished = [run for run in runs() if run.has_model and run.state.ended]
     if not finished:
         st.info("No network has been trained yet.", icon=":material/image_search:")
-        st.page_link("pages/train.py", label="Train one", icon=":material/arrow_forward:")
+        draw_next_step()
         st.stop()
     ask, answer = st.columns([4, 7], gap="large")
     with ask:
