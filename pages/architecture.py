@@ -11,9 +11,8 @@ from pages.parts.cached import datasets
 from pages.parts.charts import PLOTLY_CONFIG
 from pages.parts.escape import shown
 from pages.parts.frame import frame
-from pages.parts.palette import CALM
+from pages.parts.palette import BLOCK, CALM
 
-BLOCK = "#4a7bec"  # the accent, lighter: seen on light and on dark
 SIZES = [16, 24, 32, 48, 64, 96, 128]
 DOES = {
     "Conv2d": "Slides small windows over its input; each map looks for one pattern.",

@@ -1,4 +1,4 @@
-"""Pictures with what they are and what a run answered, as a grid of cards."""
+"""Pictures with what a run answered and what they are, as a grid of cards."""
 
 from collections.abc import Sequence
 
@@ -48,16 +48,16 @@ def draw_answer(dataset: Dataset, evaluation: Evaluation, place: int) -> None:
     answered = evaluation.classes[int(evaluation.predictions[place])]
     sure = float(evaluation.probabilities[place].max())
     right = answered == true
-    told = f":green[:material/check:] {escape(true, 24)}" if right else f":red[:material/close:] {escape(true, 24)}"
-    answer = f"{sure:.0%} sure" if right else f"answered {escape(answered, 24)}, {sure:.0%} sure"
+    mark = ":green[:material/check:]" if right else ":red[:material/close:]"
     with st.container(gap="xxsmall"):
         st.image(
             thumbnail(dataset, index),
             width="stretch",
             alt=f"{true}, answered {answered}",
         )
-        st.markdown(told)
-        st.caption(answer)
+        st.markdown(f"{mark} {escape(answered, 24)} · {sure:.0%}")
+        if not right:
+            st.caption(f"it is {escape(true, 24)}")
 
 
 def ordered(evaluation: Evaluation, mask: np.ndarray, order: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from core.evaluation import Evaluation, wilson
 from pages.parts.escape import plotted, shown
-from pages.parts.palette import CALM, CLASS_COLOURS, PART_COLOURS, PART_NAMES, class_colour
+from pages.parts.palette import BLOCK, CALM, CLASS_COLOURS, PART_COLOURS, PART_NAMES
 
 MOST_POINTS = 400  # of a curve that is sent to the browser; nobody sees more
 PLOTLY_CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
@@ -18,8 +18,10 @@ _GRID = "rgba(128, 128, 128, 0.22)"  # seen on light and on dark
 
 
 def balance_figure(classes: Sequence[str], before: Sequence[int], after: Sequence[int]) -> go.Figure:
-    """Pictures a class: what is there, and in colour what is used after balancing."""
-    colours = [class_colour(index) for index in range(len(classes))]
+    """Pictures a class: what is there, and in colour what is used after balancing.
+
+    One colour for all: beside it the parts are drawn, whose colours are those of the first classes.
+    """
     figure = go.Figure()
     # places are numbers: two names that are shortened to the same text would otherwise share one
     places = list(range(len(classes)))
@@ -29,7 +31,7 @@ def balance_figure(classes: Sequence[str], before: Sequence[int], after: Sequenc
         orientation="h",
         y=places,
         x=list(after),
-        marker_color=colours,
+        marker_color=BLOCK,
         customdata=names,
         text=[f"{used:,}" for used in after],
         textposition="inside",
@@ -75,7 +77,9 @@ def parts_figure(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) ->
     return _horizontal(figure, classes, "pictures", legend=True)
 
 
-def accuracy_figure(groups: Mapping[str, Evaluation], height: int | None = None) -> go.Figure:
+def accuracy_figure(
+    groups: Mapping[str, Evaluation], colours: Mapping[str, str] | None = None, height: int | None = None
+) -> go.Figure:
     """Accuracy of each class in per cent with its 95 % interval, one colour a group; a line where chance lies.
 
     All evaluations must have the same classes; a class without pictures has no bar.
@@ -91,7 +95,7 @@ def accuracy_figure(groups: Mapping[str, Evaluation], height: int | None = None)
             name=plotted(label),
             y=list(range(len(first.classes))),
             x=shares,
-            marker_color=CLASS_COLOURS[index % len(CLASS_COLOURS)],
+            marker_color=(colours or {}).get(label, CLASS_COLOURS[index % len(CLASS_COLOURS)]),
             customdata=[
                 [plotted(name), int(r), int(n), 100 * low, 100 * high]
                 for name, r, n, (low, high) in zip(first.classes, right, counts, spans, strict=True)
@@ -109,7 +113,8 @@ def accuracy_figure(groups: Mapping[str, Evaluation], height: int | None = None)
         )
     figure.add_vline(x=100 / len(first.classes), line={"dash": "dot", "width": 1, "color": CALM})
     figure = _horizontal(figure, first.classes, "accuracy, %", legend=len(groups) > 1, bars=len(groups))
-    figure.update_layout(barmode="group", xaxis_range=[0, 100])
+    # the end of an interval at 100 % and the number under it need a little room
+    figure.update_layout(barmode="group", xaxis={"range": [0, 101], "dtick": 25}, margin_r=20)
     if height:
         figure.update_layout(height=height)
     return figure
@@ -157,13 +162,13 @@ def probability_figure(classes: Sequence[tuple[str, float]], colours: Mapping[st
     figure.add_bar(
         orientation="h",
         y=list(range(len(best))),
-        x=[100 * share for _, share in best],
+        x=[max(100 * share, 0.2) for _, share in best],  # a bar of no length would lose its number
         marker_color=[colours.get(name, CALM) for name, _ in best],
-        customdata=[plotted(name) for name, _ in best],
+        customdata=[[plotted(name), 100 * share] for name, share in best],
         text=[f"{share:.0%}" if share >= 0.005 else "<1%" for _, share in best],
-        textposition="auto",
+        textposition=["auto" if share >= 0.05 else "outside" for _, share in best],
         cliponaxis=False,
-        hovertemplate="%{customdata}: %{x:.1f} %<extra></extra>",
+        hovertemplate="%{customdata[0]}: %{customdata[1]:.1f} %<extra></extra>",
     )
     figure = _horizontal(figure, [name for name, _ in best], "")
     figure.update_layout(xaxis_range=[0, 105], height=_ROW * len(best) + 16)

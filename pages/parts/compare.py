@@ -11,7 +11,7 @@ from core.experiments.paper import PaperNumbers, paper_accuracy
 from core.rows import Row
 from pages.parts.charts import accuracy_figure, confusion_figure
 from pages.parts.escape import shown
-from pages.parts.palette import CALM
+from pages.parts.palette import CALM, PART_COLOURS
 
 CLICKABLE_CLASSES = 40  # beyond this a matrix has too many cells to be clicked one by one
 
@@ -42,7 +42,8 @@ def class_table(test: Evaluation, train: Evaluation | None, paper: PaperNumbers 
 
 def class_bars(test: Evaluation, train: Evaluation | None, paper: PaperNumbers | None) -> go.Figure:
     """Bars of training and test with 95 % intervals, the paper's test as diamonds, chance and majority as lines."""
-    figure = accuracy_figure(({"training": train} if train is not None else {}) | {"test": test})
+    groups = ({"training": train} if train is not None else {}) | {"test": test}
+    figure = accuracy_figure(groups, {"training": PART_COLOURS["train"], "test": PART_COLOURS["test"]})
     if paper is not None:
         figure.add_scatter(
             x=[100 * paper_accuracy(paper.test, name) for name in test.classes],
@@ -70,7 +71,8 @@ def levels_in_words(test: Evaluation) -> str:
 
 def highest_loss(*histories: Sequence[Row]) -> float | None:
     """A common top for the axes, so that two curves side by side can be compared by eye."""
-    losses = [row.train_loss for rows in histories for row in rows if row.train_loss is not None]
+    drawn = (loss for rows in histories for row in rows for loss in (row.train_loss, getattr(row, "val_loss", None)))
+    losses = [loss for loss in drawn if loss is not None]
     return round(1.1 * float(np.percentile(losses, 99)), 1) or None if losses else None
 
 

@@ -17,6 +17,8 @@ def loss_options(rows: Sequence[Row], epochs: int, top: float | None = None) -> 
     """Loss against epochs: thin for each 200 iterations, strong for whole epochs. `top` fixes the axis from 0 on."""
     fine = [row for row in rows if isinstance(row, IterationRow)]
     whole = [row for row in rows if isinstance(row, EpochRow)]
+    if len(fine) <= len(whole):
+        fine = []  # one an epoch at most: they would only lie on the epochs' own curve
     curves: Curves = {TRAINING: ([row.epoch for row in whole], [row.train_loss for row in whole])}
     if fine:
         curves = {FINE: ([place(row) for row in fine], [row.train_loss for row in fine])} | curves

@@ -16,6 +16,7 @@ CLASS_COLOURS = (
     "#44AA99",
 )
 ACCENT = "#1d4ed8"
+BLOCK = "#4a7bec"  # the accent, lighter: areas that are seen on light and on dark
 CALM = "#94a3b8"  # bars and lines that only stand beside the important one; readable on light and on dark
 PART_COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
 PART_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}

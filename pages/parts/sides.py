@@ -70,7 +70,7 @@ def open_side(key: str, run: Run, measure: Measure) -> Side | None:
 def draw_score(side: Side) -> None:
     """The numbers that one came for: test, training, the gap, and the paper's beside them."""
     test, train, beside = side.test, side.train, side.beside
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         with st.grid(3, min_column_width=130, gap="small"):
             _score("Test accuracy", test, beside.test.mean, beside.test.counted)
             if train is not None:
@@ -118,6 +118,7 @@ def draw_per_class(side: Side, sides: Sequence[Side]) -> None:
         key=f"{side.key}.table",
         alt="Accuracy of each class with the number of pictures",
         column_config={
+            "Class": st.column_config.TextColumn(width=115),
             "test": st.column_config.NumberColumn("Test", format="%.1f %%"),
             "test_n": st.column_config.NumberColumn("of", format="localized", help="Test pictures"),
             "interval": st.column_config.TextColumn("95 %", help="95 % interval of the test accuracy"),
