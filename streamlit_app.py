@@ -78,7 +78,8 @@ def _next_step(found: Sequence[Dataset]) -> None:
                 st.switch_page("pages/train.py")
         if SAMPLES not in trained:
             _samples_button("Start with the samples", "secondary")
-        st.page_link("pages/data.py", label="Add pictures", icon=":material/add_photo_alternate:")
+        label = "Add pictures" if dataset_named("cifar10") else "Bring your own pictures, or CIFAR-10"
+        st.page_link("pages/data.py", label=label, icon=":material/add_photo_alternate:")
 
 
 def _samples_button(label: str, kind: Literal["primary", "secondary"]) -> None:
@@ -147,7 +148,8 @@ def _draw_training(run: Run) -> None:
         told = queue_sentence(run)
     elif state.steps:
         told = f"Epoch {max(1, state.epoch)} of {state.epochs}"
-        told += f", {span(state.seconds_left)} left" if state.seconds_left is not None else ""
+        if state.seconds_left is not None and state.step > state.steps / 20:  # before that it is a guess that jumps
+            told += f", {span(state.seconds_left)} left"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(min(1.0, state.step / state.steps) if state.steps else 0.0, text=told)
         asked = (run.folder / "stop").exists()
@@ -195,7 +197,10 @@ def _draw_answer(run: Run, dataset: Dataset, test: Evaluation, place: int) -> No
             seen = received_picture(dataset, index, data.image_size, data.fit, 200)
             st.image(seen, width="stretch", alt="What the network received of it")
         icon, colour = (":material/check:", "green") if truth == said else (":material/close:", "red")
-        st.badge(f"{escape(test.classes[said], 20)}", icon=icon, color=colour)  # type: ignore[arg-type]
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.badge(f"{escape(test.classes[said], 20)}", icon=icon, color=colour)  # type: ignore[arg-type]
+            if truth != said:
+                st.caption(f"it is {escape(test.classes[truth], 20)}", width="content")
         ranked = sorted(zip(test.classes, test.probabilities[place].tolist(), strict=True), key=lambda pair: -pair[1])
         figure = probability_figure(ranked, class_colours(test.classes), most=3)
         told = ", ".join(f"{shown(name, 20)} {share(value)}" for name, value in ranked[:3])

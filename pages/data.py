@@ -1,6 +1,7 @@
 """Data: which pictures there are, how they are balanced and split, and what the network receives of them."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from core.config import DataConfig
 from core.data.dataset import Dataset, delete_dataset
 from core.data.splits import split_indices
 from pages.parts.adding import draw_adding, draw_job
-from pages.parts.cached import datasets, received_picture, thumbnail, whole_picture
+from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
@@ -36,6 +37,8 @@ def main() -> None:
             with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
                 dataset = _pick(found)
                 _summarise(dataset)
+                st.space("stretch")
+                _offer_training(dataset)
         with st.expander("Add pictures", icon=":material/add_photo_alternate:", expanded=not found, key="add_pictures"):
             draw_adding()
         if dataset is None:
@@ -71,6 +74,15 @@ def _summarise(dataset: Dataset) -> None:
             st.badge(f"{len(dataset.refused):,} refused", icon=":material/block:", color="orange")
         if (dataset.given_parts >= 0).any():
             st.badge("brings its own parts", icon=":material/call_split:", color="gray")
+
+
+def _offer_training(dataset: Dataset) -> None:
+    """The way on; in colour while nothing has been trained on these pictures."""
+    trained = any(run.config.data.dataset == dataset.name for run in runs())
+    kind: Literal["primary", "secondary"] = "secondary" if trained else "primary"
+    if st.button("Train on these", type=kind, icon=":material/model_training:", key="train_on_these"):
+        st.session_state["train_dataset"] = dataset.name
+        st.switch_page("pages/train.py")
 
 
 def _pictures(dataset: Dataset) -> None:

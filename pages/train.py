@@ -9,7 +9,7 @@ from pages.parts.frame import frame
 from pages.parts.live import show_run
 from pages.parts.run_form import draw_form
 from pages.parts.run_table import draw_runs, pick_run
-from pages.parts.starting import blocked, check_ready, draw_plan, draw_schedule, start, supervisor
+from pages.parts.starting import blocked, check_ready, draw_plan, draw_schedule, newest_name, start, supervisor
 
 with frame("Train"):
     known = datasets()
@@ -23,7 +23,7 @@ with frame("Train"):
     with form:
         names = [dataset.name for dataset in known]
         if st.session_state.get("train_dataset") not in names:
-            st.session_state["train_dataset"] = names[-1]
+            st.session_state["train_dataset"] = newest_name(known)
         name = st.selectbox("Pictures", names, key="train_dataset", format_func=escape, persist_state="session")
         dataset, plan, reason = known[names.index(name)], None, None
         config, middle = draw_form(dataset)

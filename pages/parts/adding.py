@@ -11,6 +11,7 @@ from pages.parts.cached import dataset_named
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.importing import ImportJob, cancel_import, forget_job, list_jobs, save_upload, start_import
+from pages.parts.words import span
 
 SOURCES = {
     "zip": ":material/folder_zip: A zip",
@@ -95,8 +96,8 @@ def describe(job: ImportJob) -> str:
             told += f", {job.done / 1e6:,.0f} of {job.total / 1e6:,.0f} MB"
         else:
             told += f", {job.done:,} of {job.total:,}"
-    if job.seconds_left is not None:
-        told += f", {job.seconds_left:,.0f} s left"
+    if job.seconds_left is not None and (job.share or 0) > 0.05:  # before that it is a guess that jumps
+        told += f", {span(job.seconds_left)} left"
     return told
 
 
@@ -111,11 +112,14 @@ def _zip() -> None:
             max_upload_size=most,
             key=f"zip_{number}",
         )
+        name = _ask_name("zip", Path(upload.name).stem if upload else "artworks")
+        asked = st.button(
+            "Add these pictures", type="primary", icon=":material/add:", disabled=upload is None, key="add_zip"
+        )
     with right:
         st.caption("The names of the folders are the classes. `train/` and `test/` may stand above them.")
         st.code(LAYOUT, language=None)
-    name = _ask_name("zip", Path(upload.name).stem if upload else "artworks")
-    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=upload is None, key="add_zip"):
+    if asked:
         assert upload is not None
         _refuse_taken(name)
         path = save_upload(upload)

@@ -111,7 +111,7 @@ def test_score(run_id: str, status: str, updated: str, _run: Run) -> tuple[int, 
 
 
 def summary(run: Run) -> str:
-    """One line for a picked run: test accuracy with n, time."""
+    """One line for a picked run: test accuracy with n, and the time that it took."""
     right, n = test_score(run.id, run.state.status, run.state.updated, run)
     told = f"{100 * right / n:.1f} % of {n:,} test pictures" if n else STATUS[run.state.status][0]
-    return f"{told} · {span(run.state.seconds)}"
+    return f"{told} · trained in {span(run.state.seconds)}"

@@ -1,5 +1,6 @@
 """From the form to a waiting run: what would be learnt from, whether it can be, and the start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -14,12 +15,23 @@ from core.errors import UserMistake
 from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit, waiting_runs
 from core.runs.run import create_run
 from core.settings import atelier_home, load_limits
+from pages.parts.cached import runs
 from pages.parts.curves import schedule_options
 from pages.parts.escape import escape
 from pages.parts.planning import part_counts
 
 STEPS_DRAWN = 120  # points of the schedule's curve
 PART_SAYS = {"train": "to learn from", "val": "to watch", "test": "to test"}
+
+
+def newest_name(known: Sequence[Dataset]) -> str:
+    """The dataset that was added or trained on last: the one that somebody is at work with."""
+    touched = {dataset.name: dataset.created for dataset in known}
+    for run in runs():
+        name = run.config.data.dataset
+        if name in touched:
+            touched[name] = max(touched[name], run.created)
+    return max(touched, key=lambda name: touched[name])
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Asked:
 def uploads() -> list[Asked]:
     """What was dropped, pasted or photographed; the newest files stay until they are removed."""
     given = st.file_uploader(
-        "Pictures",
+        "Your pictures",
         type=ENDINGS,
         accept_multiple_files=True,
         key="pictures",
