@@ -109,7 +109,7 @@ class TrainConfig(_Choices):
         (),
         title="Augmentation",
         description="Changes drawn anew for each training picture in each epoch. flip: "
-        "mirrored left to right, half of the time. shift_crop: moved by up to an eighth. cutout: a square is blanked.",
+        "mirrored left to right, half of the time. shift_crop: moved by up to a tenth. cutout: a square is blanked.",
     )
     label_smoothing: float = Field(
         0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."

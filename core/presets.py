@@ -21,13 +21,14 @@ PRESETS: dict[str, RunConfig] = {
     ),
     "better": RunConfig(
         preset="better",
-        data=DataConfig(val_fraction=0.05),
+        data=DataConfig(val_fraction=0.02),
         train=TrainConfig(
-            epochs=100,
+            epochs=150,
             batch_size=256,
             optimizer="nesterov",
-            learning_rate=0.1,
+            learning_rate=0.2,
             schedule="one_cycle",
+            warmup=0.2,
             weight_decay=5e-4,
             augment=("flip", "shift_crop"),
         ),
