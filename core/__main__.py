@@ -5,11 +5,13 @@ python -m core data add sample-artworks
 python -m core train --data sample-artworks --preset quick
 python -m core predict latest picture.jpg --json
 
-Results on stdout (one JSON document with --json), progress on stderr. Exit code 0, 1 (a fault of the program, with an
-incident number) or 2 (the user's mistake, one sentence on stderr).
+Results on stdout (one JSON document with --json), progress on stderr. Exit code 0, 1 (it failed or was broken off; a
+fault of the program has an incident number) or 2 (the user's mistake, one sentence on stderr).
 """
 
+import math
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from core.config import DataConfig, RunConfig, change_config, parse_settings
 from core.errors import UserMistake
@@ -25,7 +28,7 @@ from core.evaluation import Evaluation
 from core.incidents import incidents_path, report_incident
 from core.presets import PRESETS, preset
 from core.runs.run import Run, ask_to_stop, evaluation_name, list_runs, read_run
-from core.settings import load_limits
+from core.settings import atelier_home, load_limits
 from core.terminal import Bar, minutes, print_json, print_table, shown
 
 app = typer.Typer(
@@ -271,6 +274,10 @@ def _test_accuracy(run: Run) -> str:
     return f"; {evaluation.accuracy:.2%} of {evaluation.n:,} test pictures right" if evaluation else ""
 
 
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.2%}"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
@@ -282,6 +289,8 @@ def _number(value: float | None) -> str:
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         runs_list(as_json)
+    elif as_json:
+        raise UserMistake(f"write --json behind {context.invoked_subcommand}, not before it")
 
 
 @runs_app.command("list")
@@ -333,7 +342,7 @@ def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
         val = "" if row.val_accuracy is None else f", validation {row.val_accuracy:.2%}"
         print(f"last epoch: loss {_number(row.train_loss)}, training pictures {row.train_accuracy:.2%}{val}")
     for evaluation in _stored_evaluations(run):
-        print(f"{evaluation.part} ({evaluation.measure}): {evaluation.accuracy:.2%} of {evaluation.n:,}")
+        print(f"{evaluation.part} ({evaluation.measure}): {_percent(evaluation.accuracy)} of {evaluation.n:,}")
 
 
 @runs_app.command("stop")
@@ -393,9 +402,9 @@ def evaluate(
         return
     low, high = evaluation.interval
     print(f"{run.id}  {shown(run.title)}  {part} ({measure})")
-    print(f"{evaluation.accuracy:.2%} of {evaluation.n:,} pictures right (95 % interval {low:.2%} to {high:.2%})")
-    print(f"{evaluation.mean_class_accuracy:.2%} mean of the classes")
-    rows = [[name, told["n"], f"{told['accuracy']:.2%}"] for name, told in document["per_class"].items()]
+    print(f"{_percent(evaluation.accuracy)} of {evaluation.n:,} pictures right (95 % interval {low:.2%} to {high:.2%})")
+    print(f"{_percent(evaluation.mean_class_accuracy)} mean of the classes")
+    rows = [[name, told["n"], _percent(told["accuracy"])] for name, told in document["per_class"].items()]
     print_table(["class", "pictures", "right"], rows)
 
 
@@ -432,17 +441,17 @@ def predict(
     from core.inference.predictor import load_predictor
 
     predictor = load_predictor(read_run(run_name))
-    contents = {path: _read_picture(path) for path in pictures}
-    readable = {path: content for path, content in contents.items() if isinstance(content, bytes)}
-    answers = predictor.predict([(str(path), content) for path, content in readable.items()])
-    predicted = dict(zip(readable, answers, strict=True))
-    document = []
-    for path in pictures:
-        answer = predicted.get(path)
-        classes = (
-            [{"class": name, "probability": probability} for name, probability in answer.classes] if answer else []
-        )
-        document.append({"file": str(path), "classes": classes, "error": answer.error if answer else contents[path]})
+    document: list[dict[str, Any]] = []
+    for contents in _read_pictures(pictures):
+        readable = [(str(path), content) for path, content in contents if isinstance(content, bytes)]
+        answers = iter(predictor.predict(readable))
+        for path, content in contents:
+            if isinstance(content, str):
+                document.append({"file": str(path), "classes": [], "error": content})
+                continue
+            answer = next(answers)
+            ranked = [{"class": name, "probability": probability} for name, probability in answer.classes]
+            document.append({"file": str(path), "classes": ranked, "error": answer.error})
     if as_json:
         print_json(document)
     else:
@@ -451,14 +460,31 @@ def predict(
         raise UserMistake(f"None of the {len(document)} picture(s) could be read.")
 
 
+PICTURES_AT_ONCE, BYTES_AT_ONCE = 256, 64 * 2**20  # so that ten thousand files do not fill the memory
+
+
+def _read_pictures(paths: list[Path]) -> Iterator[list[tuple[Path, bytes | str]]]:
+    """Each file's content, or why there is none, in pieces."""
+    piece: list[tuple[Path, bytes | str]] = []
+    for path in paths:
+        piece.append((path, _read_picture(path)))
+        if len(piece) >= PICTURES_AT_ONCE or sum(len(content) for _, content in piece) >= BYTES_AT_ONCE:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
 def _read_picture(path: Path) -> bytes | str:
-    """The content, or why there is none."""
     limit = load_limits().picture_bytes
     try:
-        if path.is_dir():
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             return "is a folder, not a picture"
-        if path.stat().st_size > limit:
-            return f"has {path.stat().st_size:,} bytes; the limit is {limit:,}"
+        if not stat.S_ISREG(status.st_mode):
+            return "is a device or a pipe, not a picture"  # reading one may never end
+        if status.st_size > limit:
+            return f"has {status.st_size:,} bytes; the limit is {limit:,}"
         return path.read_bytes()
     except FileNotFoundError:
         return "is not there"
@@ -521,6 +547,7 @@ def bench_training_command(
 def reproduce(
     datasets: Annotated[list[str] | None, typer.Option("--data", metavar="NAME", help="May be given twice.")] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Runs of quick and of better.")] = 3,
+    as_json: AsJson = False,
 ) -> None:
     """Train every preset on CIFAR-10 and artworks, and print the table beside the paper's numbers (Markdown)."""
     from core.experiments.reproduce import collect, to_markdown
@@ -534,7 +561,24 @@ def reproduce(
                 title = told.title
             elif isinstance(told, TickRow):
                 bar.show(title, told.step, told.steps, f"epoch {told.epoch}")
-    print(to_markdown(collect(names, seeds)), end="")
+    found = collect(names, seeds)
+    if as_json:
+        print_json([_reproduction_document(reproduction) for reproduction in found])
+    else:
+        print(to_markdown(found), end="")
+
+
+def _reproduction_document(reproduction: Any) -> dict[str, Any]:
+    return {
+        "preset": reproduction.preset,
+        "dataset": reproduction.dataset,
+        "runs": [_run_document(run) for run in reproduction.runs],
+        "evaluations": [
+            _evaluation_document(run, evaluation)
+            for run in reproduction.runs
+            for evaluation in _stored_evaluations(run)
+        ],
+    }
 
 
 @presets_app.callback()
@@ -569,20 +613,59 @@ def presets_list(as_json: AsJson = False) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     try:
-        app(args=arguments, prog_name="python -m core")
-    except SystemExit as leaving:
+        code = app(args=arguments, prog_name="python -m core", standalone_mode=False)
+    except SystemExit as leaving:  # nobody reads on: the pipe that takes our output was closed
         return leaving.code if isinstance(leaving.code, int) else 1
+    except TyperException as mistake:
+        return _tell(_usage(mistake), 2)
     except UserMistake as mistake:
-        print(shown(mistake), file=sys.stderr)
-        return 2
+        return _tell(shown(mistake), 2)
+    except OSError as error:
+        trouble = _home_trouble(error)
+        return _tell(trouble, 2) if trouble else _tell_fault(error)
     except Exception as fault:
-        number = report_incident(fault)
-        print(
-            f"Something went wrong ({type(fault).__name__}). Incident {number} in {incidents_path()} has the details.",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+        return _tell_fault(fault)
+    if code == BROKEN_OFF:
+        return _tell("Broken off by Ctrl-C; what was finished before is kept.", 1)
+    return code if isinstance(code, int) else 0
+
+
+BROKEN_OFF = 130  # what typer makes of KeyboardInterrupt
+
+
+def _tell(sentence: str, code: int) -> int:
+    if sentence:
+        print(sentence, file=sys.stderr)
+    return code
+
+
+def _tell_fault(fault: Exception) -> int:
+    try:
+        where = f"Incident {report_incident(fault)} in {incidents_path()} has the details."
+    except OSError as error:  # the log is on the disk that makes the trouble
+        where = f"{shown(fault)} ({incidents_path()} cannot be written: {error.strerror})"
+    return _tell(f"Something went wrong ({type(fault).__name__}). {where}", 1)
+
+
+def _usage(mistake: TyperException) -> str:
+    """One sentence; nothing where the help was shown instead."""
+    told = shown(mistake.format_message()).rstrip(".")
+    context = getattr(mistake, "ctx", None)
+    return f"{told}. See {context.command_path} --help" if told and context else told
+
+
+def _home_trouble(error: OSError) -> str | None:
+    """What is wrong where Atelier keeps its files, in one sentence; None where that is not it."""
+    from core.runs.writer import disk_trouble
+
+    home = atelier_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        return f"Atelier cannot keep its files in {shown(home)}: {why.strerror}; name another folder in ATELIER_HOME"
+    ours = error.filename is None or Path(str(error.filename)).is_relative_to(home)
+    trouble = disk_trouble(error, home) if ours else None
+    return str(trouble) if trouble else None
 
 
 if __name__ == "__main__":

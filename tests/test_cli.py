@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,27 @@ def test_predict_ranks_the_classes_and_tells_of_a_broken_picture_in_its_row(comm
     assert code == 2 and len(told) == 3 and "None of the 3" in stderr
 
 
+def test_predict_reads_no_device_and_many_files_in_pieces(command, trained, pictures, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would never end
+    files = [str(path) for path in sorted((pictures / "red").glob("*.png"))[:5]]
+    whole = command("predict", trained, *files, "--json")[1]
+    monkeypatch.setattr("core.__main__.PICTURES_AT_ONCE", 2)
+    told = command("predict", trained, *files[:3], str(tmp_path / "pipe.png"), *files[3:], "--json")[1]
+    assert "device or a pipe" in told.pop(3)["error"] and [row["file"] for row in told] == files
+    for row, same in zip(told, whole, strict=True):  # floats sum in another order in another batch
+        assert row["classes"][0]["probability"] == pytest.approx(same["classes"][0]["probability"], abs=1e-6)
+
+
+def test_a_class_without_pictures_has_no_accuracy(command, trained, monkeypatch):
+    run = read_run(trained)
+    answers = run.evaluation("test")
+    none = replace(answers, **{f: getattr(answers, f)[:0] for f in ("indices", "labels", "probabilities")})
+    monkeypatch.setattr("core.runs.run.Run.evaluation", lambda *_: none)
+    assert command("evaluate", trained)[0] == command("runs", "show", trained)[0] == 0
+    code, told, _ = command("evaluate", trained, "--json")
+    assert code == 0 and told["accuracy"] is None and told["per_class"]["red"] == {"accuracy": None, "n": 0}
+
+
 def test_stop_is_said_in_words_and_may_be_repeated(command, colours):
     run = create_run(RunConfig(), "f" * 64, ("a", "b"))
     add_ticket(run.id)
@@ -178,12 +200,45 @@ def test_a_dataset_in_use_is_not_deleted(command, colours, pictures):
         ("evaluate latest --measure best", "measures: evaluation, paper"),
         ("predict nothing x.png", "No such run"),
         ("nonsense", "No such command"),
-        ("train", "Missing option"),
+        ("train", "Missing option '--data'. See python -m core train --help"),
+        ("reproduce --seeds x", "Invalid value for '--seeds'"),
+        ("runs --json list", "write --json behind list"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(command, trained, arguments, sentence):
     code, _, stderr = command(*arguments.split())
-    assert code == 2 and sentence in stderr and "Traceback" not in stderr
+    assert code == 2 and sentence in stderr and stderr.count("\n") == 1
+
+
+def test_a_home_where_no_folder_can_be_made_is_a_mistake(command, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "file" / "home"))
+    for arguments in (["runs", "stop", "latest"], ["data", "add", "sample-objects"], ["runs", "list"]):
+        code, _, stderr = command(*arguments)
+        assert code in (0, 2) and stderr.count("\n") == (code == 2), arguments
+    assert "name another folder in ATELIER_HOME" in command("data", "add", "sample-objects")[2]
+
+
+def test_a_full_disk_is_told_even_where_the_log_is_on_it(command, trained, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("core.__main__.list_runs", full)
+    code, _, stderr = command("runs", "list")
+    assert code == 2 and stderr.startswith("The disk is full") and stderr.count("\n") == 1
+    monkeypatch.setattr("core.__main__.list_runs", lambda: 1 / 0)
+    monkeypatch.setattr("core.__main__.report_incident", full)
+    code, _, stderr = command("runs", "list")
+    assert code == 1 and "division by zero" in stderr and "No space left" in stderr
+
+
+def test_ctrl_c_is_exit_code_1_and_a_sentence(command, trained, monkeypatch):
+    def press():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.__main__.list_runs", press)
+    code, _, stderr = command("runs", "list")
+    assert code == 1 and "Broken off by Ctrl-C" in stderr and stderr.count("\n") == 1
 
 
 def test_a_fault_is_an_incident_number_and_exit_code_1(command, trained, atelier, monkeypatch):
