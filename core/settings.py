@@ -28,6 +28,11 @@ def runs_root() -> Path:
     return atelier_home() / "runs"
 
 
+def trash_root() -> Path:
+    """Deleted runs, until they are restored or the trash is emptied."""
+    return atelier_home() / "trash"
+
+
 def weights_root() -> Path:
     return atelier_home() / "weights"
 

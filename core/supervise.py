@@ -92,10 +92,11 @@ def take_next(context: Any, worker: str, told: list[int]) -> bool:
         return True
     theirs.close()
     try:
-        if _hand_over(folder, process):
-            _say(f"run {folder.name} starts in process {process.pid}")
+        attempt = _hand_over(folder, process)
+        if attempt is not None:
+            _say(f"run {folder.name} starts in process {process.pid}, attempt {attempt}")
             mine.send("go")
-            _watch(folder, process, told)
+            _watch(folder, process, told, attempt)
     finally:
         mine.close()  # a child that was not told to go leaves
         process.join(5)
@@ -113,7 +114,7 @@ def clear_the_past() -> None:
             _outlive(launch[1])
             run = open_run(run.folder)
         if run.state.status == "lost":
-            mark_ended(run.folder, "lost", run.state.message)
+            mark_ended(run.folder, "lost", run.state.message, attempt=run.state.attempt)
     # a ".<id>.draft" is a run that was never handed to anybody, a "*.draft" in a run a write that was cut short
     for draft in [*runs_root().glob(f".*{DRAFT}/*"), *runs_root().glob(f"*/*{DRAFT}")]:
         if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
@@ -149,8 +150,9 @@ def _warm_context(worker: str) -> Any:
     return context
 
 
-def _hand_over(folder: Path, process: BaseProcess) -> bool:
-    """Make the run the child's, unless it was cancelled, started elsewhere or deleted in the meantime."""
+def _hand_over(folder: Path, process: BaseProcess) -> int | None:
+    """Make the run the child's and return the number of the attempt; None where it was cancelled, started elsewhere
+    or deleted in the meantime."""
     with queue_lock():
         waits = folder.name in waiting_ids() and (folder / "config.json").exists()
         state = read_stored_state(folder)
@@ -158,10 +160,10 @@ def _hand_over(folder: Path, process: BaseProcess) -> bool:
         if ours:
             write_launch(folder, mark_process(process.pid), role="worker", attempt=state.attempt, supervised=True)
         drop_ticket(folder.name)  # last: killed anywhere here, the run has its place in the line or its process
-        return ours
+        return state.attempt if ours else None
 
 
-def _watch(folder: Path, process: BaseProcess, told: list[int]) -> None:
+def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) -> None:
     """Wait for the child; whatever it could not say about its end itself is written here."""
     memory = _Memory()
     deadline = float("inf")
@@ -176,7 +178,7 @@ def _watch(folder: Path, process: BaseProcess, told: list[int]) -> None:
     process.join()
     _say(f"run {folder.name} ended with exit code {process.exitcode}")
     reason = _ending(process.exitcode or 0, memory.ran_out())
-    if mark_ended(folder, "lost", reason):
+    if mark_ended(folder, "lost", reason, attempt=attempt):  # it may have ended well and been resumed since then
         _say(f"run {folder.name} is lost: {reason}")
 
 
@@ -243,11 +245,12 @@ def _work(folder: str, worker: str, go: Connection) -> None:
     _redirect_output(Path(folder) / "log.txt")
     _offer_to_oom_killer()
     module, _, function = worker.rpartition(".")
+    attempt = read_stored_state(Path(folder)).attempt
     try:
         getattr(importlib.import_module(module), function)(Path(folder))
     except UserMistake as mistake:
         print(mistake, file=sys.stderr)
-        mark_ended(Path(folder), "failed", str(mistake))
+        mark_ended(Path(folder), "failed", str(mistake), attempt=attempt)
         sys.exit(2)
     except BaseException:
         traceback.print_exc()

@@ -4,10 +4,11 @@ python -m core.train RUN_FOLDER
 torchrun --nproc-per-node=2 -m core.train RUN_FOLDER
 """
 
+import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,19 +18,22 @@ import torch.distributed as dist
 from torch import nn
 
 from core.data.batches import Part, load_part
-from core.data.store import TensorStore, build_store, load_store
+from core.data.store import TensorStore, build_store, load_store, pictures_now
 from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
-from core.engine.position import Position
+from core.engine.position import Position, ask_position
 from core.errors import UserMistake
 from core.evaluation import MEASURES
 from core.models.build import build_model
 from core.rows import EpochRow, IterationRow, TickRow
+from core.runs.checkpoint import Checkpoint, read_checkpoint
+from core.runs.deeds import dataset_changed
 from core.runs.run import ModelCard, Run, open_run
 from core.runs.writer import RunWriter
 
-SECONDS_BETWEEN_SAVES = 10.0  # short epochs do not each write the model
+SECONDS_IN_AN_EPOCH = 30.0  # between two saves in the middle of an epoch
+SHARE_OF_SAVING = 0.01  # of the time: short epochs do not each save
 
 
 def train_run(folder: Path) -> None:
@@ -61,33 +65,34 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     config = run.config
     if writer:
         writer.starting("Opening the pictures.")
-    store = _open_store(run, writer, hardware)
+    checkpoint = read_checkpoint(run.folder)
+    store = _open_store(run, checkpoint, writer, hardware)
     train, val = load_part(store, "train", hardware.device), load_part(store, "val", hardware.device)
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
-    if writer:
-        writer.running(message="", epoch=1, epochs=config.train.epochs)
-    saved, stopped = time.monotonic(), False
-    rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware)
+    start = _go_back(run, checkpoint, writer, hardware)
+    saver = _Saver(model, run, store, writer, hardware) if writer else None
+    stopped = False
+    rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
     try:
         for row in rows:
             assert not isinstance(row, Position), "a position comes only when it is asked for"
             yield row
             if writer:
                 _write_down(row, writer)
-                if isinstance(row, EpochRow) and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                    _save(model, run, store, writer)
-                    saved = time.monotonic()
-            if _stop_asked(row, writer, hardware):
-                stopped = True
+            stopped = _stop_asked(row, writer, hardware)
+            if saver:
+                saver.look(row, rows, stopped)
+            if stopped:
                 break
     except Diverged:
-        if writer:
-            _save(model, run, store, writer)
+        if saver:
+            saver.save_models()
         raise
     finally:
         rows.close()
-    if writer:
-        _save(model, run, store, writer)
+    if writer and saver:
+        if not saver.is_saved:
+            saver.save_models()
         _evaluate(model, store, {"train": train, "val": val}, writer, hardware)
         if stopped:
             writer.finish("stopped", "Stopped when asked to; what it had learnt is kept.")
@@ -97,7 +102,104 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         dist.barrier()
 
 
-def _open_store(run: Run, writer: RunWriter | None, hardware: Hardware) -> TensorStore:
+def _go_back(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> Position | None:
+    """Where to go on from; None for the beginning. What was written after that place is written again."""
+    if checkpoint is None:
+        if writer:
+            writer.go_back(step=0, epoch=1)
+            writer.running(message="", epoch=1, epochs=run.config.train.epochs)
+        return None
+    world = checkpoint.numbers["world"]
+    if world != hardware.world:
+        raise UserMistake(
+            f"Run {run.id} was trained by {world} process(es) and can only go on with as many, not {hardware.world}"
+        )
+    position = Position.from_parts(checkpoint.numbers, checkpoint.arrays)
+    if writer:
+        writer.go_back(position.step, position.epoch)
+        damaged = f"The newest checkpoint was damaged; the previous one ({position.told}) is used."
+        writer.running(
+            message=damaged if checkpoint.damaged else f"Goes on from {position.told}.",
+            epoch=min(position.epoch, run.config.train.epochs),
+            epochs=run.config.train.epochs,
+            step=position.step,
+            seconds=position.seconds + position.epoch_seconds,
+        )
+    return position
+
+
+class _Saver:
+    """Keeps a run safe while it trains: the last model, the best one, and a place to go on from."""
+
+    def __init__(self, model: nn.Module, run: Run, store: TensorStore, writer: RunWriter, hardware: Hardware) -> None:
+        self.model, self.run, self.writer, self.hardware = model, run, writer, hardware
+        self.card = ModelCard(
+            classes=store.classes,
+            preprocess=store.preprocess.model_dump(mode="json"),
+            model=run.config.model,
+            image_size=run.config.data.image_size,
+            dataset=store.dataset,
+            fingerprint=store.fingerprint,
+        )
+        self.pictures = pictures_now(run.config.data)[1]
+        self.lowest = _lowest_loss(run)  # on the validation part so far
+        self.best: tuple[dict[str, np.ndarray], ModelCard] | None = None  # what is not on the disk yet
+        self.saved, self.cost = time.monotonic(), 0.0  # when, and seconds that it took
+        self.is_saved = False  # whether what the last row told is on the disk
+
+    def look(
+        self,
+        row: IterationRow | TickRow | EpochRow,
+        rows: Generator[IterationRow | TickRow | EpochRow | Position, bool | None],
+        ends: bool,
+    ) -> None:
+        """Save if it is time. A place to go on from is found after an epoch and, on one rank, in the middle of one."""
+        self.is_saved = False
+        if isinstance(row, EpochRow):
+            self._note_best(row)
+            ends = ends or row.epoch == self.run.config.train.epochs
+        elif not (isinstance(row, TickRow) and self.hardware.world == 1):
+            return
+        waited = time.monotonic() - self.saved
+        shortest = 0.0 if isinstance(row, EpochRow) else SECONDS_IN_AN_EPOCH
+        if ends or waited > max(shortest, self.cost / SHARE_OF_SAVING):
+            self._save(ask_position(rows))
+
+    def save_models(self) -> None:
+        """The last model as it is now, and the best one if the disk has not got it."""
+        self.writer.save_model(_weights(self.model), self.card)
+        if self.best:
+            self.writer.save_model(*self.best, which="best")
+            self.best = None
+
+    def _save(self, position: Position) -> None:
+        began = time.monotonic()
+        self.save_models()  # first: whoever goes on from the position finds the best model of the epochs before
+        numbers, arrays = position.to_parts()
+        told = {"pictures": self.pictures, "fingerprint": self.card.fingerprint, "world": self.hardware.world}
+        self.writer.save_checkpoint(position.step, numbers | told, arrays)
+        self.is_saved, self.saved = True, time.monotonic()
+        self.cost = (self.cost + self.saved - began) / 2 if self.cost else self.saved - began
+
+    def _note_best(self, row: EpochRow) -> None:
+        """Copy the model if its loss on the validation part is the lowest; a loss that is not finite is None."""
+        if row.val_loss is not None and row.val_loss < self.lowest:
+            self.lowest = row.val_loss
+            weights = {name: values.copy() for name, values in _weights(self.model).items()}
+            self.best = weights, self.card.model_copy(update={"epoch": row.epoch, "val_loss": row.val_loss})
+
+
+def _lowest_loss(run: Run) -> float:
+    """Loss of the best model that an earlier attempt kept."""
+    try:
+        if run.has_best_model and run.weights("best"):
+            return run.card("best").val_loss or math.inf
+    except UserMistake:
+        pass  # damaged: the next epoch is the best again
+    return math.inf
+
+
+def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> TensorStore:
     """The pictures that the run was made for; rank 0 makes the store where it is missing and the others wait."""
     if hardware.world > 1 and not hardware.leads:
         dist.barrier()
@@ -108,6 +210,8 @@ def _open_store(run: Run, writer: RunWriter | None, hardware: Hardware) -> Tenso
     if hardware.world > 1 and hardware.leads:
         dist.barrier()
     if store.fingerprint != run.fingerprint:
+        if checkpoint:
+            raise dataset_changed(run, checkpoint, pictures_now(run.config.data)[1])
         raise UserMistake(
             f"The dataset {run.config.data.dataset!r} is not the one that this run was made for; start a new run"
         )
@@ -129,8 +233,8 @@ def _write_down(row: IterationRow | TickRow | EpochRow, writer: RunWriter) -> No
 
 
 def _stop_asked(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None, hardware: Hardware) -> bool:
-    if hardware.world == 1:
-        return writer is not None and writer.stop_asked()
+    if hardware.world == 1:  # after an IterationRow comes a TickRow at once, and there a place to go on from is found
+        return not isinstance(row, IterationRow) and writer is not None and writer.stop_asked()
     if not isinstance(row, IterationRow):
         return False  # ranks tick at different moments; rows of 200 iterations they reach together
     asked = torch.tensor([int(writer is not None and writer.stop_asked())], device=hardware.device)
@@ -138,19 +242,9 @@ def _stop_asked(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None
     return bool(asked.item())
 
 
-def _save(model: nn.Module, run: Run, store: TensorStore, writer: RunWriter) -> None:
-    weights: dict[str, np.ndarray] = {
-        name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()
-    }
-    card = ModelCard(
-        classes=store.classes,
-        preprocess=store.preprocess.model_dump(mode="json"),
-        model=run.config.model,
-        image_size=run.config.data.image_size,
-        dataset=store.dataset,
-        fingerprint=store.fingerprint,
-    )
-    writer.save_model(weights, card)
+def _weights(model: nn.Module) -> dict[str, np.ndarray]:
+    """The model's state_dict; on the CPU some arrays are the model's own memory."""
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()}
 
 
 def _evaluate(

@@ -79,6 +79,12 @@ def count_parts(data: DataConfig) -> dict[str, int]:
     return {part: len(rows) for part, rows in split_indices(dataset.labels, dataset.given_parts, data).items()}
 
 
+def pictures_now(data: DataConfig) -> tuple[str, int]:
+    """(fingerprint, pictures) of the dataset as it is now; reads no picture and makes no store."""
+    dataset = find_dataset(data.dataset)
+    return fingerprint_of(dataset.content_hash, preprocess_of(data)), dataset.used
+
+
 def preprocess_of(data: DataConfig) -> Preprocess:
     return Preprocess(image_size=data.image_size, fit=data.fit)
 

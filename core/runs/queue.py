@@ -40,18 +40,26 @@ def submit(run: Run) -> int:
 
     Submitting it again changes nothing. Where the line is full, the run is withdrawn again and UserMistake says so.
     """
-    limit = load_limits().queue_length
     with queue_lock():
-        line = waiting_ids()
-        if run.id not in line:
-            if len(line) >= limit:
-                shutil.rmtree(run.folder, ignore_errors=True)
-                raise UserMistake(
-                    f"The queue is full: {len(line)} runs are waiting, {limit} may. This run was not added. "
-                    "Try again when one of them has started, or cancel one."
-                )
+        if run.id not in waiting_ids():
+            try:
+                refuse_if_full()
+            except UserMistake:
+                if run.state.attempt == 1:  # a later attempt has a model to lose
+                    shutil.rmtree(run.folder, ignore_errors=True)
+                raise
             add_ticket(run.id)
         return waiting_ids().index(run.id) + 1
+
+
+def refuse_if_full() -> None:
+    """UserMistake where the line takes no more. Under queue_lock."""
+    waiting, limit = len(waiting_ids()), load_limits().queue_length
+    if waiting >= limit:
+        raise UserMistake(
+            f"The queue is full: {waiting} runs are waiting, {limit} may. This run was not added. "
+            "Try again when one of them has started, or cancel one."
+        )
 
 
 def waiting_runs() -> list[Run]:

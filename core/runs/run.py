@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from core.settings import runs_root
 
 Status = Literal["queued", "starting", "running", "done", "stopped", "failed", "lost"]
 STATUSES: tuple[Status, ...] = ("queued", "starting", "running", "done", "stopped", "failed", "lost")
+# of one attempt: an end is never left; resuming a run begins the next attempt, with status queued
 TRANSITIONS: dict[Status, tuple[Status, ...]] = {
     "queued": ("starting", "stopped", "failed", "lost"),
     "starting": ("running", "done", "stopped", "failed", "lost"),
@@ -35,6 +36,8 @@ TRANSITIONS: dict[Status, tuple[Status, ...]] = {
     "failed": (),
     "lost": (),
 }
+Which = Literal["last", "best"]
+MODEL_FILES: dict[Which, str] = {"last": "model", "best": "model-best"}  # best: lowest loss on the validation part
 SCHEMA_VERSION = 1
 NEVER_STARTED = "It was never started: the program that asked for it ended before."
 VANISHED = "The training process is gone: it was killed, or the machine was restarted. What it had saved is kept."
@@ -78,7 +81,20 @@ class ModelCard(BaseModel):
     image_size: int
     dataset: str
     fingerprint: str
+    epoch: int | None = None  # of the best model: the one after which it was kept
+    val_loss: float | None = None  # of the best model
     schema_version: int = SCHEMA_VERSION
+
+
+class Marks(BaseModel):
+    """What people say of a run: marks.json. Text is theirs: escape it on a page."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    title: str = ""  # "" for the one that is made of preset and dataset
+    star: bool = False
+    note: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,11 +108,12 @@ class Run:
     fingerprint: str
     classes: tuple[str, ...]
     state: RunState
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def title(self) -> str:
-        """Short label for a person, e.g. "paper · artworks · 7f3a". Holds the dataset's name: escape it on a page."""
-        return f"{self.config.preset} · {self.config.data.dataset} · {self.id[-4:]}"
+        """The name that a person gave, or e.g. "paper · artworks · 7f3a". Holds people's words: escape it on a page."""
+        return self.marks.title or f"{self.config.preset} · {self.config.data.dataset} · {self.id[-4:]}"
 
     @property
     def has_model(self) -> bool:
@@ -126,11 +143,16 @@ class Run:
         except FileNotFoundError:
             return ""
 
-    def card(self) -> ModelCard:
+    @property
+    def has_best_model(self) -> bool:
+        """Whether a model was kept for its loss on the validation part; false where there is no such part."""
+        return (self.folder / "model-best.safetensors").exists()
+
+    def card(self, which: Which = "last") -> ModelCard:
         """The card of the saved model. UserMistake where there is none, or it is damaged or of a newer version."""
-        content = self._checked("model.json")
+        content = self._checked(f"{MODEL_FILES[which]}.json")
         if content is None:
-            raise UserMistake(f"Run {self.id} has no model: {self._why_no_model()}")
+            raise UserMistake(f"Run {self.id} has no {_named(which)}: {self._why_no_model()}")
         try:
             card = ModelCard.model_validate_json(content)
         except ValidationError as error:
@@ -139,15 +161,15 @@ class Run:
             raise UserMistake(_newer(self.id, card.schema_version))
         return card
 
-    def weights(self) -> dict[str, np.ndarray]:
-        """The saved weights by name, as the network's state_dict names them.
+    def weights(self, which: Which = "last") -> dict[str, np.ndarray]:
+        """The saved weights by name, as the network's state_dict names them: of the last model, or of the best one.
 
         Their SHA-256 is checked before anything is parsed. UserMistake where there are none, where the file is
         incomplete, changed or not a model file, and where a weight is not finite.
         """
-        content = self._checked("model.safetensors")
+        content = self._checked(f"{MODEL_FILES[which]}.safetensors")
         if content is None:
-            raise UserMistake(f"Run {self.id} has no model: {self._why_no_model()}")
+            raise UserMistake(f"Run {self.id} has no {_named(which)}: {self._why_no_model()}")
         if int.from_bytes(content[:8], "little") > _HEADER_BYTES:
             raise UserMistake(f"The model file of run {self.id} is not one of Atelier's: its header is too long.")
         try:
@@ -235,13 +257,19 @@ def read_run(run_id: str) -> Run:
                 "There is no run yet. Start one on the Train page or with: python -m core train --data NAME"
             )
         return open_run(runs_root() / newest)
-    known = _ids() if _PART_OF_ID.fullmatch(run_id) else []
-    found = [run_id] if run_id in known else [i for i in known if i.startswith(run_id) or i.endswith(run_id)]
+    found = match_id(run_id, _ids())
     if not found:
         raise UserMistake(f"No such run: {run_id[:40]!r}. The runs there are: python -m core runs list")
     if len(found) > 1:
         raise UserMistake(f"{len(found)} runs match {run_id!r}; write more of the id: {', '.join(sorted(found)[-5:])}")
     return open_run(runs_root() / found[0])
+
+
+def match_id(part: str, ids: list[str]) -> list[str]:
+    """The ids that `part` can mean: the one that it is, else those that begin or end with it."""
+    if not _PART_OF_ID.fullmatch(part):
+        return []
+    return [part] if part in ids else [i for i in ids if i.startswith(part) or i.endswith(part)]
 
 
 def list_runs() -> list[Run]:
@@ -269,6 +297,7 @@ def open_run(folder: Path) -> Run:
             fingerprint=str(told["fingerprint"]),
             classes=tuple(told["classes"]),
             state=read_state(folder),
+            marks=read_marks(folder),
         )
     except FileNotFoundError as error:
         raise UserMistake(f"The files of run {folder.name} are gone from disk.") from error
@@ -278,6 +307,14 @@ def open_run(folder: Path) -> Run:
         if isinstance(error, UserMistake):
             raise
         raise UserMistake(f"Run {folder.name} is damaged: its config.json or state.json cannot be read.") from error
+
+
+def read_marks(folder: Path) -> Marks:
+    """Nothing said where the file is missing or damaged: a run is read without it."""
+    try:
+        return Marks.model_validate_json((folder / "marks.json").read_bytes())
+    except (OSError, ValueError):
+        return Marks()
 
 
 def ask_to_stop(run: Run) -> str:
@@ -393,6 +430,10 @@ def _row_of(line: bytes) -> IterationRow | EpochRow | None:
         return parse_row(json.loads(line))
     except ValueError:
         return None
+
+
+def _named(which: Which) -> str:
+    return "model" if which == "last" else "best model"
 
 
 def _newer(run_id: str, version: int) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -18,13 +19,16 @@ from filelock import FileLock
 from core.disk import append_line, write_atomic, write_json
 from core.errors import UserMistake
 from core.evaluation import Evaluation
-from core.rows import EpochRow, IterationRow
+from core.rows import EpochRow, IterationRow, parse_row
+from core.runs.checkpoint import remove_checkpoints, write_checkpoint
 from core.runs.process import mark_process
 from core.runs.run import (
+    MODEL_FILES,
     TRANSITIONS,
     ModelCard,
     RunState,
     Status,
+    Which,
     evaluation_name,
     read_launch,
     read_manifest,
@@ -88,12 +92,35 @@ class RunWriter:
                 self._rows_are_whole = True
             append_line(self.folder / "rows.jsonl", _finite(row.model_dump(mode="json")))
 
-    def save_model(self, weights: dict[str, np.ndarray], card: ModelCard) -> None:
-        """Replace the saved model: weights by state_dict name, dense arrays, and the card that goes with them."""
+    def save_model(self, weights: dict[str, np.ndarray], card: ModelCard, which: Which = "last") -> None:
+        """Replace the last or the best model: weights by state_dict name, and the card that goes with them.
+
+        With a new last model the answers of the one before are void."""
         # not ascontiguousarray, which gives a single number (batch norm's count of batches) a dimension
         dense = {name: np.asarray(values, order="C") for name, values in weights.items()}
-        self._publish("model.json", (card.model_dump_json(indent=1) + "\n").encode())
-        self._publish("model.safetensors", safetensors.numpy.save(dense))
+        if which == "last":
+            self._drop_evaluations()
+        self._publish(f"{MODEL_FILES[which]}.json", (card.model_dump_json(indent=1) + "\n").encode())
+        self._publish(f"{MODEL_FILES[which]}.safetensors", safetensors.numpy.save(dense))
+
+    def save_checkpoint(self, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Keep a place to go on from; every row that was appended before is on the disk by then."""
+        with self._plainly():
+            self._must_exist()
+            _flush(self.folder / "rows.jsonl")
+            write_checkpoint(self.folder, step, numbers, arrays)
+
+    def go_back(self, step: int, epoch: int) -> None:
+        """Forget rows and checkpoints beyond `step` steps in all; `epoch` is the one in work there, and unfinished."""
+        with self._plainly():
+            self._must_exist()
+            remove_checkpoints(self.folder, after=step)
+            path = self.folder / "rows.jsonl"
+            _drop_unfinished_line(path)
+            lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+            kept = [line for line in lines if _comes_before(line, step, epoch)]
+            if len(kept) < len(lines):
+                write_atomic(path, b"".join(line + b"\n" for line in kept))
 
     def save_evaluation(self, evaluation: Evaluation) -> None:
         """Save the answers on one part; also allowed after the run has ended."""
@@ -113,7 +140,8 @@ class RunWriter:
             return
         if self._state is not None:
             self._take_news()
-        mark_ended(self.folder, "failed", message, known=self._state)
+        attempt = self._state.attempt if self._state else None
+        mark_ended(self.folder, "failed", message, known=self._state, attempt=attempt)
 
     def _move_to(self, status: Status, **changes: Any) -> None:
         state = self._take_news()
@@ -140,6 +168,16 @@ class RunWriter:
                 (self.folder / "reserve").unlink(missing_ok=True)
             write_state(self.folder, state)
             self._written = time.monotonic()
+
+    def _drop_evaluations(self) -> None:
+        self._must_exist()
+        with self._plainly(), FileLock(self.folder / "manifest.lock", timeout=30):
+            files = read_manifest(self.folder)
+            void = [name for name in files if name.startswith("evaluation-")]
+            if void:
+                _write_manifest(self.folder, {name: sums for name, sums in files.items() if name not in void})
+            for name in void:
+                (self.folder / name).unlink(missing_ok=True)
 
     def _publish(self, name: str, content: bytes) -> None:
         """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""
@@ -178,15 +216,23 @@ class RunWriter:
             raise told from error
 
 
-def mark_ended(folder: Path, status: Literal["failed", "lost"], message: str, known: RunState | None = None) -> bool:
+def mark_ended(
+    folder: Path,
+    status: Literal["failed", "lost"],
+    message: str,
+    known: RunState | None = None,
+    attempt: int | None = None,
+) -> bool:
     """End a run for a worker that cannot do it in good order; whether that was still to be done.
 
-    `known` is the newest progress where the caller has it. For the worker itself, and for the supervisor once the
-    worker is dead.
+    `known` is the newest progress where the caller has it, `attempt` the one that is to end: of a run that has been
+    resumed since then nothing is written. For the worker itself, and for the supervisor once the worker is dead.
     """
     with queue_lock():
         stored = read_stored_state(folder)
         if stored.ended or not (folder / "config.json").exists():
+            return False
+        if attempt is not None and stored.attempt != attempt:
             return False
         drop_ticket(folder.name)
         (folder / "reserve").unlink(missing_ok=True)
@@ -198,7 +244,9 @@ def disk_trouble(error: OSError, folder: Path) -> UserMistake | None:
     """The sentence for a disk that takes no more, None for any other error."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = f" ({_free_megabytes(folder)} MB free)" if error.errno == errno.ENOSPC else " (your quota is used up)"
-        return UserMistake(f"The disk is full{free}. What was saved before is kept. Free some space and start again.")
+        return UserMistake(
+            f"The disk is full{free}. What was saved before is kept. Free some space, then resume the run."
+        )
     if error.errno == errno.EROFS:
         return UserMistake(
             "The disk is read-only, so nothing can be saved there. Make it writable, or move ATELIER_HOME."
@@ -210,6 +258,22 @@ def disk_trouble(error: OSError, folder: Path) -> UserMistake | None:
 
 def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:
     write_json(folder / "manifest.json", {"files": files})
+
+
+def _comes_before(line: bytes, step: int, epoch: int) -> bool:
+    """Whether a row was written before the position of `step` steps in `epoch`; false for a damaged line."""
+    try:
+        row = parse_row(json.loads(line))
+    except ValueError:
+        return False
+    return row.epoch < epoch if isinstance(row, EpochRow) else row.step <= step
+
+
+def _flush(path: Path) -> None:
+    """Make what was appended survive a power cut."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _drop_unfinished_line(path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Checkpoints: what exact going on needs, in checkpoint/ of a run. The newest that verifies counts.
+
+checkpoint/000000001200.safetensors     the arrays after 1,200 steps
+checkpoint/000000001200.json            written last: the numbers, and the SHA-256 of the arrays and of itself
+"""
+
+import errno
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from core.disk import read_json, write_atomic, write_json
+from core.errors import UserMistake
+
+CHECKPOINT_VERSION = 1
+KEPT = 2  # the one before the newest stays: a disk may damage a file long after it was read back
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    numbers: dict[str, Any]  # whatever JSON knows
+    arrays: dict[str, np.ndarray]
+    damaged: int = 0  # newer checkpoints that did not verify
+
+
+def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Add a checkpoint of the run in `folder`; once it has been read back, all but the newest two are removed."""
+    content = safetensors.numpy.save({name: np.asarray(values, order="C") for name, values in arrays.items()})
+    path = _path(folder, step)
+    write_atomic(path.with_suffix(".safetensors"), content)
+    document = {
+        "schema_version": CHECKPOINT_VERSION,
+        "step": step,
+        "numbers": numbers,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_json(path, document | {"own_sha256": _own_sha256(document)})
+    if _verified(path) is None:
+        path.unlink(missing_ok=True)
+        raise OSError(errno.EIO, f"the checkpoint of step {step} does not read as it was written")
+    older = sorted(other for other in _paths(folder) if other < path)
+    _remove(older[: -(KEPT - 1)])
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies; None where none was ever written. UserMistake where none verifies."""
+    damaged = 0
+    for path in sorted(_paths(folder), reverse=True):
+        verified = _verified(path)
+        if verified is None:
+            damaged += 1
+            continue
+        document, content = verified
+        if document["schema_version"] > CHECKPOINT_VERSION:
+            raise UserMistake(
+                f"The checkpoint of run {folder.name} was made by a newer version of Atelier (schema "
+                f"{document['schema_version']}; this one knows {CHECKPOINT_VERSION}), so it was not opened."
+            )
+        return Checkpoint(document["step"], document["numbers"], safetensors.numpy.load(content), damaged)
+    if damaged:
+        raise UserMistake(
+            f"Every checkpoint of run {folder.name} is damaged, so it cannot go on. Its model and its curves were "
+            "kept. Clone the run to train it again."
+        )
+    return None
+
+
+def remove_checkpoints(folder: Path, after: int) -> None:
+    """Remove the checkpoints of more than `after` steps: a run that went back writes its own."""
+    _remove([path for path in _paths(folder) if int(path.stem) > after])
+
+
+def _verified(path: Path) -> tuple[dict[str, Any], bytes] | None:
+    """Numbers and arrays of a checkpoint, None where one of its bytes is not what was written."""
+    try:
+        document = read_json(path)
+        own = document.pop("own_sha256")
+        content = path.with_suffix(".safetensors").read_bytes()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if own != _own_sha256(document) or hashlib.sha256(content).hexdigest() != document["sha256"]:
+        return None
+    return document, content
+
+
+def _own_sha256(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)  # first: without it the arrays are as good as not there
+        path.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def _paths(folder: Path) -> list[Path]:
+    return [path for path in (folder / "checkpoint").glob("*.json") if path.stem.isdigit()]
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / "checkpoint" / f"{step:012d}.json"

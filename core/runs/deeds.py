@@ -1,0 +1,208 @@
+"""What people do to runs: resume, rename, star, note, hide, delete, restore. (Stopping: run.py; the line: queue.py.)
+
+Every deed is done in one step under the lock of the queue: it happens wholly or not at all.
+"""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from core.config import RunConfig, change_config
+from core.disk import read_json, sync_folder, write_json
+from core.errors import UserMistake
+from core.runs.checkpoint import Checkpoint, read_checkpoint
+from core.runs.process import mark_process
+from core.runs.queue import refuse_if_full, submit
+from core.runs.run import (
+    Marks,
+    Run,
+    RunState,
+    match_id,
+    open_run,
+    read_launch,
+    read_state,
+    replace_state,
+    write_launch,
+    write_state,
+)
+from core.runs.tickets import drop_ticket, queue_lock
+from core.settings import runs_root, trash_root
+
+TITLE_CHARACTERS = 80
+NOTE_CHARACTERS = 10_000
+_ID = re.compile(r"[a-z0-9]{12}")
+
+
+def resume_run(run: Run, fingerprint: str, pictures: int, epochs: int | None = None, in_line: bool = False) -> Run:
+    """Begin the next attempt of a run that has ended: it goes on from its newest checkpoint, or from the beginning
+    where there is none yet. With `epochs` a finished run trains on.
+
+    `fingerprint` and `pictures` are those of its dataset as it is now. `in_line` also puts the run in the line; else
+    it waits for train_run(folder). UserMistake where the run is active, has nothing left to train, or where the
+    dataset or every checkpoint has changed.
+    """
+    with queue_lock():
+        run = open_run(run.folder)
+        if not run.state.ended:
+            raise UserMistake(f"Run {run.id} has not ended ({run.state.status}); there is nothing to resume.")
+        checkpoint = read_checkpoint(run.folder)
+        if fingerprint != run.fingerprint:
+            raise dataset_changed(run, checkpoint, pictures)
+        config = _with_epochs(run, checkpoint, epochs)
+        if in_line:
+            refuse_if_full()
+        attempt = run.state.attempt + 1
+        (run.folder / "stop").unlink(missing_ok=True)
+        # the process first: killed after this line, the run still reads as it ended
+        write_launch(run.folder, mark_process(), role="asker", attempt=attempt)
+        if config != run.config:
+            document = read_json(run.folder / "config.json")
+            write_json(run.folder / "config.json", document | {"config": config.model_dump(mode="json")})
+        write_state(run.folder, _next_attempt(run.state, attempt, config.train.epochs))
+        run = open_run(run.folder)
+        if in_line:
+            submit(run)
+        return run
+
+
+def clone_config(run: Run, changes: dict[str, Any]) -> RunConfig:
+    """The settings of `run` with dotted fields changed, for create_run; what the clone learns is all its own."""
+    return change_config(run.config, changes)
+
+
+def dataset_changed(run: Run, checkpoint: Checkpoint | None, pictures: int) -> UserMistake:
+    """The sentence for a run whose pictures are no longer those that it was made for."""
+    before = checkpoint.numbers.get("pictures") if checkpoint else None
+    difference = pictures - before if isinstance(before, int) else None
+    if not difference:
+        told = "" if difference is None else " (its pictures are others)"
+    else:
+        told = f" ({abs(difference):,} picture{'s' * (abs(difference) > 1)} {'added' if difference > 0 else 'removed'})"
+    return UserMistake(
+        f"The dataset {run.config.data.dataset!r} changed since this run started{told}. Its model was kept. "
+        "Start a new run instead?"
+    )
+
+
+def rename_run(run: Run, title: str) -> Run:
+    """Give a run a title of at most 80 characters; "" brings back the one that is made of preset and dataset."""
+    title = " ".join(_plain(title).split())
+    if len(title) > TITLE_CHARACTERS:
+        raise UserMistake(f"A title may have {TITLE_CHARACTERS} characters; this one has {len(title)}.")
+    return _mark(run, title=title)
+
+
+def star_run(run: Run, star: bool = True) -> Run:
+    return _mark(run, star=star)
+
+
+def note_run(run: Run, note: str) -> Run:
+    """Keep a note of at most 10,000 characters with a run, instead of the one before; "" removes it."""
+    note = "\n".join(_plain(line).rstrip() for line in note.splitlines()).strip()
+    if len(note) > NOTE_CHARACTERS:
+        raise UserMistake(f"A note may have {NOTE_CHARACTERS:,} characters; this one has {len(note):,}.")
+    return _mark(run, note=note)
+
+
+def hide_run(run: Run, hidden: bool = True) -> Run:
+    """Leave a run out of lists; it stays where it is."""
+    return _mark(run, hidden=hidden)
+
+
+def delete_run(run: Run) -> Run:
+    """Move a run to the trash, from where restore_run brings it back whole; a waiting one is cancelled first.
+
+    Returns the run as it lies there. UserMistake while it trains.
+    """
+    with queue_lock():
+        state, launch = read_state(run.folder), read_launch(run.folder)
+        if not state.ended:
+            if state.status != "queued" or (launch and launch[0] == "worker"):
+                raise UserMistake(f"Run {run.id} is training. Stop it first: python -m core runs stop {run.id}")
+            drop_ticket(run.id)
+            write_state(run.folder, replace_state(state, status="stopped", message="Cancelled before it started."))
+        trash_root().mkdir(parents=True, exist_ok=True)
+        if (trash_root() / run.id).exists():
+            raise UserMistake(f"A run {run.id} is in the trash already; nothing was deleted.")
+        return open_run(_move(run.folder, trash_root() / run.id))
+
+
+def restore_run(run_id: str) -> Run:
+    """Bring a deleted run back, as it was. A unique beginning or ending of its id will do.
+
+    UserMistake where there is no such run in the trash."""
+    with queue_lock():
+        deleted = [path.name for path in _deleted()]
+        if run_id == "latest":
+            run_id = max(deleted, key=lambda name: (trash_root() / name).stat().st_ctime_ns, default=run_id)
+        found = match_id(run_id, deleted)
+        if len(found) != 1:
+            there = f"{len(found)} deleted runs match" if found else "No such deleted run:"
+            raise UserMistake(f"{there} {run_id[:40]!r}. The trash: python -m core runs list --deleted")
+        if (runs_root() / found[0]).exists():
+            raise UserMistake(f"A run {found[0]} is there already; nothing was restored.")
+        return open_run(_move(trash_root() / found[0], runs_root() / found[0]))
+
+
+def list_deleted() -> list[Run]:
+    """The runs in the trash, newest first; damaged ones are left out."""
+    runs = []
+    for folder in _deleted():
+        try:
+            runs.append(open_run(folder))
+        except (OSError, ValueError):
+            continue
+    return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) -> RunConfig:
+    """The settings of the next attempt; UserMistake where it would have nothing to do."""
+    if checkpoint is None and run.has_model and run.state.status in ("done", "stopped"):
+        raise UserMistake(
+            f"Run {run.id} has no checkpoint to go on from; its model was kept. Clone it to train it again."
+        )
+    before = run.config.train.epochs
+    config = run.config if epochs is None else change_config(run.config, {"train.epochs": epochs})
+    if config.train.epochs < before:
+        raise UserMistake(f"Run {run.id} has {before} epochs; it can be given more, not {epochs}.")
+    if run.state.status == "done" and checkpoint and checkpoint.numbers["epoch"] > config.train.epochs:
+        raise UserMistake(
+            f"Run {run.id} has trained all its {before} epochs; ask for more of them, e.g. with --epochs {2 * before}"
+        )
+    return config
+
+
+def _next_attempt(state: RunState, attempt: int, epochs: int) -> RunState:
+    return replace_state(state, status="queued", attempt=attempt, epochs=epochs, message="", seconds_left=None)
+
+
+def _mark(run: Run, **changes: Any) -> Run:
+    with queue_lock():
+        marks = open_run(run.folder).marks.model_dump() | changes
+        write_json(run.folder / "marks.json", Marks.model_validate(marks).model_dump(mode="json"))
+        return open_run(run.folder)
+
+
+def _plain(text: str) -> str:
+    """Without control characters and marks that turn the writing direction around."""
+    return "".join(" " if _is_invisible(character) else character for character in unicodedata.normalize("NFC", text))
+
+
+def _is_invisible(character: str) -> bool:
+    joins_emoji = character == "\u200d"
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not joins_emoji
+
+
+def _deleted() -> list[Path]:
+    try:
+        return [path for path in trash_root().iterdir() if _ID.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+
+
+def _move(source: Path, target: Path) -> Path:
+    source.rename(target)  # within one file system: wholly or not at all
+    sync_folder(source.parent)
+    sync_folder(target.parent)
+    return target
