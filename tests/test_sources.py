@@ -93,6 +93,13 @@ def test_train_and_test_without_class_folders_is_told(tmp_path):
     assert "no folder for each class" in mistake(write_zip(tmp_path / "a.zip", {"train/1.png": b"", "test/1.png": b""}))
 
 
+@pytest.mark.parametrize("parts", [("test",), ("val",), ("Test", "val")])
+def test_test_and_val_alone_are_not_classes(tmp_path, parts):
+    files = {f"top/{part}/{name}": content for part in parts for name, content in two_classes(2).items()}
+    assert "no train folder to learn from" in mistake(write_zip(tmp_path / "a.zip", files))
+    assert "no train folder to learn from" in mistake(write_folder(tmp_path / "a", files))
+
+
 @pytest.mark.parametrize("wrapper", ["top/", "my pictures/artworks/"])
 @pytest.mark.parametrize("part", ["", "train/"])
 def test_a_folder_that_wraps_everything_is_stripped(tmp_path, wrapper, part):
@@ -330,6 +337,13 @@ def test_a_zip_that_expands_beyond_the_budget_is_refused(tmp_path):
     assert "would expand" in mistake(path, expanded_bytes=4_000_000)
 
 
+def test_a_zip_that_does_not_fit_on_the_disk_is_told_of_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.data.sources._free_bytes", lambda: 2**20)
+    path = write_zip(tmp_path / "a.zip", {f"{name}/1.png": bytes(300_000) for name in "ab"})
+    told = mistake(path)
+    assert "the pictures have 0.572 MB; 1 MB are free" in told and "limits.json" not in told
+
+
 def test_a_zip_that_expands_twenty_times_is_refused_from_100_megabytes_on(tmp_path):
     files = {f"cat/{i}.png": bytes(1_000_000) for i in range(120)}
     assert "20 times" in mistake(write_zip(tmp_path / "a.zip", files, zipfile.ZIP_DEFLATED))
@@ -410,6 +424,20 @@ def test_a_file_that_vanishes_or_is_too_large_is_refused_by_name(tmp_path):
             if entry.name in ("cat/big.png", "dog/000.png"):
                 with pytest.raises(Refusal, match=r"larger than|could not be opened"):
                     source.read(entry)
+
+
+def test_a_folder_that_may_not_be_opened_is_refused_by_name(tmp_path, monkeypatch):
+    folder, scandir = write_folder(tmp_path / "a", {**two_classes(2), "dog/secret/1.png": png()}), os.scandir
+
+    def guarded(path):
+        if path.endswith(("secret", "closed")):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert listed(folder).refused == [("dog/secret", "is a folder that could not be opened (permission denied)")]
+    (tmp_path / "closed").mkdir()
+    assert "could not be opened (permission denied)" in mistake(tmp_path / "closed")
 
 
 def test_a_path_that_does_not_exist_is_told(tmp_path):

@@ -72,7 +72,12 @@ def open_source(path: Path, limits: Limits) -> Iterator["Source"]:
     elif not path.exists():
         raise UserMistake(f"there is no file or folder {str(path)!r}; nothing was imported")
     else:
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            raise UserMistake(f"the file could not be opened ({why}); nothing was imported") from error
+        with file:
             yield ZipSource(file, limits)
 
 
@@ -119,6 +124,7 @@ def arrange(files: list[Found], limits: Limits) -> Listing:
     if not kept:
         raise UserMistake("it contains no pictures; expected one folder for each class; nothing was imported")
     kept = _unwrapped(kept)
+    _must_train(kept)
     has_parts = _has_parts(kept)
     if has_parts and not any(len(parts) > 2 for parts, _, _ in kept):
         raise UserMistake(
@@ -155,6 +161,17 @@ def _unwrapped(files: list[Found]) -> list[Found]:
         if top.casefold() in PART_FOLDERS and not {p[1].casefold() for p in inside} & PART_FOLDERS.keys():
             return files
         files = [(parts[1:] if len(parts) > 1 else parts, key, reason) for parts, key, reason in files]
+
+
+def _must_train(files: list[Found]) -> None:
+    """val/ and test/ alone with classes inside are not two classes of those names: the training folder is missing."""
+    inside = [parts for parts, _, reason in files if len(parts) > 1 and reason is None]
+    tops = {parts[0].casefold() for parts in inside}
+    deep = bool(inside) and all(len(parts) > 2 for parts in inside)
+    if deep and tops <= PART_FOLDERS.keys() and all(PART_FOLDERS[top] for top in tops):
+        raise UserMistake(
+            f"it has a {' and a '.join(sorted(tops))} folder but no train folder to learn from; nothing was imported"
+        )
 
 
 def _has_parts(files: list[Found]) -> bool:
@@ -210,8 +227,15 @@ class FolderSource:
         self.listing = arrange(list(self._walk(str(folder), ())), limits)
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[Found]:
-        with os.scandir(folder) as scan:
-            found = sorted(scan, key=lambda item: item.name)
+        try:
+            with os.scandir(folder) as scan:
+                found = sorted(scan, key=lambda item: item.name)
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            if not above:
+                raise UserMistake(f"the folder could not be opened ({why}); nothing was imported") from error
+            yield above, -1, f"is a folder that could not be opened ({why})"
+            return
         for item in found:
             parts = (*above, item.name)
             if item.is_dir(follow_symlinks=False) and not _is_junk((item.name,)):
@@ -306,8 +330,8 @@ class ZipSource:
             raise UserMistake(INCOMPLETE) from error
         if len(infos) > most:
             raise UserMistake(f"the zip lists {len(infos):,} files; the limit is {most:,}; nothing was imported")
-        if sum(info.file_size for info in infos) > self.budget:
-            raise self._bomb()
+        if (claimed := sum(info.file_size for info in infos)) > self.budget:
+            raise self._bomb(claimed)
         return infos
 
     def _check_overlaps(self) -> None:
@@ -405,9 +429,14 @@ class ZipSource:
         self.produced += produced
         beyond = self.produced > 100e6 and self.produced > self.limits.ratio_whole * self.consumed
         if self.produced > self.budget or beyond:
-            raise self._bomb()
+            raise self._bomb(self.produced)
 
-    def _bomb(self) -> UserMistake:
+    def _bomb(self, size: int) -> UserMistake:
+        if size <= self.limits.expanded_bytes and size > self.budget:
+            return UserMistake(
+                f"the pictures have {_mb(size)}; {_mb(2 * self.budget)} are free where Atelier keeps its files, half "
+                "of which may be used; nothing was imported; free some space, or move ATELIER_HOME"
+            )
         return UserMistake(
             f"this zip would expand to more than {_mb(self.budget)} or {self.limits.ratio_whole:g} times its size "
             "(limit); nothing was imported; split it, or raise the limit in limits.json"
