@@ -1,5 +1,6 @@
 """Pictures are read in children: a dead, hung or greedy child costs the one picture that it was on."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_closing_early_ends_the_children(tmp_path):
     assert children()
     reading.close()
     assert not children()
+
+
+def test_ctrl_c_reaches_no_decoder_and_their_files_lie_where_they_are_swept(tmp_path):
+    (tmp_path / "pack").write_bytes(png())
+    (tmp_path / "images").write_bytes(b"")
+    chunks = ([Task(row, 0, len(png()))] for row in range(10_000))
+    reading = decode(chunks, tmp_path / "pack", tmp_path / "images", 0, SMALL, Limits(), 1)
+    next(reading)
+    assert os.getpgid(children()[0].pid) != os.getpgid(0)  # a terminal signals its whole foreground group
+    assert list(tmp_path.glob("decoding-*"))
+    reading.close()
+    assert not list(tmp_path.glob("decoding-*"))
 
 
 def test_a_fault_of_the_disk_is_not_blamed_on_the_picture(tmp_path):

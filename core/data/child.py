@@ -26,6 +26,7 @@ def start_child(module: str, *arguments: str) -> Iterator[IO[bytes]]:
         env={**os.environ, **ONE_THREAD},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is for the caller, who ends this process
     )
     assert process.stdout is not None
     try:

@@ -68,7 +68,8 @@ def decode(
         "limits": limits.model_dump(mode="json"),
     }
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atelier-decoding-")))
+        # beside the images: whoever sweeps what a killed import left takes this along
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="decoding-", dir=images.parent)))
         crew = _Crew(settings, folder, limits.picture_seconds)
         stack.callback(crew.dismiss)
         source, drained = iter(chunks), False
@@ -190,6 +191,7 @@ class _Child:
             stderr=self.errors,
             cwd=ROOT,
             env={**os.environ, **ONE_THREAD},
+            start_new_session=True,  # a Ctrl-C that fells a decoder would be blamed on the picture it is on
         )
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
         self._say({**settings, "slot": str(slot)})

@@ -1,0 +1,33 @@
+"""Child processes that speak in blocks of bytes."""
+
+import io
+import os
+
+import psutil
+import pytest
+
+from core.data.child import read_block, start_child, write_block
+
+
+def test_blocks_come_out_as_they_went_in():
+    pipe = io.BytesIO()
+    for content in (b"", b"picture", bytes(70_000)):
+        write_block(pipe, content)
+    pipe.seek(0)
+    assert [read_block(pipe) for _ in range(3)] == [b"", b"picture", bytes(70_000)]
+
+
+@pytest.mark.parametrize("kept", [0, 2, 4, 8])
+def test_a_block_that_was_cut_short_is_a_fault(kept):
+    pipe = io.BytesIO()
+    write_block(pipe, b"picture")
+    with pytest.raises(RuntimeError, match="ended before its work was done"):
+        read_block(io.BytesIO(pipe.getvalue()[:kept]))
+
+
+def test_ctrl_c_reaches_no_child_and_it_ends_with_the_block():
+    with start_child("core.data.samples", "sample-objects", "0", "1000", "0") as pipe:
+        assert read_block(pipe).startswith(b"\x89PNG")
+        (child,) = (child for child in psutil.Process().children() if "core.data.samples" in child.cmdline())
+        assert os.getpgid(child.pid) != os.getpgid(0)  # a terminal signals its whole foreground group
+    assert not child.is_running()
