@@ -97,7 +97,7 @@ def data_delete(name: DataName, as_json: AsJson = False) -> None:
     """Remove a dataset and the stores made of it; finished runs keep their models."""
     from core.data.dataset import delete_dataset, find_dataset
 
-    find_dataset(name)
+    name = find_dataset(name).name  # as it was stored, however it was typed
     busy = [run.id for run in list_runs() if run.config.data.dataset == name and not run.state.ended]
     if busy:
         raise UserMistake(
@@ -204,11 +204,14 @@ def train(
 
 def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> RunConfig:
     """The preset, fitted to the number of training pictures, then what was set by hand."""
+    from core.data.dataset import find_dataset
     from core.data.store import count_parts
 
-    asked = change_config(preset(preset_name), {"data.dataset": dataset, **settings})
+    settings = {"data.dataset": dataset, **settings}
+    settings["data.dataset"] = find_dataset(settings["data.dataset"]).name  # as it was stored, however it was typed
+    asked = change_config(preset(preset_name), settings)
     fitted = preset(preset_name, count_parts(asked.data)["train"])
-    return change_config(fitted, {"data.dataset": dataset, **settings})
+    return change_config(fitted, settings)
 
 
 def _create_run(config: RunConfig) -> Run:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -142,6 +143,12 @@ def test_a_name_is_never_part_of_a_path(tmp_path):
     dataset = bring(tmp_path, name="../../evil/\\x")
     assert dataset.folder.parent == datasets_root() and find_dataset("../../evil/\\x").id == dataset.id
     assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_a_dataset_is_found_however_its_name_is_typed(tmp_path):
+    typed = unicodedata.normalize("NFD", " Müller\x07 ")
+    dataset = bring(tmp_path, name=typed)
+    assert find_dataset(typed) == find_dataset("Müller\ufffd") == dataset
 
 
 def test_an_unknown_dataset_is_told_with_the_known_ones(tmp_path):

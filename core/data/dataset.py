@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -157,7 +156,7 @@ def list_datasets() -> list[Dataset]:
 
 def find_dataset(name: str) -> Dataset:
     """The dataset of that name; an unknown one raises UserMistake with the known ones."""
-    wanted = unicodedata.normalize("NFC", name)
+    wanted = clean_name(name).strip()
     every = list_datasets()
     for dataset in every:
         if dataset.name == wanted:
@@ -249,7 +248,7 @@ def _with_part_numbers(entries: Iterable[tuple[str, str, int | str | None, bytes
 def _refuse_other_content(name: str, given: int) -> None:
     """The same name with another number of files is another dataset: said before the work instead of after it."""
     for dataset in list_datasets():
-        if dataset.name == unicodedata.normalize("NFC", name).strip() and dataset.given != given:
+        if dataset.name == clean_name(name).strip() and dataset.given != given:
             raise _taken(dataset)
 
 
