@@ -39,7 +39,7 @@ def test_missing_answers_are_computed_and_are_the_same(tiny_run, part, measure):
 
 def test_an_empty_part_and_an_unknown_one_are_refused(trained_home):
     run = tiny.train_tiny_run(data__val_fraction=0, train__epochs=1)
-    with pytest.raises(UserMistake, match=r"has no val part; it has \['train', 'test'\]"):
+    with pytest.raises(UserMistake, match="has no pictures in its val part; it has train and test"):
         evaluate_run(run, "val")
     with pytest.raises(UserMistake, match="parts: train, val, test"):
         evaluate_run(run, "all")

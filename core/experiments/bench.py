@@ -32,6 +32,7 @@ from core.models.build import build_model
 from core.models.summary import layer_table
 from core.presets import preset
 from core.rows import EpochRow
+from core.settings import atelier_home
 
 PAPER_TEST = 0.6457  # the paper's mean of classes on CIFAR-10's test part
 PAPER_EPOCHS = 50
@@ -161,7 +162,8 @@ def _baseline(kind: str, where: str, epochs: int, seed: int) -> dict[str, Any]:
     ours = {"THP_MEM_ALLOC_ENABLE", "ONEDNN_MAX_CPU_ISA"}
     told = subprocess.run(
         [sys.executable, "-m", "core.experiments.baseline", kind, where, str(epochs), str(seed)],
-        env={name: value for name, value in os.environ.items() if name not in ours},
+        env={name: value for name, value in os.environ.items() if name not in ours}
+        | {"ATELIER_HOME": str(atelier_home())},  # it may be relative to our own folder
         cwd=Path(__file__).resolve().parent.parent.parent,
         capture_output=True,
         text=True,

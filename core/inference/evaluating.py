@@ -18,5 +18,6 @@ def evaluate_run(run: Run, part: str = "test", measure: Measure = "evaluation") 
     if store.fingerprint != run.fingerprint:
         raise UserMistake(f"The dataset {run.config.data.dataset!r} changed since run {run.id}; evaluate a new run")
     if not len(store.parts[part]):
-        raise UserMistake(f"Run {run.id} has no {part} part; it has {[p for p, i in store.parts.items() if len(i)]}")
+        others = " and ".join(name for name, rows in store.parts.items() if len(rows))
+        raise UserMistake(f"Run {run.id} has no pictures in its {part} part; it has {others}")
     return evaluate(load_model(run), load_part(store, part), part, store.classes, measure)
