@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.errors import UserMistake
 from pages.parts.cached import datasets, runs
-from pages.parts.escape import escape
+from pages.parts.escape import shown
 from pages.parts.frame import frame
 from pages.parts.live import show_run
 from pages.parts.run_form import draw_form
@@ -24,7 +24,7 @@ with frame("Train"):
         names = [dataset.name for dataset in known]
         if st.session_state.get("train_dataset") not in names:
             st.session_state["train_dataset"] = newest_name(known)
-        name = st.selectbox("Pictures", names, key="train_dataset", format_func=escape, persist_state="session")
+        name = st.selectbox("Pictures", names, key="train_dataset", format_func=shown, persist_state="session")
         dataset, plan, reason = known[names.index(name)], None, None
         config, middle = draw_form(dataset)
     with middle:

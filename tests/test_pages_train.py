@@ -195,6 +195,14 @@ def test_odd_names_are_shown_as_they_are(tmp_path, monkeypatch):
     assert "http://evil" not in said(app) and not app.exception and not app.error
 
 
+def test_a_select_box_reads_no_markdown(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    add_failed_run(add_pictures("my-pets_2"), "The disk is full.")
+    app = open_page("pages/train.py")
+    assert app.selectbox(key="train_dataset").options == ["my-pets_2"]
+    assert "paper · my-pets_2 · " in app.selectbox(key="run").options[0]
+
+
 def test_a_slider_goes_in_steps_that_a_person_thinks_in():
     assert logarithmic(0.001, 0.1) == [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
     assert logarithmic(1, 100) == [1, 2, 5, 10, 20, 50, 100]

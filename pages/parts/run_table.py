@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.runs.run import Run
 from pages.parts.cached import LIVE_STATUSES, runs
-from pages.parts.escape import escape, shown
+from pages.parts.escape import shown
 from pages.parts.live import STATUS, evaluation_or_none
 from pages.parts.words import span
 
@@ -55,9 +55,9 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
 
 
 def run_labels(listed: Sequence[Run]) -> dict[str, str]:
-    """One label a run, which never changes: a select box holds on to the label, not to the id."""
+    """One label a run that never changes: a select box holds on to it, not to the id, and it reads no Markdown."""
     titles = Counter(run.title for run in listed)
-    return {run.id: escape(run.title if titles[run.title] == 1 else f"{run.title} · {run.id}") for run in listed}
+    return {run.id: shown(run.title if titles[run.title] == 1 else f"{run.title} · {run.id}") for run in listed}
 
 
 def draw_runs() -> None:

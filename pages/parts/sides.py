@@ -166,7 +166,7 @@ def draw_confusion(side: Side, sides: Sequence[Side]) -> None:
     points = clicked.selection.points if len(test.classes) <= CLICKABLE_CLASSES else []
     cell = (int(points[0]["y"]), int(points[0]["x"])) if points else None
     if cell is None and pairs:
-        names = [escape(name, 30) for name in test.classes]
+        names = [shown(name, 30) for name in test.classes]
         cell = st.selectbox(
             "Click a cell, or pick a mix-up",
             pairs,
@@ -204,7 +204,7 @@ def draw_pictures(side: Side, sides: Sequence[Side]) -> None:
         picked = st.selectbox(
             "Class",
             [None, *classes_in(test)],
-            format_func=lambda index: "all" if index is None else escape(test.classes[index], 30),
+            format_func=lambda index: "all" if index is None else shown(test.classes[index], 30),
             key=f"{side.key}.class",
             width=150,
         )
