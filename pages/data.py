@@ -11,12 +11,14 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import DataConfig
 from core.data.dataset import Dataset, delete_dataset
 from core.data.splits import split_indices
+from core.presets import PRESETS
 from pages.parts.adding import draw_adding, draw_job
 from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
+from pages.parts.run_form import USUAL
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -25,6 +27,7 @@ FITS = {
     "squash": "the whole picture; its shape is lost",
     "pad": "the whole picture, with white bars",
 }
+VALIDATION = round(100 * PRESETS[USUAL].data.val_fraction)  # per cent; what Train proposes
 SIZES = [16, 24, 32, 48, 64, 96, 128]
 
 
@@ -203,7 +206,7 @@ def _split(dataset: Dataset) -> None:
             disabled=bool((dataset.given_parts > 0).any()),
             help="Not used where the pictures bring a test part along.",
         )
-        st.slider("Validation share, %", 0, 40, 10, 5, key="data_val", persist_state="session", width=180)
+        st.slider("Validation share, %", 0, 40, VALIDATION, 5, key="data_val", persist_state="session", width=180)
     choices = _choices(dataset)
     parts = split_indices(dataset.labels, dataset.given_parts, choices)
     k = len(dataset.classes)
@@ -221,6 +224,7 @@ def _split(dataset: Dataset) -> None:
         st.caption(_told_of_split(dataset, {part: len(chosen) for part, chosen in parts.items()}))
         figure = parts_figure(dataset.classes, {part: counts.tolist() for part, counts in by_part.items()})
         st.plotly_chart(figure, config=PLOTLY_CONFIG, key="parts_chart", alt="Pictures per part and class")
+    st.caption("This shows what the choices do. Each run has its own, under More settings on the Train page.")
 
 
 def _told_of_balance(before: np.ndarray, after: np.ndarray, choices: DataConfig) -> str:
@@ -252,7 +256,7 @@ def _choices(dataset: Dataset) -> DataConfig:
         balance="smallest" if state.get("data_balance") else "none",
         split=state.get("data_split") or "stratified",
         test_fraction=state.get("data_test", 20) / 100,
-        val_fraction=state.get("data_val", 10) / 100,
+        val_fraction=state.get("data_val", VALIDATION) / 100,
     )
 
 

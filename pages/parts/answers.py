@@ -55,7 +55,7 @@ def draw_answer(dataset: Dataset, evaluation: Evaluation, place: int) -> None:
             width="stretch",
             alt=f"{true}, answered {answered}",
         )
-        st.markdown(f"{mark} {escape(answered, 24)} · {sure:.0%}")
+        st.markdown(f"{mark} :small[{escape(answered, 24)} {sure:.0%}]")
         if not right:
             st.caption(f"it is {escape(true, 24)}")
 
