@@ -16,7 +16,7 @@ from pages.parts.curves import accuracy_options
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary, frame
 from pages.parts.importing import ImportJob, list_jobs, start_import
-from pages.parts.live import STATUS, evaluation_or_none, queue_sentence
+from pages.parts.live import STATUS, evaluation_or_none, queue_sentence, time_left
 from pages.parts.palette import class_colours
 from pages.parts.starting import supervisor
 from pages.parts.words import interval_of, share, span
@@ -148,8 +148,7 @@ def _draw_training(run: Run) -> None:
         told = queue_sentence(run)
     elif state.steps:
         told = f"Epoch {max(1, state.epoch)} of {state.epochs}"
-        if state.seconds_left is not None and state.step > state.steps / 20:  # before that it is a guess that jumps
-            told += f", {span(state.seconds_left)} left"
+        told += "" if (left := time_left(state)) is None else f", {span(left)} left"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(min(1.0, state.step / state.steps) if state.steps else 0.0, text=told)
         asked = (run.folder / "stop").exists()

@@ -57,6 +57,14 @@ def test_the_score_says_part_and_n_and_the_papers_number(trained_home, tiny_run)
     assert "No finished run on CIFAR-10 yet" in said(app)  # the other side says what is missing
 
 
+def test_a_side_without_a_run_offers_to_train_on_its_pictures(trained_home):
+    add_pictures("cifar10")
+    app = open_page("pages/results.py")
+    assert app.button(key="train_cifar").label == "Train a network on cifar10"
+    app.button(key="train_cifar").click().run()
+    assert app.session_state["train_dataset"] == "cifar10" and not app.exception and not app.error
+
+
 def test_the_papers_own_measure_counts_fewer_pictures(trained_home, tiny_run):
     app = open_page("pages/results.py", measure="As the paper did")
     paper = tiny_run.evaluation("test", "paper")

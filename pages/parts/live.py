@@ -6,7 +6,7 @@ from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.paper import ARTWORK, paper_numbers
 from core.rows import EpochRow, IterationRow, Row
-from core.runs.run import Run, ask_to_stop, read_run
+from core.runs.run import Run, RunState, ask_to_stop, read_run
 from pages.parts.answers import pictures_of
 from pages.parts.cached import LIVE_STATUSES, live_runs, runs
 from pages.parts.curves import accuracy_options, class_options, loss_options
@@ -119,11 +119,16 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
         ("Validation accuracy" if watched else "Training accuracy", share(accuracy)),
         ("Pictures a second", f"{state.images_per_second:,.0f}" if state.images_per_second else "–"),
         ("Elapsed", clock(state.seconds)),
-        ("Left", clock(state.seconds_left)),
+        ("Left", clock(time_left(state))),
     ]
     with st.grid(5, min_column_width=115, gap="small", key="run-numbers"):
         for name, value in numbers:
             st.metric(name, value)
+
+
+def time_left(state: RunState) -> float | None:
+    """Seconds until the end; None while so little is done that the guess would jump."""
+    return state.seconds_left if state.step > state.steps / 50 else None
 
 
 def queue_sentence(run: Run) -> str:

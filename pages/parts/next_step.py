@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.cached import dataset_named, datasets, live_runs, runs
+from pages.parts.cached import datasets, live_runs, runs
 from pages.parts.escape import escape
 
 
@@ -36,5 +36,3 @@ def draw_missing_side(key: str) -> None:
     else:
         wanted = "CIFAR-10" if key == "cifar" else "your artwork"
         st.page_link("pages/data.py", label=f"Add {wanted} first", icon=":material/add_photo_alternate:")
-        if key == "cifar" and dataset_named("sample-objects") is None:
-            st.caption("Without a network connection: the sample objects on the Data page are ten classes as well.")
