@@ -203,8 +203,8 @@ def draw_result(run: Run) -> None:
     right = int(test.correct.sum())
     train, before = evaluation_or_none(run, "train"), run_before(run)
     earlier = evaluation_or_none(before, "test") if before else None
-    same = paper_numbers(run.classes)
-    paper = same or ARTWORK
+    paper = paper_numbers(run.classes) or ARTWORK
+    others = paper is ARTWORK  # nobody but the paper's authors has its artworks, whatever the classes are called
     with st.grid(5, min_column_width=125, gap="small", key="result"):
         with st.container(gap=None):
             st.metric("Test accuracy", share(test.accuracy))
@@ -219,9 +219,9 @@ def draw_result(run: Run) -> None:
                 st.metric("Since the run before", f"{100 * (test.accuracy - earlier.accuracy):+.1f}")
                 st.caption(f"points; that had {percent_of(int(earlier.correct.sum()), earlier.n)}")
         with st.container(gap=None):
-            st.metric("The paper" if same else "The paper's artworks", f"{100 * paper.test.mean:.2f} %")
+            st.metric("The paper's artworks" if others else "The paper", f"{100 * paper.test.mean:.2f} %")
             told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
-            st.caption(told, help=None if same else f"Other pictures, in classes {', '.join(paper.classes)}.")
+            st.caption(told, help=f"Other pictures, in classes {', '.join(paper.classes)}." if others else None)
         with st.container(gap=None):
             st.metric("Time", span(run.state.seconds))
             st.caption(f"{len(run.epochs())} epochs")

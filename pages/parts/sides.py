@@ -87,7 +87,7 @@ def draw_score(side: Side) -> None:
         told = f"Test 95 % interval {interval_of(int(test.correct.sum()), test.n)}, mean of classes"
         told += f" {share(test.mean_class_accuracy)}"
         told += f" (training {share(train.mean_class_accuracy)})." if train else "."
-        if side.paper is None:
+        if beside is ARTWORK:  # also where the classes have the same names
             told += f" The paper's artworks are other pictures: {', '.join(beside.classes)}."
         st.caption(told)
 
