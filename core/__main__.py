@@ -35,7 +35,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=(__doc__ or "").split("\n")[0]
 )
 data_app = typer.Typer(no_args_is_help=True, help="Bring pictures in, see what is there.")
-runs_app = typer.Typer(help="See what was trained and what is training; stop it.", invoke_without_command=True)
+runs_app = typer.Typer(
+    help="See what was trained and what is training; stop, resume, tidy.", invoke_without_command=True
+)
 bench_app = typer.Typer(no_args_is_help=True, help="Measure Atelier against the paper's loop on this machine.")
 presets_app = typer.Typer(no_args_is_help=True, help="Named settings to start from.")
 app.add_typer(data_app, name="data")
@@ -46,6 +48,9 @@ app.add_typer(presets_app, name="presets")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DataName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='Id of a run, a unique start or end of it, or "latest".')]
+
+
+InLine = Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")]
 
 
 # ------------------------------------------------------------------------------------------------------ data
@@ -174,21 +179,23 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.epochs=2.")
     ] = None,
-    queue: Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")] = False,
+    queue: InLine = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a network. Ctrl-C stops it and keeps what it has learnt; a second Ctrl-C breaks off."""
     config = _choose_config(preset_name, data, parse_settings(settings or []))
     run = _create_run(config)
-    if queue:
-        _put_in_line(run, as_json)
-        return
+    _put_in_line(run, as_json) if queue else _train_and_tell(run, as_json)
+
+
+def _train_and_tell(run: Run, as_json: bool) -> None:
+    """Train in this process; exit code 1 where the run fails: its settings were good."""
     if not as_json:
         print(run.id, flush=True)
     began, failure = time.monotonic(), None
     try:
         _train_here(run)
-    except UserMistake as mistake:  # the settings were good, and the run failed: exit code 1
+    except UserMistake as mistake:
         failure = mistake
     finally:
         seconds = round(time.monotonic() - began, 3)
@@ -291,21 +298,27 @@ def _number(value: float | None) -> str:
 @runs_app.callback()
 def runs(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
-        runs_list(as_json)
+        runs_list(as_json=as_json)
     elif as_json:
         raise UserMistake(f"write --json behind {context.invoked_subcommand}, not before it")
 
 
 @runs_app.command("list")
-def runs_list(as_json: AsJson = False) -> None:
-    """Every run, newest first."""
-    found = list_runs()
+def runs_list(
+    hidden: Annotated[bool, typer.Option("--all", help="Hidden runs as well.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="The runs in the trash instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The runs, newest first; * has a star."""
+    from core.runs.deeds import list_deleted
+
+    found = list_deleted() if deleted else [run for run in list_runs() if hidden or not run.marks.hidden]
     if as_json:
         print_json([_run_document(run) for run in found])
-    elif not found:
+    elif not found and not deleted:
         print("No run yet. Start one with: python -m core train --data NAME")
     else:
-        head = ["run", "status", "dataset", "preset", "epoch", "created"]
+        head = ["run", "status", "dataset", "preset", "epoch", "created", "title"]
         print_table(
             head,
             [
@@ -316,6 +329,7 @@ def runs_list(as_json: AsJson = False) -> None:
                     run.config.preset,
                     f"{run.state.epoch}/{run.config.train.epochs}",
                     run.created[:19].replace("T", " "),
+                    "* " * run.marks.star + run.marks.title,
                 ]
                 for run in found
             ],
@@ -340,6 +354,8 @@ def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
         return
     print(f"{run.id}  {shown(run.title)}")
     print(f"{run.state.status}  {shown(run.state.message)}".rstrip())
+    for line in run.marks.note.splitlines():
+        print(f"note: {shown(line)}")
     print(f"epoch {run.state.epoch}/{run.config.train.epochs}, {run.state.seconds:,.1f} s of training")
     for row in epochs[-1:]:
         val = "" if row.val_accuracy is None else f", validation {row.val_accuracy:.2%}"
@@ -359,6 +375,124 @@ def runs_stop(run_name: RunName, as_json: AsJson = False) -> None:
         print(told)
 
 
+@runs_app.command("resume")
+def runs_resume(
+    run_name: RunName,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Of the whole run: more than it had.")] = None,
+    queue: InLine = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped, killed or failed; with --epochs also with one that is done."""
+    from core.data.store import pictures_now
+    from core.runs.deeds import resume_run
+
+    run = read_run(run_name)
+    run = resume_run(run, *pictures_now(run.config.data), epochs=epochs, in_line=queue)
+    _put_in_line(run, as_json) if queue else _train_and_tell(run, as_json)
+
+
+@runs_app.command("clone")
+def runs_clone(
+    run_name: RunName,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.epochs=2.")
+    ] = None,
+    queue: InLine = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train anew with the settings of a run, some of them changed; the run stays as it is."""
+    from core.runs.deeds import clone_config
+
+    run = _create_run(clone_config(read_run(run_name), parse_settings(settings or [])))
+    _put_in_line(run, as_json) if queue else _train_and_tell(run, as_json)
+
+
+@runs_app.command("rename")
+def runs_rename(
+    run_name: RunName,
+    title: Annotated[str, typer.Argument(help='Its new title; "" brings the first one back.')],
+    as_json: AsJson = False,
+) -> None:
+    """Give a run a title."""
+    from core.runs.deeds import rename_run
+
+    run = rename_run(read_run(run_name), title)
+    _tell_marks(run, f"Run {run.id} is now called {shown(run.title)}.", as_json)
+
+
+@runs_app.command("star")
+def runs_star(
+    run_name: RunName,
+    off: Annotated[bool, typer.Option("--off", help="Take the star away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a run a star."""
+    from core.runs.deeds import star_run
+
+    run = star_run(read_run(run_name), not off)
+    _tell_marks(run, f"Run {run.id} has {'no star any more' if off else 'a star'}.", as_json)
+
+
+@runs_app.command("note")
+def runs_note(
+    run_name: RunName,
+    note: Annotated[str, typer.Argument(help='Takes the place of the note before; "" removes it.')],
+    as_json: AsJson = False,
+) -> None:
+    """Keep a note with a run."""
+    from core.runs.deeds import note_run
+
+    run = note_run(read_run(run_name), note)
+    _tell_marks(run, f"The note of run {run.id} was {'kept' if run.marks.note else 'removed'}.", as_json)
+
+
+@runs_app.command("hide")
+def runs_hide(
+    run_name: RunName,
+    off: Annotated[bool, typer.Option("--off", help="Show it again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave a run out of this list; runs list --all has it all the same."""
+    from core.runs.deeds import hide_run
+
+    run = hide_run(read_run(run_name), not off)
+    _tell_marks(run, f"Run {run.id} is {'shown again' if off else 'hidden'}.", as_json)
+
+
+@runs_app.command("delete")
+def runs_delete(run_name: RunName, as_json: AsJson = False) -> None:
+    """Move a run to the trash; a waiting one is cancelled. Restore brings it back."""
+    from core.runs.deeds import delete_run
+
+    run = delete_run(read_run(run_name))
+    if as_json:
+        print_json({"run": run.id, "deleted": True})
+    else:
+        print(f"Run {run.id} is in the trash. To bring it back: python -m core runs restore {run.id}")
+
+
+@runs_app.command("restore")
+def runs_restore(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help='Id of a deleted run, or "latest".')],
+    as_json: AsJson = False,
+) -> None:
+    """Bring a deleted run back as it was."""
+    from core.runs.deeds import restore_run
+
+    run = restore_run(run_name)
+    if as_json:
+        print_json({"run": run.id, "status": run.state.status})
+    else:
+        print(f"Run {run.id} is back: {shown(run.title)}, {run.state.status}.")
+
+
+def _tell_marks(run: Run, told: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"run": run.id, **run.marks.model_dump(mode="json"), "title": run.title})
+    else:
+        print(told)
+
+
 def _run_document(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -371,6 +505,10 @@ def _run_document(run: Run) -> dict[str, Any]:
         "epoch": run.state.epoch,
         "epochs": run.config.train.epochs,
         "seconds": run.state.seconds,
+        "attempt": run.state.attempt,
+        "star": run.marks.star,
+        "note": run.marks.note,
+        "hidden": run.marks.hidden,
     }
 
 

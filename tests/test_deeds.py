@@ -1,0 +1,233 @@
+"""What people do to runs: marks of their own, the trash and the way back, the next attempt. Without training."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from core.__main__ import main
+from core.config import RunConfig
+from core.disk import write_json
+from core.errors import UserMistake
+from core.runs.checkpoint import read_checkpoint, write_checkpoint
+from core.runs.deeds import (
+    clone_config,
+    delete_run,
+    hide_run,
+    list_deleted,
+    note_run,
+    rename_run,
+    restore_run,
+    resume_run,
+    star_run,
+)
+from core.runs.process import ProcessMark
+from core.runs.queue import submit
+from core.runs.run import ask_to_stop, create_run, list_runs, open_run, read_run, write_launch
+from core.runs.tickets import waiting_ids
+from core.runs.writer import RunWriter, mark_ended
+from core.settings import runs_root, trash_root
+from tests.test_run import card, evaluation, row
+
+FINGERPRINT = "f" * 64
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run():
+    return create_run(RunConfig(), FINGERPRINT, ("noir", "cartoon"))
+
+
+def ended(run, status: str = "stopped"):
+    """The run with a model, answers and a checkpoint of 3 steps, ended as `status`."""
+    pen = RunWriter(run.folder)
+    pen.starting()
+    pen.running(epoch=1, step=3)
+    pen.append(row(3))
+    pen.save_model({"w": np.ones(2, np.float32)}, card())
+    pen.save_checkpoint(3, {"epoch": 1, "pictures": 10}, {"w": np.ones(2, np.float32)})
+    pen.save_evaluation(evaluation())
+    if status in ("done", "stopped"):
+        pen.finish(status)
+    elif status == "lost":
+        write_launch(run.folder, ProcessMark(1, "gone"), role="worker", attempt=1)
+    else:
+        mark_ended(run.folder, status, "The reason.")
+    return open_run(run.folder)
+
+
+def test_people_name_star_note_and_hide_runs(run):
+    assert rename_run(run, "  The  one\nwith noise ").title == "The one with noise"
+    star_run(run)
+    note_run(run, "line one  \n\x1b[31mline two")
+    again = hide_run(run)
+    assert again.marks.model_dump() == {
+        "title": "The one with noise",
+        "star": True,
+        "note": "line one\n [31mline two",
+        "hidden": True,
+    }
+    assert list_runs() == [again]  # hiding is for lists that people look at
+    star_run(run, False), hide_run(run, False), note_run(run, "")
+    assert rename_run(run, "") == run
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "<img src=x onerror=alert(1)>", "\u202egnp.exe", "日" * 80, "=1+1", "a\0b", "🎨"]
+)
+def test_any_title_is_kept_as_text_on_one_line(run, name):
+    title = rename_run(run, name).title
+    assert "\u202e" not in title and "\0" not in title and len(title) <= 80
+    assert read_run(run.id).title == title and [path.name for path in runs_root().iterdir()] == [run.id]
+
+
+def test_titles_and_notes_have_their_limits(run):
+    with pytest.raises(UserMistake, match="may have 80 characters; this one has 81"):
+        rename_run(run, "x" * 81)
+    with pytest.raises(UserMistake, match="may have 10,000 characters"):
+        note_run(run, "x" * 10_001)
+    assert read_run(run.id) == run
+
+
+def test_damaged_marks_do_not_hide_the_run(run):
+    rename_run(run, "a name")
+    (run.folder / "marks.json").write_text('{"title": ')
+    assert read_run(run.id) == run
+    assert star_run(run).marks.star
+
+
+@pytest.mark.parametrize("status", ["done", "stopped", "failed", "lost"])
+def test_a_run_that_ended_is_deleted_and_restored_whole(run, status):
+    before = ended(run, status)
+    files = {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    delete_run(before)
+    assert list_runs() == [] and not run.folder.exists() and [gone.id for gone in list_deleted()] == [run.id]
+    with pytest.raises(UserMistake, match="No such run"):
+        read_run(run.id)
+    back = restore_run(run.id[-4:])
+    assert back == before and back.state.status == status and back.weights() and list_deleted() == []
+    assert files == {path.name: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+
+
+def test_a_waiting_run_is_cancelled_with_its_deletion(run):
+    submit(run)
+    delete_run(run)
+    assert waiting_ids() == [] and restore_run("latest").state.message == "Cancelled before it started."
+
+
+def test_a_run_that_trains_is_not_deleted(run):
+    pen = RunWriter(run.folder)
+    for begin in (pen.starting, pen.running):
+        begin()
+        with pytest.raises(UserMistake, match=r"is training\. Stop it first"):
+            delete_run(run)
+    pen.finish("done")
+    delete_run(run)
+
+
+def test_a_run_that_the_supervisor_has_just_taken_is_not_deleted(run):
+    RunWriter(run.folder)
+    write_launch(run.folder, ProcessMark.from_json(json.loads((run.folder / "launch.json").read_text())), "worker", 1)
+    with pytest.raises(UserMistake, match="is training"):
+        delete_run(run)
+
+
+def test_nothing_is_overwritten_on_the_way_to_the_trash_or_back(run):
+    ended(run)
+    shutil.copytree(run.folder, trash_root() / run.id)
+    with pytest.raises(UserMistake, match="in the trash already"):
+        delete_run(run)
+    with pytest.raises(UserMistake, match="is there already"):
+        restore_run(run.id)
+    assert run.folder.exists() and (trash_root() / run.id).exists()
+
+
+@pytest.mark.parametrize("name", ["", "..", "../runs", "zzzz", "latest", "/etc"])
+def test_a_name_that_is_not_in_the_trash_is_refused(name):
+    with pytest.raises(UserMistake, match="No such deleted run"):
+        restore_run(name)
+
+
+@pytest.mark.parametrize("status", ["done", "stopped", "failed", "lost"])
+def test_a_run_that_ended_begins_its_next_attempt(run, status):
+    before = ended(run, status)
+    again = resume_run(before, FINGERPRINT, 10, epochs=60, in_line=True)
+    assert (again.state.status, again.state.attempt, again.state.step) == ("queued", 2, 3)
+    assert again.config.train.epochs == again.state.epochs == 60 and waiting_ids() == [run.id]
+    assert read_run(run.id) == again and again.weights() and again.evaluation("test")
+    ask_to_stop(again)
+    assert resume_run(read_run(run.id), FINGERPRINT, 10).state.attempt == 3
+
+
+def test_an_end_that_is_told_late_does_not_end_the_next_attempt(run):
+    again = resume_run(ended(run), FINGERPRINT, 10)
+    assert not mark_ended(run.folder, "lost", "The supervisor looks at the exit code.", attempt=1)
+    assert read_run(run.id) == again
+
+
+def test_a_full_line_leaves_the_run_as_it_ended(run, home):
+    before = ended(run, "failed")
+    write_json(home / "limits.json", {"queue_length": 1})
+    submit(create_run(RunConfig(), FINGERPRINT, ("a", "b")))
+    with pytest.raises(UserMistake, match="The queue is full"):
+        resume_run(before, FINGERPRINT, 10, in_line=True)
+    assert read_run(run.id) == before and before.weights()
+    with pytest.raises(UserMistake, match="The queue is full"):
+        submit(resume_run(before, FINGERPRINT, 10))
+    assert read_run(run.id).weights()
+
+
+def test_a_stop_of_before_does_not_stop_the_next_attempt(run):
+    (run.folder / "stop").touch()
+    resume_run(ended(run), FINGERPRINT, 10)
+    assert not RunWriter(run.folder).stop_asked()
+
+
+def test_a_clone_has_the_settings_with_the_changed_ones(run):
+    config = clone_config(run, {"train.epochs": "7"})
+    assert config.train.epochs == 7 and config.data == run.config.data
+    with pytest.raises(UserMistake, match="unknown setting"):
+        clone_config(run, {"train.epoch": 7})
+
+
+def test_every_damaged_byte_of_a_checkpoint_is_found(run):
+    (run.folder / "checkpoint").mkdir()
+    write_checkpoint(run.folder, 1, {"epoch": 1}, {"w": np.arange(3)})
+    write_checkpoint(run.folder, 2, {"epoch": 1}, {"w": np.arange(4)})
+    for path in sorted((run.folder / "checkpoint").glob("*2.*")):
+        content = path.read_bytes()
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            assert read_checkpoint(run.folder).step == 1, (path.name, place)
+            path.write_bytes(content[: min(place, len(content) - 2)])  # the last newline may be missing
+            assert read_checkpoint(run.folder).step == 1, (path.name, place)
+        path.write_bytes(content)
+    assert read_checkpoint(run.folder).step == 2
+
+
+def test_two_checkpoints_are_kept(run):
+    for step in (5, 10, 15, 20):
+        write_checkpoint(run.folder, step, {}, {"w": np.arange(step)})
+    assert sorted({path.stem for path in (run.folder / "checkpoint").iterdir()}) == ["000000000015", "000000000020"]
+
+
+def test_the_command_line_does_the_same(run, capsys):
+    def told(*arguments: str):
+        assert main(["runs", *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert told("rename", run.id, "my run")["title"] == "my run"
+    assert told("star", run.id)["star"] and not told("star", run.id, "--off")["star"]
+    assert told("note", run.id[-4:], "a thought")["note"] == "a thought"
+    assert told("hide", run.id)["hidden"] and told("list") == [] and len(told("list", "--all")) == 1
+    assert told("delete", run.id) == {"run": run.id, "deleted": True}
+    assert [gone["run"] for gone in told("list", "--deleted")] == [run.id] and told("list", "--all") == []
+    assert told("restore", run.id) == {"run": run.id, "status": "stopped"}
+    assert told("list", "--all")[0]["note"] == "a thought"
+    assert main(["runs", "restore", run.id]) == 2 and "No such deleted run" in capsys.readouterr().err
