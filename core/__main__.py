@@ -23,6 +23,7 @@ import typer
 from typer.exceptions import TyperException
 
 from core.config import DataConfig, RunConfig, change_config, parse_settings
+from core.disk import disk_trouble
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.incidents import incidents_path, report_incident
@@ -797,15 +798,15 @@ def _usage(mistake: TyperException) -> str:
 
 def _home_trouble(error: OSError) -> str | None:
     """What is wrong where Atelier keeps its files, in one sentence; None where that is not it."""
-    from core.runs.writer import disk_trouble
-
     home = atelier_home()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as why:
         return f"Atelier cannot keep its files in {shown(home)}: {why.strerror}; name another folder in ATELIER_HOME"
     ours = error.filename is None or Path(str(error.filename)).is_relative_to(home)
-    trouble = disk_trouble(error, home) if ours else None
+    trouble = (
+        disk_trouble(error, home, "What was finished before is kept. Free some space and try again.") if ours else None
+    )
     return str(trouble) if trouble else None
 
 

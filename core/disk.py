@@ -1,12 +1,17 @@
-"""How every file of Atelier is written: to a draft, flushed, then moved into place."""
+"""How every file of Atelier is written: to a draft, flushed, then moved into place. And why a disk refuses."""
 
+import errno
 import hashlib
 import json
+import math
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from core.errors import UserMistake
 
 DRAFT = ".draft"  # a file whose name ends in this is an unfinished write and may be swept
 
@@ -93,3 +98,35 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finite(value: Any) -> Any:
+    """The same value with null for every number that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def disk_trouble(error: OSError, folder: Path, kept: str) -> UserMistake | None:
+    """The sentence for a disk that takes no more, None for any other error. `kept`: what is left, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = f" ({_free_megabytes(folder)} MB free)" if error.errno == errno.ENOSPC else " (your quota is used up)"
+        return UserMistake(f"The disk is full{free}. {kept}")
+    if error.errno == errno.EROFS:
+        return UserMistake(
+            "The disk is read-only, so nothing can be saved there. Make it writable, or move ATELIER_HOME."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UserMistake("Atelier may not write in its own folder. Give it the right to, or move ATELIER_HOME.")
+    return None
+
+
+def _free_megabytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free // 2**20
+    except OSError:
+        return 0

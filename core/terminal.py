@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from core.disk import finite
+
 _SECONDS_BETWEEN_DRAWINGS = 0.1  # on a terminal
 _SECONDS_BETWEEN_LINES = 10.0  # in a file
 
@@ -37,16 +39,6 @@ def shown(value: Any) -> str:
         return f"{value:,}"
     text = str(value).encode(errors="replace").decode()
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-def finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return value
 
 
 class Bar:

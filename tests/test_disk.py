@@ -11,7 +11,9 @@ import pytest
 from core.disk import (
     DRAFT,
     append_line,
+    disk_trouble,
     draft_beside,
+    finite,
     read_json,
     read_lines,
     sha256_of,
@@ -117,3 +119,21 @@ def test_a_folder_that_is_not_there_need_not_be_synced(tmp_path):
 def test_the_checksum_is_the_published_one(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_json_does_not_know_becomes_null():
+    nan, inf = float("nan"), float("inf")
+    assert finite({"a": [nan, 1.5, (inf, "x")], "b": {"c": -inf, "d": 3}}) == {
+        "a": [None, 1.5, [None, "x"]],
+        "b": {"c": None, "d": 3},
+    }
+
+
+def test_a_disk_that_refuses_is_told_in_one_sentence(tmp_path):
+    def told(error):
+        return str(disk_trouble(error, tmp_path, "Nothing was kept."))
+
+    assert "MB free). Nothing was kept." in told(OSError(28, "No space left on device"))
+    assert "read-only" in told(OSError(30, "Read-only file system"))
+    assert "right" in told(PermissionError(13, "Permission denied"))
+    assert disk_trouble(FileNotFoundError(2, "No such file"), tmp_path, "") is None

@@ -18,7 +18,7 @@ from core.disk import read_json
 from core.errors import UserMistake
 from core.rows import EpochRow
 from core.runs.run import TRANSITIONS, create_run, read_run
-from core.runs.writer import RunWriter, disk_trouble, mark_ended
+from core.runs.writer import RunWriter, mark_ended
 from tests.test_run import card, evaluation, row
 
 
@@ -218,12 +218,6 @@ def test_room_for_the_last_words_is_kept_until_the_end(run, pen):
     assert (run.folder / "reserve").stat().st_size > 0
     pen.fail("The disk is full.")
     assert not (run.folder / "reserve").exists()
-
-
-def test_a_read_only_disk_is_told_in_one_sentence(tmp_path):
-    assert "read-only" in str(disk_trouble(OSError(30, "Read-only file system"), tmp_path))
-    assert "right" in str(disk_trouble(PermissionError(13, "Permission denied"), tmp_path))
-    assert disk_trouble(FileNotFoundError(2, "No such file"), tmp_path) is None
 
 
 def test_an_evaluation_may_be_added_to_a_finished_run(run, pen):

@@ -14,6 +14,8 @@ from typing import IO
 
 import core
 
+ROOT = Path(core.__file__).resolve().parent.parent  # where python -m core... is found
+# a pool of threads is memory that nobody uses
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -22,7 +24,7 @@ def start_child(module: str, *arguments: str) -> Iterator[IO[bytes]]:
     """Run python -m MODULE ARGUMENTS and hand out its stdout; leaving the block ends the process."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-        cwd=Path(core.__file__).resolve().parent.parent,
+        cwd=ROOT,
         env={**os.environ, **ONE_THREAD},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -48,3 +50,8 @@ def read_block(pipe: IO[bytes]) -> bytes:
     if len(content) != length:
         raise RuntimeError("a child process ended before its work was done; its last words are on stderr")
     return content
+
+
+def usable_cores() -> int:
+    """Processors that this process may run on: fewer than there are in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

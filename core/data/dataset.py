@@ -1,6 +1,5 @@
 """Dataset: an imported set of pictures, and how one comes in, is found and goes."""
 
-import errno
 import hashlib
 import io
 import json
@@ -35,9 +34,9 @@ from core.data.picture import CHANGES, Refusal, picture_kind
 from core.data.preprocess import Preprocess
 from core.data.sources import Listing, Source, class_order, clean_name, open_source
 from core.data.splits import NO_PART, PARTS
-from core.disk import read_json, sync_folder, write_atomic, write_json
+from core.disk import disk_trouble, read_json, sync_folder, write_atomic, write_json
 from core.errors import UserMistake
-from core.settings import Limits, datasets_root, load_limits, stores_root
+from core.settings import Limits, atelier_home, datasets_root, load_limits, stores_root
 
 RECORD = np.dtype(
     [("offset", "<i8"), ("length", "<i8"), ("sha256", "V32"), ("label", "<i4"), ("part", "i1")]
@@ -482,13 +481,14 @@ def _write_all(file: IO[bytes], content: bytes) -> None:
 
 @contextmanager
 def disk_troubles() -> Iterator[None]:
-    """A full disk is told as what it is."""
+    """A disk that takes no more is told as what it is."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserMistake("the disk is full; nothing was kept; free some space and try again") from error
-        raise
+        told = disk_trouble(error, atelier_home(), "Nothing was kept. Free some space and try again.")
+        if told is None:
+            raise
+        raise told from error
 
 
 class Clock:

@@ -20,11 +20,11 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from core.data.child import ONE_THREAD, ROOT, usable_cores
 from core.data.picture import Refusal, receive_noted
 from core.data.preprocess import Preprocess
 from core.settings import Limits, load_limits
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CHILD = [sys.executable, "-m", "core.data.decoding"]
 CHUNK_PICTURES, CHUNK_BYTES = 64, 2**20  # work is handed out in pieces of at most so much
 PATIENCE = 3  # so many children may die on no picture before it is our own fault
@@ -73,7 +73,7 @@ def decode(
         crew = _Crew(settings, folder, limits.picture_seconds)
         stack.callback(crew.dismiss)
         source, drained = iter(chunks), False
-        count = processes or max(1, os.cpu_count() or 1)
+        count = processes or usable_cores()
         while not drained or crew.busy:
             if not crew.waiting and not drained and crew.has_room(count):
                 chunk = next(source, None)
@@ -256,7 +256,6 @@ class _Child:
 
 
 NO_ROW = (-1).to_bytes(8, "little", signed=True)
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a pool of threads is memory that nobody uses
 FLUSH_SECONDS = 0.05
 START_SECONDS = 60.0  # a child imports its libraries in a fifth of a second, in some seconds from a cold disk
 

@@ -96,7 +96,7 @@ def picture_kind(content: bytes, limits: Limits) -> str:
     if not content:
         raise Refusal("is empty")
     if len(content) > limits.picture_bytes:
-        raise Refusal(f"is larger than {limits.picture_bytes / 2**20:.3g} MB, the limit for one picture")
+        raise too_large(limits)
     for kind, begins in ALLOWED.items():
         if begins(content):
             return kind
@@ -104,6 +104,10 @@ def picture_kind(content: bytes, limits: Limits) -> str:
         if begins(content):
             raise Refusal(words)
     raise Refusal("is not a picture (JPEG, PNG, WebP, GIF, BMP or TIFF)")
+
+
+def too_large(limits: Limits) -> Refusal:
+    return Refusal(f"is larger than {limits.picture_bytes / 2**20:.3g} MB, the limit for one picture")
 
 
 def _starts(*magic: bytes) -> Callable[[bytes], bool]:

@@ -4,7 +4,6 @@ python -m core.data.samples sample-artworks 0 2     every second picture to stdo
 """
 
 import io
-import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from random import Random
 
 from PIL import Image
 
-from core.data.child import read_block, start_child, write_block
+from core.data.child import read_block, start_child, usable_cores, write_block
 from core.data.dataset import Progress, import_pictures
 from core.data.drawing.cartoon import draw_cartoon
 from core.data.drawing.cyberpunk import draw_cyberpunk
@@ -99,7 +98,7 @@ def _sample(name: str) -> Sample:
 
 def _drawn_in_parallel(name: str, seed: int) -> Generator[bytes, None, None]:
     """Every picture in order, each from the child whose turn it is."""
-    workers = min(_cores(), 8)
+    workers = min(usable_cores(), 8)
     with ExitStack() as stack:
         pipes = [
             stack.enter_context(start_child("core.data.samples", name, str(worker), str(workers), str(seed)))
@@ -107,10 +106,6 @@ def _drawn_in_parallel(name: str, seed: int) -> Generator[bytes, None, None]:
         ]
         for turn in range(len(_sample(name).pictures)):
             yield read_block(pipes[turn % workers])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main(name: str, first: int, step: int, seed: int) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from core.data.picture import Refusal
+from core.data.picture import Refusal, too_large
 from core.data.splits import NO_PART
 from core.errors import UserMistake
 from core.settings import Limits, atelier_home
@@ -267,12 +267,8 @@ class FolderSource:
 
 def _whole(file: IO[bytes], size: int, limits: Limits) -> bytes:
     if size > limits.picture_bytes:
-        raise _too_large(limits)
+        raise too_large(limits)
     return file.read(limits.picture_bytes + 1)
-
-
-def _too_large(limits: Limits) -> Refusal:
-    return Refusal(f"is larger than {limits.picture_bytes / 2**20:.3g} MB, the limit for one picture")
 
 
 # ------------------------------------------------------------------------------------------------------ zips
@@ -374,7 +370,7 @@ class ZipSource:
                 "the standard option; nothing was imported"
             )
         if info.file_size > self.limits.picture_bytes:
-            return str(_too_large(self.limits))
+            return str(too_large(self.limits))
         return None
 
     def read(self, entry: Entry) -> bytes:
@@ -417,7 +413,7 @@ class ZipSource:
             ended = expander.eof
         self._count(len(packed), len(content))
         if len(content) > self.limits.picture_bytes:
-            raise _too_large(self.limits)
+            raise too_large(self.limits)
         if len(content) > most:
             raise Refusal(f"expands to more than {self.limits.ratio_entry:g} times its packed size")
         if not ended or len(content) != info.file_size or zlib.crc32(content) != info.CRC:

@@ -1,11 +1,9 @@
 """RunWriter: the worker's pen. Appends rows, says how far it is, saves the model, and ends the run exactly once."""
 
-import errno
 import hashlib
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 from filelock import FileLock
 
-from core.disk import append_line, write_atomic, write_json
+from core.disk import append_line, disk_trouble, finite, write_atomic, write_json
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.rows import EpochRow, IterationRow, parse_row
@@ -90,7 +88,7 @@ class RunWriter:
             if not self._rows_are_whole:
                 _drop_unfinished_line(self.folder / "rows.jsonl")
                 self._rows_are_whole = True
-            append_line(self.folder / "rows.jsonl", _finite(row.model_dump(mode="json")))
+            append_line(self.folder / "rows.jsonl", finite(row.model_dump(mode="json")))
 
     def save_model(self, weights: dict[str, np.ndarray], card: ModelCard, which: Which = "last") -> None:
         """Replace the last or the best model: weights by state_dict name, and the card that goes with them.
@@ -147,12 +145,12 @@ class RunWriter:
         state = self._take_news()
         if status not in TRANSITIONS[state.status]:
             raise RuntimeError(f"run {self.folder.name} cannot go from {state.status} to {status}")
-        self._state = replace_state(state, status=status, **_finite(changes))
+        self._state = replace_state(state, status=status, **finite(changes))
         self._write()
 
     def _take_news(self) -> RunState:
         """The state with the progress that was told since it was last written."""
-        self._state = replace_state(self._mine(), **_finite(self._news))
+        self._state = replace_state(self._mine(), **finite(self._news))
         self._news.clear()
         return self._state
 
@@ -210,7 +208,9 @@ class RunWriter:
         try:
             yield
         except OSError as error:
-            told = disk_trouble(error, self.folder)
+            told = disk_trouble(
+                error, self.folder, "What was saved before is kept. Free some space, then resume the run."
+            )
             if told is None:
                 raise
             raise told from error
@@ -238,22 +238,6 @@ def mark_ended(
         (folder / "reserve").unlink(missing_ok=True)
         write_state(folder, replace_state(known or stored, status=status, message=message, seconds_left=None))
         return True
-
-
-def disk_trouble(error: OSError, folder: Path) -> UserMistake | None:
-    """The sentence for a disk that takes no more, None for any other error."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = f" ({_free_megabytes(folder)} MB free)" if error.errno == errno.ENOSPC else " (your quota is used up)"
-        return UserMistake(
-            f"The disk is full{free}. What was saved before is kept. Free some space, then resume the run."
-        )
-    if error.errno == errno.EROFS:
-        return UserMistake(
-            "The disk is read-only, so nothing can be saved there. Make it writable, or move ATELIER_HOME."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return UserMistake("Atelier may not write in its own folder. Give it the right to, or move ATELIER_HOME.")
-    return None
 
 
 def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:
@@ -287,21 +271,3 @@ def _drop_unfinished_line(path: Path) -> None:
             keep -= 1
         if keep < end:
             file.truncate(keep)
-
-
-def _finite(value: Any) -> Any:
-    """The same value with null for every number that JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return value
-
-
-def _free_megabytes(folder: Path) -> int:
-    try:
-        return shutil.disk_usage(folder).free // 2**20
-    except OSError:
-        return 0
