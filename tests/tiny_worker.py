@@ -1,6 +1,8 @@
-"""Workers for the tests of the supervisor: they keep the promises of core.train.train_run without training."""
+"""Workers for the tests of the supervisor: they keep the promises of core.train.train_run, most of them without training."""
 
+import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,3 +41,15 @@ def crash(folder: Path) -> None:
 def leave(folder: Path) -> None:
     RunWriter(folder).starting()
     raise RuntimeError("the reason")
+
+
+def train(folder: Path, seconds: float = 0.0) -> None:
+    """core.train.train_run, saving at every tick and every end of an epoch; killed after `seconds` of work if not 0."""
+    import core.train
+    from core.engine import fit
+
+    os.sched_getaffinity = lambda _: {0}  # one thread, as in the tests' own process
+    fit.SECONDS_A_TICK = 0.0
+    core.train.SECONDS_IN_AN_EPOCH, core.train.SHARE_OF_SAVING = 0.0, math.inf
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process at once, wherever it is
+    core.train.train_run(folder)

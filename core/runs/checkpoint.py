@@ -4,7 +4,6 @@ checkpoint/000000001200.safetensors     the arrays after 1,200 steps
 checkpoint/000000001200.json            written last: the numbers, and the SHA-256 of the arrays and of itself
 """
 
-import errno
 import hashlib
 import json
 from dataclasses import dataclass
@@ -30,7 +29,9 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Add a checkpoint of the run in `folder`; once it has been read back, all but the newest two are removed."""
+    """Add a checkpoint of the run in `folder`; once it has been read back, all but the newest two are removed.
+
+    UserMistake where it reads back as something else; OSError where the disk takes no more. The others are kept."""
     content = safetensors.numpy.save({name: np.asarray(values, order="C") for name, values in arrays.items()})
     path = _path(folder, step)
     write_atomic(path.with_suffix(".safetensors"), content)
@@ -43,7 +44,10 @@ def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: d
     write_json(path, document | {"own_sha256": _own_sha256(document)})
     if _verified(path) is None:
         path.unlink(missing_ok=True)
-        raise OSError(errno.EIO, f"the checkpoint of step {step} does not read as it was written")
+        raise UserMistake(
+            f"The disk did not give back the checkpoint of step {step} as it was written; the one before was kept. "
+            "The disk may be failing: move ATELIER_HOME to another one, and resume the run."
+        )
     older = sorted(other for other in _paths(folder) if other < path)
     _remove(older[: -(KEPT - 1)])
 

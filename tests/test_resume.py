@@ -1,0 +1,303 @@
+"""Training that cannot be lost: killed, stopped, damaged or finished, a run goes on as if nothing had happened."""
+
+import errno
+import json
+import multiprocessing
+import random
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from core.data.store import pictures_now
+from core.disk import read_json, write_atomic, write_json
+from core.errors import UserMistake
+from core.rows import EpochRow, TickRow
+from core.runs.checkpoint import read_checkpoint
+from core.runs.deeds import resume_run
+from core.runs.run import open_run
+from core.train import train_rows, train_run
+from tests import tiny, tiny_worker
+from tests.test_position import TIMES
+
+CHOICES = {"train__epochs": 4, "train__augment": "flip,shift_crop,cutout", "train__schedule": "one_cycle"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread_afterwards():
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def saved_often(monkeypatch):
+    """Every tick is saved, and every iteration is a tick."""
+    monkeypatch.setattr("core.engine.fit.SECONDS_A_TICK", -1.0)
+    monkeypatch.setattr("core.train.SECONDS_IN_AN_EPOCH", 0.0)
+    monkeypatch.setattr("core.train.SHARE_OF_SAVING", float("inf"))
+
+
+def resumed(run, **options):
+    return resume_run(run, *pictures_now(run.config.data), **options)
+
+
+def told(run):
+    return [row.model_dump(exclude=TIMES) for row in run.rows()]
+
+
+def same(one, other) -> bool:
+    """Whether two runs learnt the same bit for bit and said the same on the way."""
+    for which in ("last", "best"):
+        ours, theirs = one.weights(which), other.weights(which)
+        if not all(np.array_equal(values, theirs[name]) for name, values in ours.items()):
+            return False
+    answers = [
+        np.array_equal(one.evaluation(p).probabilities, other.evaluation(p).probabilities) for p in ("val", "test")
+    ]
+    return told(one) == told(other) and all(answers)
+
+
+def broken_off(run, step: int):
+    """Train until `step`, then end as a killed process does: without a word."""
+    rows = train_rows(run.folder)
+    for row in rows:
+        if isinstance(row, TickRow) and row.step > step:
+            break
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.runs.writer.RunWriter.fail", lambda *_: None)
+        rows.close()
+    launch = read_json(run.folder / "launch.json")
+    write_json(run.folder / "launch.json", launch | {"started": "before"})
+    return open_run(run.folder)
+
+
+def test_a_run_that_broke_off_goes_on_in_the_middle_of_an_epoch(trained_home, saved_often):
+    whole = tiny.train_tiny_run(**CHOICES)
+    run = broken_off(tiny.new_run(**CHOICES), step=6)
+    assert run.state.status == "lost" and read_checkpoint(run.folder).step == 6
+    run = resumed(run)
+    assert (run.state.status, run.state.attempt, run.state.message) == ("queued", 2, "")
+    rows = train_rows(run.folder)
+    assert next(row.step for row in rows if isinstance(row, TickRow)) == 7
+    assert open_run(run.folder).state.message == "Goes on from epoch 2, iteration 2."
+    list(rows)
+    run = open_run(run.folder)
+    assert run.state.status == "done" and same(run, whole)
+    assert read_json(run.folder / "launch.json")["attempt"] == 2
+
+
+def test_a_run_that_broke_off_before_its_first_checkpoint_begins_again(trained_home):
+    whole = tiny.train_tiny_run()
+    run = broken_off(tiny.new_run(), step=0)
+    (run.folder / "rows.jsonl").write_bytes(b'{"kind": "itera')
+    assert read_checkpoint(run.folder) is None
+    train_run(resumed(run).folder)
+    assert same(open_run(run.folder), whole)
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(trained_home):
+    whole, run = tiny.train_tiny_run(**CHOICES), tiny.new_run(**CHOICES)
+    for row in train_rows(run.folder):
+        if isinstance(row, EpochRow) and row.epoch == 2:
+            (run.folder / "stop").touch()
+    stopped = open_run(run.folder)
+    assert stopped.state.status == "stopped" and stopped.state.step == read_checkpoint(run.folder).step < 16
+    train_run(resumed(stopped).folder)
+    assert same(open_run(run.folder), whole)
+
+
+def test_a_finished_run_can_be_given_more_epochs(trained_home):
+    longer, run = tiny.train_tiny_run(train__epochs=5), tiny.train_tiny_run(train__epochs=2)
+    with pytest.raises(UserMistake, match="has trained all its 2 epochs; ask for more"):
+        resumed(run)
+    with pytest.raises(UserMistake, match="has 2 epochs; it can be given more, not 1"):
+        resumed(run, epochs=1)
+    assert open_run(run.folder) == run
+    run = resumed(run, epochs=5)
+    assert (run.config.train.epochs, run.state.epochs, run.state.attempt) == (5, 5, 2)
+    train_run(run.folder)
+    assert same(open_run(run.folder), longer)
+
+
+def test_a_run_that_failed_after_its_last_epoch_is_only_evaluated(trained_home, monkeypatch):
+    whole, run = tiny.train_tiny_run(), tiny.new_run()
+    with monkeypatch.context() as patch:
+        patch.setattr("core.train.evaluate", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run(run.folder)
+    run = open_run(run.folder)
+    assert run.state.status == "failed" and run.evaluation("test") is None
+    assert list(train_rows(resumed(run).folder)) == [] and same(open_run(run.folder), whole)
+
+
+@pytest.mark.parametrize("file", ["json", "safetensors"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(trained_home, saved_often, file):
+    whole = tiny.train_tiny_run(**CHOICES)
+    run = broken_off(tiny.new_run(**CHOICES), step=6)
+    newest = max((run.folder / "checkpoint").glob(f"*.{file}"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    rows = train_rows(resumed(run).folder)
+    assert next(row.step for row in rows if isinstance(row, TickRow)) == 6
+    told_so = "The newest checkpoint was damaged; the previous one (epoch 2, iteration 1) is used."
+    assert open_run(run.folder).state.message == told_so
+    list(rows)
+    assert same(open_run(run.folder), whole)
+
+
+def test_a_run_without_a_whole_checkpoint_is_refused_and_keeps_its_model(tiny_run):
+    for path in (tiny_run.folder / "checkpoint").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserMistake, match=r"Every checkpoint of run .* is damaged"):
+        resumed(tiny_run, epochs=9)
+    assert open_run(tiny_run.folder) == tiny_run and tiny_run.weights()
+
+
+def test_a_finished_run_of_before_there_were_checkpoints_is_not_trained_anew(tiny_run):
+    for path in (tiny_run.folder / "checkpoint").iterdir():
+        path.unlink()
+    with pytest.raises(UserMistake, match="no checkpoint to go on from; its model was kept"):
+        resumed(tiny_run, epochs=9)
+
+
+@pytest.mark.parametrize(("pictures", "words"), [(1, "1 picture added"), (-2, "2 pictures removed"), (0, "are others")])
+def test_a_changed_dataset_is_refused_in_words(tiny_run, pictures, words):
+    with pytest.raises(UserMistake, match=rf"The dataset 'colours' changed since this run started \(.*{words}\)"):
+        resume_run(tiny_run, "0" * 64, 48 + pictures, epochs=9)
+    assert open_run(tiny_run.folder) == tiny_run
+
+
+def test_a_dataset_that_changes_while_the_run_waits_is_refused_by_the_worker(tiny_run):
+    from core.data.dataset import delete_dataset, import_pictures
+
+    run = resumed(tiny_run, epochs=9)
+    delete_dataset("colours")
+    tiny.finish(import_pictures("colours", iter(tiny.colour_pictures(25)), "zip", False))
+    with pytest.raises(UserMistake, match=r"changed since this run started \(2 pictures added\)"):
+        train_run(run.folder)
+    run = open_run(run.folder)
+    assert run.state.status == "failed" and "Start a new run instead?" in run.state.message and run.weights()
+
+
+def test_a_run_that_trains_or_waits_is_not_resumed(new_run):
+    with pytest.raises(UserMistake, match="has not ended"):
+        resumed(new_run)
+    rows = train_rows(new_run.folder)
+    next(rows)
+    with pytest.raises(UserMistake, match="has not ended"):
+        resumed(new_run)
+    rows.close()
+
+
+def test_answers_of_the_model_before_are_void_with_the_next_one(tiny_run, saved_often):
+    rows = train_rows(resumed(tiny_run, epochs=5).folder)
+    next(row for row in rows if isinstance(row, TickRow))
+    assert open_run(tiny_run.folder).evaluation("test") is not None  # nothing newer is saved yet
+    next(rows)
+    next(row for row in rows if isinstance(row, TickRow))
+    assert open_run(tiny_run.folder).evaluation("test") is None
+    rows.close()
+
+
+def test_the_best_model_is_the_one_with_the_lowest_loss_on_the_validation_part(trained_home):
+    run = tiny.train_tiny_run(train__learning_rate=0.3, train__momentum=0.99, train__epochs=6)
+    losses = {row.epoch: row.val_loss for row in run.epochs()}
+    best = run.card("best")
+    assert best.val_loss == min(losses.values()) == losses[best.epoch]
+    if best.epoch != 6:
+        assert any(not np.array_equal(v, run.weights()[name]) for name, v in run.weights("best").items())
+
+
+def test_without_a_validation_part_there_is_no_best_model(trained_home):
+    run = tiny.train_tiny_run(data__val_fraction=0, train__epochs=1)
+    assert not run.has_best_model
+    with pytest.raises(UserMistake, match="has no best model"):
+        run.weights("best")
+
+
+def test_saving_takes_its_share_and_no_more(trained_home, monkeypatch):
+    from core.runs.writer import RunWriter
+
+    write, cost, saved = RunWriter.save_checkpoint, 0.2, []
+
+    def slow(self, step, *rest):
+        saved.append(step)
+        time.sleep(cost)
+        write(self, step, *rest)
+
+    monkeypatch.setattr(RunWriter, "save_checkpoint", slow)
+    run = tiny.train_tiny_run(train__epochs=20)
+    assert run.state.status == "done" and saved == [4, 80]  # the first epoch, and the end: 1 % of 0.2 s is never over
+
+
+@pytest.mark.parametrize("write", range(1, 7))
+def test_a_disk_that_was_full_costs_nothing_that_was_learnt(trained_home, saved_often, monkeypatch, write):
+    whole, run, writes = tiny.train_tiny_run(), tiny.new_run(), []
+
+    def full(path, content):
+        writes.append(path)
+        if len(writes) == write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("core.runs.checkpoint.write_atomic", full)
+        patch.setattr("core.runs.checkpoint.write_json", lambda path, told: full(path, json.dumps(told).encode()))
+        with pytest.raises(UserMistake, match="The disk is full"):
+            train_run(run.folder)
+    run = open_run(run.folder)
+    assert run.state.status == "failed" and "resume the run" in run.state.message
+    kept = read_checkpoint(run.folder)
+    assert (kept.step if kept else 0) == (write - 1) // 2
+    train_run(resumed(run).folder)
+    assert same(open_run(run.folder), whole)
+
+
+def test_a_checkpoint_that_the_disk_gives_back_changed_is_not_trusted(new_run, saved_often, monkeypatch):
+    def careless(path, content):
+        write_atomic(path, content[:-1] if path.stem.endswith("2") else content)
+
+    monkeypatch.setattr("core.runs.checkpoint.write_atomic", careless)
+    with pytest.raises(UserMistake, match="did not give back the checkpoint of step 2 as it was written"):
+        train_run(new_run.folder)
+    assert read_checkpoint(new_run.folder).step == 1
+
+
+LONG = {"train__epochs": 6, "train__optimizer": "adam"} | {
+    name: choice for name, choice in CHOICES.items() if name != "train__epochs"
+}
+
+
+def in_a_worker(run, seconds: float = 0.0):
+    """Train in a process of its own, killed after `seconds` of its own work; the tests' process may have chosen other
+    kernels."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["core.train", "torch._dynamo", "tests.tiny_worker"])  # the second: see supervise.py
+    worker = context.Process(target=tiny_worker.train, args=(run.folder, seconds))
+    worker.start()
+    worker.join()
+    return open_run(run.folder)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home_with_a_run):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(home_with_a_run))
+        run = in_a_worker(tiny.new_run(**LONG))
+        assert run.state.status == "done", run.state
+        return run
+
+
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 50))])
+def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_would_have(
+    trained_home, uninterrupted, seed
+):
+    chance, run, kills = random.Random(seed), tiny.new_run(**LONG), 0
+    while run.state.status != "done":
+        run = in_a_worker(run, chance.uniform(0.02, 0.3) * (1 + kills / 4))
+        assert run.state.status in ("queued", "lost", "done"), run.state
+        if run.state.status == "lost":
+            kills, run = kills + 1, resumed(run)
+    assert kills and same(run, uninterrupted), (seed, kills, run.state)
