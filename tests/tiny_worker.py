@@ -1,4 +1,4 @@
-"""Workers for the tests of the supervisor: they keep the promises of core.train.train_run, most of them without training."""
+"""Workers for the tests of the supervisor, which keep the promises of core.train.train_run, and one that does train."""
 
 import math
 import os
