@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from core.__main__ import main
 from core.data.store import pictures_now
 from core.disk import read_json, write_atomic, write_json
 from core.errors import UserMistake
 from core.rows import EpochRow, TickRow
 from core.runs.checkpoint import read_checkpoint
 from core.runs.deeds import resume_run
-from core.runs.run import open_run
+from core.runs.run import open_run, read_run
 from core.train import train_rows, train_run
 from tests import tiny, tiny_worker
 from tests.test_position import TIMES
@@ -230,6 +231,21 @@ def test_saving_takes_its_share_and_no_more(trained_home, monkeypatch):
     monkeypatch.setattr(RunWriter, "save_checkpoint", slow)
     run = tiny.train_tiny_run(train__epochs=20)
     assert run.state.status == "done" and saved == [4, 80]  # the first epoch, and the end: 1 % of 0.2 s is never over
+
+
+def test_the_command_line_resumes_and_clones(tiny_run, capsys):
+    def told(*arguments: str):
+        code = main(["runs", *arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out or "null")
+
+    assert told("resume", tiny_run.id) == (2, None)  # all its epochs are trained
+    code, again = told("resume", tiny_run.id, "--epochs", "4")
+    assert (code, again["run"], again["status"]) == (0, tiny_run.id, "done")
+    assert len(open_run(tiny_run.folder).epochs()) == 4
+    code, clone = told("clone", tiny_run.id, "--set", "train.epochs=1")
+    assert code == 0 and clone["run"] != tiny_run.id
+    clone = read_run(clone["run"])
+    assert clone.config.train == tiny_run.config.train.model_copy(update={"epochs": 1}) and clone.state.attempt == 1
 
 
 @pytest.mark.parametrize("write", range(1, 7))
