@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import random
+import shutil
 import time
 
 import numpy as np
@@ -298,9 +299,10 @@ def in_a_worker(run, seconds: float = 0.0):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(home_with_a_run):
+def uninterrupted(home_with_a_run, tmp_path_factory):
+    home = shutil.copytree(home_with_a_run, tmp_path_factory.mktemp("whole") / "home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATELIER_HOME", str(home_with_a_run))
+        patch.setenv("ATELIER_HOME", str(home))
         run = in_a_worker(tiny.new_run(**LONG))
         assert run.state.status == "done", run.state
         return run
