@@ -98,8 +98,13 @@ class RunWriter:
         dense = {name: np.asarray(values, order="C") for name, values in weights.items()}
         if which == "last":
             self._drop_evaluations()
-        self._publish(f"{MODEL_FILES[which]}.json", (card.model_dump_json(indent=1) + "\n").encode())
-        self._publish(f"{MODEL_FILES[which]}.safetensors", safetensors.numpy.save(dense))
+        files = {
+            f"{MODEL_FILES[which]}.json": (card.model_dump_json(indent=1) + "\n").encode(),
+            f"{MODEL_FILES[which]}.safetensors": safetensors.numpy.save(dense),
+        }
+        # the best one's card comes last: killed in between, a loss is never claimed for weights that are not there yet
+        for name in sorted(files, reverse=which == "best"):
+            self._publish(name, files[name])
 
     def save_checkpoint(self, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Keep a place to go on from; every row that was appended before is on the disk by then."""
