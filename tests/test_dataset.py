@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -201,8 +200,8 @@ def test_an_import_that_was_killed_leaves_the_rest_as_it_was(tmp_path):
         "for report in import_dataset('big', Path(sys.argv[1])): print(report.phase, flush=True)"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
-    worker.stdout.readline()
-    time.sleep(0.3)
+    while worker.stdout.readline().strip() != b"reading":
+        pass
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     worker.stdout.close()

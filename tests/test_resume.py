@@ -312,10 +312,13 @@ def uninterrupted(home_with_a_run, tmp_path_factory):
 def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_would_have(
     trained_home, uninterrupted, seed
 ):
-    chance, run, kills = random.Random(seed), tiny.new_run(**LONG), 0
-    while run.state.status != "done":
-        run = in_a_worker(run, chance.uniform(0.02, 0.3) * (1 + kills / 4))
-        assert run.state.status in ("queued", "lost", "done"), run.state
-        if run.state.status == "lost":
-            kills, run = kills + 1, resumed(run)
-    assert kills and same(run, uninterrupted), (seed, kills, run.state)
+    chance, kills, latest = random.Random(seed), 0, 0.3
+    while not kills:  # a fast machine may end the run before it is killed: then a new one, killed sooner
+        run = tiny.new_run(**LONG)
+        while run.state.status != "done":
+            run = in_a_worker(run, chance.uniform(0.02, latest) * (1 + kills / 4))
+            assert run.state.status in ("queued", "lost", "done"), run.state
+            if run.state.status == "lost":
+                kills, run = kills + 1, resumed(run)
+        latest = max(0.03, latest / 2)
+    assert same(run, uninterrupted), (seed, kills, run.state)
