@@ -102,6 +102,7 @@ def start_import(
         process = subprocess.Popen(
             [sys.executable, "-m", "pages.parts.importing", str(folder)],
             cwd=ROOT,
+            env=os.environ | {"ATELIER_HOME": str(atelier_home())},  # relative to where the server began
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
