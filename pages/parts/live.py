@@ -223,7 +223,8 @@ def draw_result(run: Run) -> None:
             told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
             st.caption(told, help=f"Other pictures, in classes {', '.join(paper.classes)}." if others else None)
         with st.container(gap=None):
-            st.metric("Time", span(run.state.seconds))
+            seconds = run.state.seconds  # whole seconds up to ten minutes: more words do not fit here
+            st.metric("Time", f"{seconds:.0f} s" if 10 <= seconds < 600 else span(seconds))
             st.caption(f"{len(run.epochs())} epochs")
     draw_next(run)
 
