@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from core.data.child import usable_cores
 from core.errors import UserMistake
 
 
@@ -44,8 +45,7 @@ def choose_hardware() -> Hardware:
             )
         torch.cuda.set_device(local)
         return Hardware(torch.device("cuda", local), rank, world)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // beside_me))
+    torch.set_num_threads(max(1, usable_cores() // beside_me))
     keep_freed_memory()
     prefer_narrow_vectors()
     return Hardware(torch.device("cpu"), rank, world)
