@@ -1,13 +1,15 @@
 """RunConfig: the whole of what a person chooses before a run; form, command line and JSON all come from here."""
 
 import reprlib
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import UserMistake
 
-Augmentation = Literal["flip", "shift_crop", "cutout"]
+# in the order in which they act: those that move a picture before those that change its colours, and the one that needs
+# a whole batch last
+Augmentation = Literal["flip", "shift_crop", "rotate", "colour", "cutout", "mixup"]
 
 
 class _Choices(BaseModel):
@@ -108,11 +110,27 @@ class TrainConfig(_Choices):
     augment: tuple[Augmentation, ...] = Field(
         (),
         title="Augmentation",
-        description="Changes drawn anew for each training picture in each epoch. flip: "
-        "mirrored left to right, half of the time. shift_crop: moved by up to a tenth. cutout: a square is blanked.",
+        description="Changes drawn anew for each training picture in each epoch, always in this order. flip: mirrored "
+        "left to right, half of the time. shift_crop: moved by up to a tenth. rotate: turned by up to 15 degrees. "
+        "colour: brightness, contrast and saturation by up to a third. cutout: a square is blanked. mixup: blended "
+        "with another picture, whose class then counts as much as its share.",
     )
     label_smoothing: float = Field(
         0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        title="Class weights",
+        description="balanced: the fewer pictures a class has, the more each of them counts, so that a small class is "
+        "learnt as well as a large one. none: every picture counts the same.",
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Early stopping",
+        description="Epochs without a lower validation loss after which the run ends; 0: never. A schedule is laid out "
+        "over all epochs, so a run that ends early has not come to its smallest steps.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
@@ -130,10 +148,10 @@ class TrainConfig(_Choices):
 
     @field_validator("augment")
     @classmethod
-    def _augment_is_a_set(cls, augment: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
+    def _augment_is_a_set_in_order(cls, augment: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
         if len(set(augment)) != len(augment):
             raise ValueError("an augmentation is named twice")
-        return augment
+        return tuple(name for name in get_args(Augmentation) if name in augment)
 
 
 class RunConfig(_Choices):
@@ -143,6 +161,21 @@ class RunConfig(_Choices):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+
+
+def check_with_data(config: TrainConfig, pictures: dict[str, int], processes: int = 1) -> None:
+    """Raise UserMistake where choices do not go with the number of `pictures` in "train" and "val"."""
+    batch_size = min(config.batch_size, pictures["train"])  # a batch larger than the part is the whole part
+    if batch_size < 2 * processes:
+        raise UserMistake(
+            f"A batch of {batch_size} of the {pictures['train']} training pictures is too small: batch norm needs at "
+            f"least 2 pictures a step{' in each of the processes' * (processes > 1)}"
+        )
+    if config.patience and not pictures["val"]:
+        raise UserMistake(
+            "Early stopping watches the loss on the validation part, and there is none: give it a share of the "
+            "pictures, e.g. 0.1, or set early stopping to 0"
+        )
 
 
 def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:

@@ -5,7 +5,15 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config, parse_settings
+from core.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    change_config,
+    check_with_data,
+    parse_settings,
+)
 from core.errors import UserMistake
 
 
@@ -30,6 +38,11 @@ def test_words_of_the_command_line_and_values_of_the_form_mean_the_same():
 @pytest.mark.parametrize("words", ["flip+cutout", "flip,cutout", " flip , cutout ", "flip,,cutout,none"])
 def test_augmentations_are_listed_with_commas_or_plus(words):
     assert change_config(RunConfig(), {"train.augment": words}).train.augment == ("flip", "cutout")
+
+
+@pytest.mark.parametrize("words", ["mixup,flip,rotate", "rotate,mixup,flip", ["mixup", "rotate", "flip"]])
+def test_augmentations_act_in_one_order_however_they_are_listed(words):
+    assert change_config(RunConfig(), {"train.augment": words}).train.augment == ("flip", "rotate", "mixup")
 
 
 @pytest.mark.parametrize("words", ["", "none", " "])
@@ -61,8 +74,18 @@ def test_an_unknown_setting_is_refused_with_the_known_ones(field):
         ("train.learning_rate", float("inf"), r"train\.learning_rate = inf: .*finite"),
         ("train.momentum", 1, r"train\.momentum = 1: .*less than 1"),
         ("train.optimizer", "sdg", r"train\.optimizer = 'sdg': .*'sgd', 'nesterov'"),
-        ("train.augment", "spin", r"train\.augment\.0 = 'spin': .*'flip', 'shift_crop' or 'cutout'"),
+        ("train.augment", "spin", r"train\.augment\.0 = 'spin': .*'flip', 'shift_crop', .*or 'mixup'"),
         ("train.augment", "flip,flip", r"train\.augment = \['flip', 'flip'\]: an augmentation is named twice"),
+        ("train.class_weights", "yes", r"train\.class_weights = 'yes': .*'none' or 'balanced'"),
+        ("train.patience", -1, r"train\.patience = -1: .*greater than or equal to 0"),
+        ("train.patience", 1001, r"train\.patience = 1001: .*less than or equal to 1000"),
+        ("train.batch_size", 0, r"train\.batch_size = 0: .*greater than or equal to 1"),
+        ("train.batch_size", 2.5, r"train\.batch_size = 2\.5: .*valid integer"),
+        ("train.batch_size", 10**9, r"train\.batch_size = 1000000000: .*less than or equal to 1024"),
+        ("train.epochs", 10**9, r"train\.epochs = 1000000000: .*less than or equal to 1000"),
+        ("train.seed", -1, r"train\.seed = -1: .*greater than or equal to 0"),
+        ("train.seed", 2**70, r"train\.seed = 1180591620717411303424: .*less than or equal to 4294967295"),
+        ("train.learning_rate", 1e9, r"train\.learning_rate = 1000000000\.0: .*less than or equal to 1"),
         ("model.name", "vgg", r"model\.name = 'vgg': .*'paper_cnn'"),
         ("data.image_size", 7, r"data\.image_size = 7: .*10"),
         ("data.seed", 2**32, r"data\.seed = 4294967296: .*4294967295"),
@@ -85,6 +108,20 @@ def test_a_config_cannot_be_changed_in_place_and_knows_no_other_fields():
         RunConfig().train.epochs = 3
     with pytest.raises(ValidationError, match="epoch_count"):
         TrainConfig.model_validate({"epoch_count": 3})
+
+
+def test_a_config_of_before_a_choice_was_added_means_what_it_meant():
+    document = RunConfig().model_dump(mode="json")
+    del document["train"]["class_weights"], document["train"]["patience"]
+    assert RunConfig.model_validate(document) == RunConfig()
+    assert (RunConfig().train.class_weights, RunConfig().train.patience) == ("none", 0)
+
+
+def test_early_stopping_wants_a_validation_part():
+    check_with_data(TrainConfig(), {"train": 9, "val": 0, "test": 9})
+    check_with_data(TrainConfig(patience=5), {"train": 9, "val": 1, "test": 9})
+    with pytest.raises(UserMistake, match=r"Early stopping watches .* validation part, and there is none"):
+        check_with_data(TrainConfig(patience=5), {"train": 9, "val": 0, "test": 9})
 
 
 def test_settings_are_pairs_with_an_equals_sign():

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from core.config import TrainConfig
+from core.config import TrainConfig, check_with_data
 from core.data.batches import Part, count_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
@@ -51,13 +51,9 @@ def fit(
     Under torchrun every rank calls fit with the same arguments; the rows tell of all ranks together, except that the
     loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
     """
-    batch_size = min(config.batch_size, len(train))  # a batch larger than the part is the whole part
+    check_with_data(config, {"train": len(train), "val": len(val) if val else 0}, hardware.world)
+    batch_size = min(config.batch_size, len(train))
     iterations = count_batches(len(train), batch_size, hardware.world)
-    if batch_size < 2 * hardware.world:
-        raise UserMistake(
-            f"A batch of {batch_size} of the {len(train)} training pictures is too small: batch norm needs at least 2 "
-            f"pictures a step{' in each of the processes' * (hardware.world > 1)}"
-        )
     steps, step, trained = config.epochs * iterations, start.step if start else 0, start.seconds if start else 0.0
     network = _spread(model, hardware)
     flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
