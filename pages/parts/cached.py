@@ -15,8 +15,9 @@ from core.data.picture import open_picture
 from core.data.preprocess import Preprocess
 from core.data.samples import SAMPLES
 from core.data.store import TensorStore, load_store
+from core.runs.deeds import list_deleted
 from core.runs.run import Run, list_runs
-from core.settings import atelier_home, datasets_root, load_limits, runs_root
+from core.settings import atelier_home, datasets_root, load_limits, runs_root, trash_root
 from pages.parts.importing import ImportJob, list_jobs
 
 LIVE_STATUSES = ("queued", "starting", "running")
@@ -36,19 +37,25 @@ def store(data: DataConfig) -> TensorStore:
     return _store(str(atelier_home()), _stamps(datasets_root(), "dataset.json"), data.model_dump_json())
 
 
-def runs() -> list[Run]:
-    """Every run, newest first; a run that is at work is looked at anew every two seconds, for it may have died."""
-    home, stamps = str(atelier_home()), _stamps(runs_root(), "state.json")
+def runs(hidden: bool = False) -> list[Run]:
+    """Every run, newest first, those that people hid only if asked for; a run that is at work is looked at anew
+    every two seconds, for it may have died."""
+    home, stamps = str(atelier_home()), _stamps(runs_root(), "state.json") + _stamps(runs_root(), "marks.json")
     listed = _runs(home, stamps, 0)
     if any(run.state.status in LIVE_STATUSES for run in listed):
         listed = _runs(home, stamps, int(time.time() // 2))
-    return listed
+    return listed if hidden else [run for run in listed if not run.marks.hidden]
 
 
 def live_runs() -> list[Run]:
-    """Runs that train or wait, the one at work first."""
-    at_work = [run for run in runs() if run.state.status in LIVE_STATUSES]
+    """Runs that train or wait, also hidden ones, the one at work first."""
+    at_work = [run for run in runs(hidden=True) if run.state.status in LIVE_STATUSES]
     return sorted(at_work, key=lambda run: (run.state.status == "queued", run.created))
+
+
+def deleted_runs() -> list[Run]:
+    """The runs in the trash, newest first."""
+    return _deleted(str(atelier_home()), _stamps(trash_root(), "state.json"))
 
 
 def live_imports() -> list[ImportJob]:
@@ -109,6 +116,11 @@ def _store(home: str, stamps: tuple, data: str) -> TensorStore:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _runs(home: str, stamps: tuple, clock: int) -> list[Run]:
     return list_runs()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _deleted(home: str, stamps: tuple) -> list[Run]:
+    return list_deleted()
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
