@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.config import RunConfig, TrainConfig
+from core.config import RunConfig, TrainConfig, check_with_data
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
 from core.data.splits import PARTS
@@ -55,6 +55,7 @@ def check_ready(dataset: Dataset, config: RunConfig) -> Plan:
         if not count:
             raise UserMistake(f"Class {name!r} has no picture to learn from. Change the shares, or add pictures.")
     pictures = {part: sum(counts[part]) for part in PARTS}
+    check_with_data(config.train, pictures)
     return Plan(pictures, -(-pictures["train"] // config.train.batch_size))
 
 
