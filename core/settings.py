@@ -65,6 +65,7 @@ class Limits(BaseModel):
     classes_max: int = 500
     pictures_per_class_min: int = 2
     queue_length: int = Field(20, description="most waiting runs")
+    queue_per_session: int = Field(3, description="most waiting runs that one browser session asked for")
 
 
 def load_limits() -> Limits:

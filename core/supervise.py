@@ -96,7 +96,9 @@ def take_next(context: Any, worker: str, told: list[int]) -> bool:
         if attempt is not None:
             _say(f"run {folder.name} starts in process {process.pid}, attempt {attempt}")
             mine.send("go")
+            announce_supervisor(folder.name)
             _watch(folder, process, told, attempt)
+            announce_supervisor()
     finally:
         mine.close()  # a child that was not told to go leaves
         process.join(5)

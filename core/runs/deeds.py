@@ -4,7 +4,6 @@ Every deed is done in one step under the lock of the queue: it happens wholly or
 """
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from core.config import RunConfig, change_config
 from core.disk import read_json, sync_folder, write_json
 from core.errors import UserMistake
 from core.runs.checkpoint import Checkpoint, read_checkpoint
+from core.runs.people import Asker, plain
 from core.runs.process import mark_process
 from core.runs.queue import refuse_if_full, submit
 from core.runs.run import (
@@ -34,13 +34,21 @@ NOTE_CHARACTERS = 10_000
 _ID = re.compile(r"[a-z0-9]{12}")
 
 
-def resume_run(run: Run, fingerprint: str, pictures: int, epochs: int | None = None, in_line: bool = False) -> Run:
+def resume_run(
+    run: Run,
+    fingerprint: str,
+    pictures: int,
+    epochs: int | None = None,
+    in_line: bool = False,
+    asker: Asker | None = None,
+) -> Run:
     """Begin the next attempt of a run that has ended: it goes on from its newest checkpoint, or from the beginning
     where there is none yet. With `epochs` a finished run trains on.
 
     `fingerprint` and `pictures` are those of its dataset as it is now. `in_line` also puts the run in the line; else
-    it waits for train_run(folder). UserMistake where the run is active, has nothing left to train, or where the
-    dataset or every checkpoint has changed.
+    it waits for train_run(folder). `asker` is who wants it now.
+
+    UserMistake where the run is active, has nothing left to train, or where the dataset or every checkpoint has changed.
     """
     with queue_lock():
         run = open_run(run.folder)
@@ -51,14 +59,14 @@ def resume_run(run: Run, fingerprint: str, pictures: int, epochs: int | None = N
             raise dataset_changed(run, checkpoint, pictures)
         config = _with_epochs(run, checkpoint, epochs)
         if in_line:
-            refuse_if_full()
+            refuse_if_full(asker or run.asker)
         attempt = run.state.attempt + 1
         (run.folder / "stop").unlink(missing_ok=True)
         # the process first: killed after this line, the run still reads as it ended
         write_launch(run.folder, mark_process(), role="asker", attempt=attempt)
-        if config != run.config:
-            document = read_json(run.folder / "config.json")
-            write_json(run.folder / "config.json", document | {"config": config.model_dump(mode="json")})
+        if config != run.config or asker not in (None, run.asker):
+            told = {"config": config.model_dump(mode="json"), "asker": _document(asker or run.asker)}
+            write_json(run.folder / "config.json", read_json(run.folder / "config.json") | told)
         write_state(run.folder, _next_attempt(run.state, attempt, config.train.epochs))
         run = open_run(run.folder)
         if in_line:
@@ -87,7 +95,7 @@ def dataset_changed(run: Run, checkpoint: Checkpoint | None, pictures: int) -> U
 
 def rename_run(run: Run, title: str) -> Run:
     """Give a run a title of at most 80 characters; "" brings back the one that is made of preset and dataset."""
-    title = " ".join(_plain(title).split())
+    title = " ".join(plain(title).split())
     if len(title) > TITLE_CHARACTERS:
         raise UserMistake(f"A title may have {TITLE_CHARACTERS} characters; this one has {len(title)}.")
     return _mark(run, title=title)
@@ -99,7 +107,7 @@ def star_run(run: Run, star: bool = True) -> Run:
 
 def note_run(run: Run, note: str) -> Run:
     """Keep a note of at most 10,000 characters with a run, instead of the one before; "" removes it."""
-    note = "\n".join(_plain(line).rstrip() for line in note.splitlines()).strip()
+    note = "\n".join(plain(line).rstrip() for line in note.splitlines()).strip()
     if len(note) > NOTE_CHARACTERS:
         raise UserMistake(f"A note may have {NOTE_CHARACTERS:,} characters; this one has {len(note):,}.")
     return _mark(run, note=note)
@@ -173,8 +181,14 @@ def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) ->
     return config
 
 
+def _document(asker: Asker | None) -> dict[str, Any] | None:
+    return asker.model_dump(mode="json") if asker else None
+
+
 def _next_attempt(state: RunState, attempt: int, epochs: int) -> RunState:
-    return replace_state(state, status="queued", attempt=attempt, epochs=epochs, message="", seconds_left=None)
+    return replace_state(
+        state, status="queued", attempt=attempt, epochs=epochs, message="", seconds_left=None, score=None
+    )
 
 
 def _mark(run: Run, **changes: Any) -> Run:
@@ -182,16 +196,6 @@ def _mark(run: Run, **changes: Any) -> Run:
         marks = open_run(run.folder).marks.model_dump() | changes
         write_json(run.folder / "marks.json", Marks.model_validate(marks).model_dump(mode="json"))
         return open_run(run.folder)
-
-
-def _plain(text: str) -> str:
-    """Without control characters and marks that turn the writing direction around."""
-    return "".join(" " if _is_invisible(character) else character for character in unicodedata.normalize("NFC", text))
-
-
-def _is_invisible(character: str) -> bool:
-    joins_emoji = character == "\u200d"
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not joins_emoji
 
 
 def _deleted() -> list[Path]:

@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.disk import read_json, write_json
 from core.errors import UserMistake
+from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.run import Run, open_run
 from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
@@ -38,12 +40,13 @@ class SupervisorHandle:
 def submit(run: Run) -> int:
     """Put a queued run at the end of the line and return its position, 1 for the next one.
 
-    Submitting it again changes nothing. Where the line is full, the run is withdrawn again and UserMistake says so.
+    Submitting it again changes nothing. Where the line is full, or the run's asker has enough in it, the run is
+    withdrawn again and UserMistake says so.
     """
     with queue_lock():
         if run.id not in waiting_ids():
             try:
-                refuse_if_full()
+                refuse_if_full(run.asker)
             except UserMistake:
                 if run.state.attempt == 1:  # a later attempt has a model to lose
                     shutil.rmtree(run.folder, ignore_errors=True)
@@ -52,13 +55,21 @@ def submit(run: Run) -> int:
         return waiting_ids().index(run.id) + 1
 
 
-def refuse_if_full() -> None:
-    """UserMistake where the line takes no more. Under queue_lock."""
-    waiting, limit = len(waiting_ids()), load_limits().queue_length
-    if waiting >= limit:
+def refuse_if_full(asker: Asker | None = None) -> None:
+    """UserMistake where the line takes no more, or no more of this asker. Under queue_lock."""
+    waiting, limits = waiting_ids(), load_limits()
+    if len(waiting) >= limits.queue_length:
         raise UserMistake(
-            f"The queue is full: {waiting} runs are waiting, {limit} may. This run was not added. "
+            f"The queue is full: {len(waiting)} runs are waiting, {limits.queue_length} may. This run was not added. "
             "Try again when one of them has started, or cancel one."
+        )
+    if asker is None:
+        return
+    own = sum(run.asker is not None and run.asker.session == asker.session for run in _readable(waiting))
+    if own >= limits.queue_per_session:
+        raise UserMistake(
+            f"You have {own} runs waiting, {limits.queue_per_session} may, so that others have their turn. This run "
+            "was not added. Try again when one of yours has started, or cancel one."
         )
 
 
@@ -71,6 +82,20 @@ def queue_position(run: Run) -> int | None:
     """1 for the run that is next, None for one that does not wait."""
     line = waiting_ids()
     return line.index(run.id) + 1 if run.id in line else None
+
+
+def queue_sentence(run: Run) -> str:
+    """Where a waiting run stands and who is in front; "" for one that does not wait. People's words: escape it."""
+    line = waiting_ids()
+    if run.id not in line:
+        return ""
+    at_work = run_at_work()
+    in_front = [*([at_work] if at_work else []), *_readable(line[: line.index(run.id)])]
+    if not in_front:
+        return "It is the next one."
+    first = in_front[0]
+    whose = f" of {first.asker.name}" if first.asker and first.asker.name else ""
+    return f"{len(in_front)} in front, {'first ' if len(in_front) > 1 else ''}{first.title}{whose}."
 
 
 def move_in_queue(run: Run, position: int) -> None:
@@ -104,8 +129,8 @@ def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) 
 def find_supervisor() -> SupervisorHandle | None:
     """The living supervisor of this atelier_home(), None where there is none."""
     try:
-        mark = ProcessMark.from_json(read_json(_supervisor_path()))
-    except (OSError, ValueError, KeyError, TypeError):
+        mark = ProcessMark.from_json(_read_supervisor())
+    except (ValueError, KeyError, TypeError):
         return None
     return SupervisorHandle(mark.pid, mark.started) if mark.is_alive() else None
 
@@ -134,9 +159,15 @@ def seconds_since_heartbeat() -> float:
         return float("inf")
 
 
-def announce_supervisor() -> None:
-    """Called by the supervisor once it holds its lock."""
-    write_json(_supervisor_path(), mark_process().to_json())
+def run_at_work() -> Run | None:
+    """The run that the supervisor trains just now; None where it waits for one, or where there is no supervisor."""
+    told = _read_supervisor()
+    return next(_readable([str(told["run"])]), None) if told.get("run") and find_supervisor() else None
+
+
+def announce_supervisor(run_id: str = "") -> None:
+    """Called by the supervisor once it holds its lock, and with the run that it takes, and "" after it."""
+    write_json(_supervisor_path(), mark_process().to_json() | {"run": run_id})
 
 
 def withdraw_supervisor() -> bool:
@@ -186,6 +217,13 @@ def _log_end() -> str:
 
 def _log_path() -> Path:
     return atelier_home() / "supervisor.log"
+
+
+def _read_supervisor() -> dict[str, Any]:
+    try:
+        return dict(read_json(_supervisor_path()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _supervisor_path() -> Path:

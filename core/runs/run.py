@@ -20,6 +20,7 @@ from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.evaluation import Evaluation, Measure
 from core.rows import EpochRow, IterationRow, parse_row
+from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.tickets import drop_ticket, has_ticket, queue_lock
 from core.settings import runs_root
@@ -45,6 +46,7 @@ VANISHED = "The training process is gone: it was killed, or the machine was rest
 _ID = re.compile(r"[a-z0-9]{12}")
 _PART_OF_ID = re.compile(r"[a-z0-9]{1,12}")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_WISHES = 50  # runs that are looked through for one that was asked for with the same key
 _HEADER_BYTES = 2**20  # of a safetensors file; ours have a few kB, and a longer one is not ours
 
 
@@ -109,6 +111,7 @@ class Run:
     classes: tuple[str, ...]
     state: RunState
     marks: Marks = field(default_factory=Marks)
+    asker: Asker | None = None  # None for the command line and for runs of before there were askers
 
     @property
     def title(self) -> str:
@@ -219,8 +222,31 @@ class Run:
         return f"it ended as {self.state.status} before a model was saved. Pick another run, or train again."
 
 
-def create_run(config: RunConfig, fingerprint: str, classes: tuple[str, ...]) -> Run:
-    """Write a new run folder with status queued. It waits for train_run(folder) or for queue.submit(run)."""
+def create_run(
+    config: RunConfig, fingerprint: str, classes: tuple[str, ...], asker: Asker | None = None, key: str = ""
+) -> Run:
+    """Write a new run folder with status queued. It waits for train_run(folder) or for queue.submit(run).
+
+    `key` names the wish: asked again with the same key (a double click), it is the run that is there already.
+    """
+    if not key:
+        return _write_run(config, fingerprint, classes, asker, key)
+    with queue_lock():
+        return _asked_before(key) or _write_run(config, fingerprint, classes, asker, key)
+
+
+def _asked_before(key: str) -> Run | None:
+    """The run of that key, looked for among the newest ones: a key lives as long as a form on the screen."""
+    for run_id in sorted(_ids(), reverse=True)[:_WISHES]:
+        try:
+            if read_json(runs_root() / run_id / "config.json").get("key") == key:
+                return open_run(runs_root() / run_id)
+        except (OSError, ValueError, AttributeError):
+            continue
+    return None
+
+
+def _write_run(config: RunConfig, fingerprint: str, classes: tuple[str, ...], asker: Asker | None, key: str) -> Run:
     runs_root().mkdir(parents=True, exist_ok=True)
     run_id = _new_id()
     draft = runs_root() / f".{run_id}.draft"
@@ -234,6 +260,8 @@ def create_run(config: RunConfig, fingerprint: str, classes: tuple[str, ...]) ->
                 "fingerprint": fingerprint,
                 "classes": list(classes),
                 "config": config.model_dump(mode="json"),
+                "asker": asker.model_dump(mode="json") if asker else None,
+                "key": key,
             },
         )
         write_launch(draft, mark_process(), role="asker", attempt=1)
@@ -298,6 +326,7 @@ def open_run(folder: Path) -> Run:
             classes=tuple(told["classes"]),
             state=read_state(folder),
             marks=read_marks(folder),
+            asker=Asker.model_validate(told["asker"]) if told.get("asker") else None,
         )
     except FileNotFoundError as error:
         raise UserMistake(f"The files of run {folder.name} are gone from disk.") from error
