@@ -224,3 +224,17 @@ def test_an_evaluation_may_be_added_to_a_finished_run(run, pen):
     pen.finish("done")
     RunWriter(run.folder).save_evaluation(evaluation("val"))
     assert read_run(run.id).evaluation("val").n == 2 and status(run) == "done"
+
+
+def test_the_state_holds_the_score_of_the_model_that_is_kept(run, pen):
+    pen.save_evaluation(evaluation("test"))
+    pen.save_evaluation(evaluation("val"))
+    pen.finish("done")
+    assert read_run(run.id).state.score == (1, 2)  # of the two answers one is right
+
+
+def test_a_new_model_has_no_score_until_it_has_answered(run, pen):
+    pen.save_evaluation(evaluation("test"))
+    pen.save_model({"conv.weight": np.ones((2, 3), np.float32)}, card())
+    pen.finish("stopped")
+    assert read_run(run.id).state.score is None

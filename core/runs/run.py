@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,7 @@ class RunState(BaseModel):
     images_per_second: float | None = None
     updated: str = ""  # ISO 8601, UTC
     attempt: int = 1
+    score: tuple[int, int] | None = None  # right and asked on the test part, so that a list need not open the answers
 
     @property
     def ended(self) -> bool:
@@ -301,13 +303,17 @@ def match_id(part: str, ids: list[str]) -> list[str]:
 
 
 def list_runs() -> list[Run]:
-    """Every readable run, newest first; damaged folders are left out. Reads config.json and state.json only."""
-    runs = []
+    """Every readable run, newest first; damaged folders are left out. Reads no rows, models or answers."""
+    runs, root = [], runs_root()
     for run_id in _ids():
         try:
-            runs.append(open_run(runs_root() / run_id))
+            runs.append(open_run(root / run_id))
         except (OSError, ValueError):  # UserMistake is a ValueError
             continue
+    return newest_first(runs)
+
+
+def newest_first(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
 
 
@@ -440,9 +446,14 @@ def _is_looked_after(folder: Path, state: RunState) -> bool:
 
 def _ids() -> list[str]:
     try:
-        return [path.name for path in runs_root().iterdir() if _ID.fullmatch(path.name)]
+        return [path.name for path in runs_root().iterdir() if is_run_id(path.name)]
     except FileNotFoundError:
         return []
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a folder of that name can be a run; a draft or a stranger's file cannot."""
+    return _ID.fullmatch(name) is not None
 
 
 def _new_id() -> str:

@@ -128,6 +128,8 @@ class RunWriter:
     def save_evaluation(self, evaluation: Evaluation) -> None:
         """Save the answers on one part; also allowed after the run has ended."""
         self._publish(evaluation_name(evaluation.part, evaluation.measure), evaluation.to_bytes())
+        if (evaluation.part, evaluation.measure) == ("test", "evaluation"):
+            self._news["score"] = (int(evaluation.correct.sum()), evaluation.n)
 
     def stop_asked(self) -> bool:
         """Whether somebody asked this run to stop; cheap enough for every step."""
@@ -181,6 +183,7 @@ class RunWriter:
                 _write_manifest(self.folder, {name: sums for name, sums in files.items() if name not in void})
             for name in void:
                 (self.folder / name).unlink(missing_ok=True)
+        self._news["score"] = None
 
     def _publish(self, name: str, content: bytes) -> None:
         """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""

@@ -1,7 +1,6 @@
 """What pages read again and again, read once: datasets, stores, thumbnails, runs. Keys hold the files' own stamps."""
 
 import io
-import time
 from pathlib import Path
 from random import Random
 
@@ -15,8 +14,9 @@ from core.data.picture import open_picture
 from core.data.preprocess import Preprocess
 from core.data.samples import SAMPLES
 from core.data.store import TensorStore, load_store
-from core.runs.deeds import list_deleted
-from core.runs.run import Run, list_runs
+from core.errors import UserMistake
+from core.runs.catalogue import Catalogue
+from core.runs.run import Run
 from core.settings import atelier_home, datasets_root, load_limits, runs_root, trash_root
 from pages.parts.importing import ImportJob, list_jobs
 
@@ -38,13 +38,16 @@ def store(data: DataConfig) -> TensorStore:
 
 
 def runs(hidden: bool = False) -> list[Run]:
-    """Every run, newest first, those that people hid only if asked for; a run that is at work is looked at anew
-    every two seconds, for it may have died."""
-    home, stamps = str(atelier_home()), _stamps(runs_root(), "state.json") + _stamps(runs_root(), "marks.json")
-    listed = _runs(home, stamps, 0)
-    if any(run.state.status in LIVE_STATUSES for run in listed):
-        listed = _runs(home, stamps, int(time.time() // 2))
+    """Every run, newest first, those that people hid only if asked for; a dead one is known within half a second."""
+    listed = _catalogue(str(runs_root())).runs()
     return listed if hidden else [run for run in listed if not run.marks.hidden]
+
+
+def score_of(run: Run) -> tuple[int, int]:
+    """(right, n) on the test part of a run that has ended; (0, 0) where there is no answer."""
+    if run.state.status not in ("done", "stopped"):
+        return 0, 0
+    return run.state.score or _stored_score(run.id, run.state.updated, run)
 
 
 def live_runs() -> list[Run]:
@@ -55,7 +58,7 @@ def live_runs() -> list[Run]:
 
 def deleted_runs() -> list[Run]:
     """The runs in the trash, newest first."""
-    return _deleted(str(atelier_home()), _stamps(trash_root(), "state.json"))
+    return _catalogue(str(trash_root())).runs()
 
 
 def live_imports() -> list[ImportJob]:
@@ -113,14 +116,19 @@ def _store(home: str, stamps: tuple, data: str) -> TensorStore:
     return load_store(DataConfig.model_validate_json(data))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _runs(home: str, stamps: tuple, clock: int) -> list[Run]:
-    return list_runs()
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _catalogue(root: str) -> Catalogue:
+    return Catalogue(Path(root))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _deleted(home: str, stamps: tuple) -> list[Run]:
-    return list_deleted()
+@st.cache_data(max_entries=5000, show_spinner=False)
+def _stored_score(run_id: str, updated: str, _run: Run) -> tuple[int, int]:
+    """Counted from the answers, for a run of before its state had them."""
+    try:
+        test = _run.evaluation("test")
+    except UserMistake:
+        return 0, 0
+    return (int(test.correct.sum()), test.n) if test else (0, 0)
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)

@@ -7,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from core.runs.run import Run
-from pages.parts.cached import LIVE_STATUSES, runs
+from pages.parts.cached import LIVE_STATUSES, runs, score_of
 from pages.parts.escape import shown
-from pages.parts.live import STATUS, evaluation_or_none
+from pages.parts.live import STATUS
 from pages.parts.words import span
 
 
@@ -89,7 +89,7 @@ def draw_runs() -> None:
 
 
 def describe(run: Run) -> dict[str, object]:
-    right, n = test_score(run.id, run.state.status, run.state.updated, run)
+    right, n = score_of(run)
     return {
         "Run": run.id[-4:],
         "Pictures": shown(run.config.data.dataset, 40),
@@ -103,15 +103,8 @@ def describe(run: Run) -> dict[str, object]:
     }
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
-def test_score(run_id: str, status: str, updated: str, _run: Run) -> tuple[int, int]:
-    """(right, n) on the test part; (0, 0) where there is no answer yet."""
-    test = evaluation_or_none(_run, "test") if status in ("done", "stopped") else None
-    return (int(test.correct.sum()), test.n) if test else (0, 0)
-
-
 def summary(run: Run) -> str:
     """One line for a picked run: test accuracy with n, and the time that it took."""
-    right, n = test_score(run.id, run.state.status, run.state.updated, run)
+    right, n = score_of(run)
     told = f"{100 * right / n:.1f} % of {n:,} test pictures" if n else STATUS[run.state.status][0]
     return f"{told} · trained in {span(run.state.seconds)}"
