@@ -3,13 +3,17 @@
 import streamlit as st
 
 from core.errors import UserMistake
+from pages.parts.asking import draw_asked
 from pages.parts.cached import datasets, runs
 from pages.parts.escape import shown
 from pages.parts.frame import frame
 from pages.parts.live import show_run
+from pages.parts.queue_line import draw_line
 from pages.parts.run_form import draw_form
 from pages.parts.run_table import draw_runs, pick_run
 from pages.parts.starting import blocked, check_ready, draw_plan, draw_schedule, newest_name, start, supervisor
+from pages.parts.telling import draw_told
+from pages.parts.together import stay_together
 
 with frame("Train"):
     known = datasets()
@@ -49,12 +53,18 @@ with frame("Train"):
             blocked(reason)
         draw_schedule(config.train)
     with panel:
+        told = st.container()
+        draw_line()
         run_id = pick_run()
+        with told:
+            draw_told()
         if run_id is not None:
             show_run(run_id)
+        elif runs(hidden=True):
+            st.caption("Every run is hidden. They are in the table below.")
         else:
             st.caption("Nothing has been trained yet. The curves appear here.")
-    if runs():
-        st.subheader("Runs", anchor=False)
-        draw_runs()
+    draw_runs()
+    draw_asked()
+    stay_together()
     supervisor()  # last, so that it warms up while the person looks at the form

@@ -154,7 +154,7 @@ def test_a_full_line_says_so_beside_the_disabled_button(home):
 def test_a_waiting_run_can_be_cancelled(home):
     app = open_page("pages/train.py")
     app.button(key="start").click().run()
-    app.button(key="stop").click().run()
+    app.button(key="deed.cancel").click().run()
     assert list_runs()[0].state.status == "stopped" and not waiting_runs()
     assert "Cancelled before it started" in said(app)
 

@@ -6,14 +6,16 @@ from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.paper import ARTWORK, paper_numbers
 from core.rows import EpochRow, IterationRow, Row
-from core.runs.run import Run, RunState, ask_to_stop, read_run
+from core.runs.run import Run, RunState, read_run
 from pages.parts.answers import pictures_of
 from pages.parts.cached import LIVE_STATUSES, live_runs, runs
 from pages.parts.curves import accuracy_options, class_options, loss_options
+from pages.parts.deeds import draw_deeds, stop_asked
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_COLOURS
 from pages.parts.planning import part_counts
+from pages.parts.telling import draw_gone
 from pages.parts.words import clock, interval_of, percent_of, points, share, span
 
 STATUS = {
@@ -33,6 +35,7 @@ def show_run(run_id: str) -> None:
 
     @boundary()
     def panel() -> None:
+        draw_gone(run_id)
         run = read_run(run_id)
         draw_run(run)
         if live and run.state.status not in LIVE_STATUSES:
@@ -60,28 +63,9 @@ def draw_head(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="run-head"):
         st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
         st.caption(settings_in_words(run), width="content")
-        st.space("stretch")
-        if run.state.status in LIVE_STATUSES:
-            waiting = run.state.status == "queued"
-            st.button(
-                "Cancel" if waiting else "Stopping …" if stop_asked(run) else "Stop",
-                key="stop",
-                icon=":material/stop:",
-                help="Takes it out of the line." if waiting else "Ends the training; what it has learnt is kept.",
-                disabled=stop_asked(run),
-                on_click=_stop,
-                args=(run,),
-            )
     if run.state.status in ("failed", "lost"):
         st.error(escape(run.state.message or "The training ended without a word.", 600), icon=":material/error:")
-
-
-def _stop(run: Run) -> None:
-    ask_to_stop(run)
-
-
-def stop_asked(run: Run) -> bool:
-    return (run.folder / "stop").exists()
+    draw_deeds(run)
 
 
 def settings_in_words(run: Run) -> str:

@@ -1,0 +1,37 @@
+"""Several people, one store: a page notices what others did, and draws itself anew then, and only then."""
+
+from collections.abc import Hashable
+
+import streamlit as st
+
+from core.runs.tickets import waiting_ids
+from pages.parts.cached import deleted_runs, runs
+from pages.parts.frame import boundary
+
+SECONDS = 2.0  # within which everybody sees the same
+DRAWN = "runs.drawn"
+
+
+def stay_together() -> None:
+    """Called once a page: a rerun follows as soon as runs came, went, ended, were marked, or changed places.
+
+    What people type, pick and move is their session's own and stays as it is.
+    """
+    st.session_state[DRAWN] = _seen()
+    st.fragment(_look, run_every=SECONDS)()
+
+
+@boundary()
+def _look() -> None:
+    if st.session_state.get(DRAWN) != _seen():
+        st.rerun()
+
+
+def _seen() -> Hashable:
+    # the run in the panel tells its end itself, with a word about it: this clock must not be faster
+    shown = st.session_state.get("run")
+    told = [
+        (run.id, None if run.id == shown else run.state.status, run.state.attempt, run.marks)
+        for run in runs(hidden=True)
+    ]
+    return hash((tuple(told), tuple(run.id for run in deleted_runs()), tuple(waiting_ids())))
