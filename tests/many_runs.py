@@ -26,10 +26,12 @@ def copy_run(run: Run, count: int, seed: int = 0) -> list[str]:
     random = Random(seed)
     newest = datetime.fromisoformat(run.created) - timedelta(days=1)
     began = [newest - timedelta(minutes=random.uniform(0, 525_600)) for _ in range(count)]
-    return [_copy(run, moment, random) for moment in sorted(began)]
+    test = run.evaluation("test")
+    score = [int(test.correct.sum()), test.n] if test else None
+    return [_copy(run, moment, score, random) for moment in sorted(began)]
 
 
-def _copy(run: Run, began: datetime, random: Random) -> str:
+def _copy(run: Run, began: datetime, score: list[int] | None, random: Random) -> str:
     run_id = _id_of(began, random)
     folder = runs_root() / run_id
     folder.mkdir(parents=True)
@@ -47,7 +49,7 @@ def _copy(run: Run, began: datetime, random: Random) -> str:
     created = began.isoformat(timespec="milliseconds")
     told = read_json(run.folder / "config.json") | {"created": created, "config": config.model_dump(mode="json")}
     status = random.choice(ENDS)
-    state = read_json(run.folder / "state.json") | {"status": status, "updated": created}
+    state = read_json(run.folder / "state.json") | {"status": status, "updated": created, "score": score}
     state["message"] = "" if status == "done" else f"It ended as {status}."
     _write(folder / "config.json", told)
     _write(folder / "state.json", state)

@@ -17,7 +17,9 @@ _FIXED_SPACE = "\u00a0"  # four plain spaces at the start would make a block of 
 
 def shown(text: object, longest: int = LONGEST) -> str:
     """`text` for places that take plain text, such as tables: hidden characters as �, shortened to `longest`."""
-    clean = "".join("�" if _is_hidden(character) else character for character in str(text))
+    clean = str(text)
+    if not clean.isprintable():  # most are, and a table of a thousand runs shows thousands
+        clean = "".join("�" if _is_hidden(character) else character for character in clean)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
 
