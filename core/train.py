@@ -23,6 +23,7 @@ from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.engine.position import Position, ask_position
+from core.engine.watching import Watcher
 from core.errors import UserMistake
 from core.evaluation import MEASURES
 from core.models.build import build_model
@@ -34,6 +35,8 @@ from core.runs.writer import RunWriter
 
 SECONDS_IN_AN_EPOCH = 30.0  # between two saves in the middle of an epoch
 SHARE_OF_SAVING = 0.01  # of the time: short epochs do not each save
+SECONDS_BETWEEN_LOOKS = 2.0  # at the network while it learns
+SHARE_OF_LOOKING = 0.005  # of the time: a large network is looked at less often
 
 
 def train_run(folder: Path) -> None:
@@ -71,6 +74,7 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
     start = _go_back(run, checkpoint, writer, hardware)
     saver = _Saver(model, run, store, writer, hardware) if writer else None
+    looker = _Looker(Watcher(model, store, hardware.device), writer, start) if writer else None
     stopped = False
     rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
     try:
@@ -82,17 +86,21 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
             stopped = _stop_asked(row, writer, hardware)
             if saver:
                 saver.look(row, rows, stopped)
+            if looker:
+                looker.note(row)
             if stopped:
                 break
     except Diverged:
-        if saver:
+        if saver and looker:
             saver.save_models()
+            looker.look()
         raise
     finally:
         rows.close()
-    if writer and saver:
+    if writer and saver and looker:
         if not saver.is_saved:
             saver.save_models()
+        looker.look()
         _evaluate(model, store, {"train": train, "val": val}, writer, hardware)
         if stopped:
             writer.finish("stopped", "Stopped when asked to; what it had learnt is kept.")
@@ -187,6 +195,32 @@ class _Saver:
             self.lowest = row.val_loss
             weights = {name: values.copy() for name, values in _weights(self.model).items()}
             self.best = weights, self.card.model_copy(update={"epoch": row.epoch, "val_loss": row.val_loss})
+
+
+class _Looker:
+    """Lets people look at the network while it learns: about every two seconds, and for a small share of the time."""
+
+    def __init__(self, watcher: Watcher, writer: RunWriter, start: Position | None) -> None:
+        self.watcher, self.writer = watcher, writer
+        self.began = time.monotonic()
+        self.looked = -math.inf  # when
+        self.spent: float | None = None  # seconds that the looks took; the first one warms up and is not counted
+        self.epoch, self.step = (start.epoch, start.step) if start else (1, 0)
+
+    def note(self, row: IterationRow | TickRow | EpochRow) -> None:
+        """Look if it is time. Rows come every 200 iterations and every 0.4 s, so a short step never waits for this."""
+        self.epoch, self.step = row.epoch, row.step
+        now = time.monotonic()
+        allowed = SHARE_OF_LOOKING * (now - self.began)
+        if now - self.looked >= SECONDS_BETWEEN_LOOKS and (self.spent or 0.0) <= allowed:
+            self.look()
+
+    def look(self) -> None:
+        """Look, and keep what was seen."""
+        began = time.monotonic()
+        self.writer.save_watch(self.watcher.look(self.epoch, self.step))
+        self.looked = time.monotonic()
+        self.spent = 0.0 if self.spent is None else self.spent + self.looked - began
 
 
 def _lowest_loss(run: Run) -> float:

@@ -34,8 +34,10 @@ def one_thread_afterwards():
 
 @pytest.fixture
 def saved_often(monkeypatch):
-    """Every tick is saved, and every iteration is a tick."""
+    """Every tick is saved and looked at, and every iteration is a tick."""
     monkeypatch.setattr("core.engine.fit.SECONDS_A_TICK", -1.0)
+    monkeypatch.setattr("core.train.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("core.train.SHARE_OF_LOOKING", float("inf"))
     monkeypatch.setattr("core.train.SECONDS_IN_AN_EPOCH", 0.0)
     monkeypatch.setattr("core.train.SHARE_OF_SAVING", float("inf"))
 

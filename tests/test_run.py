@@ -249,3 +249,11 @@ def test_the_files_of_a_run_are_strict_json(finished):
 
     for name in ("config.json", "state.json", "launch.json", "model.json", "manifest.json"):
         json.loads((finished.folder / name).read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize("content", [b"", b"not one of ours", None], ids=["empty", "text", "cut"])
+def test_a_damaged_watch_is_as_good_as_none(run, content):
+    from tests.test_watch import watch
+
+    (run.folder / "watch.npz").write_bytes(watch().to_bytes()[:-300] if content is None else content)
+    assert run.watch() is None

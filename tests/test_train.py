@@ -18,8 +18,9 @@ from core.rows import EpochRow, TickRow
 from core.runs.process import mark_process
 from core.runs.run import open_run, write_launch
 from core.settings import datasets_root
-from core.train import main, train_rows, train_run
+from core.train import _Looker, main, train_rows, train_run
 from tests import tiny
+from tests.test_position import TIMES
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = {"config.json", "launch.json", "state.json", "rows.jsonl", "model.safetensors", "model.json", "manifest.json"}
@@ -31,6 +32,12 @@ ANSWERS = {f"evaluation-{part}{end}.npz" for part in ("train", "val", "test") fo
 def one_thread_afterwards():
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def looked_at_always(monkeypatch):
+    monkeypatch.setattr("core.train.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("core.train.SHARE_OF_LOOKING", float("inf"))
 
 
 def state(run):
@@ -222,3 +229,60 @@ def test_torchrun_that_diverges_says_so_and_ends(trained_home):
     assert told.returncode != 0
     assert state(run).status == "failed" and "try a tenth of it" in state(run).message
     assert all(np.isfinite(values).all() for values in open_run(run.folder).weights().values())
+
+
+def test_a_run_is_looked_at_while_it_learns_and_the_last_look_stays(trained_home, looked_at_always):
+    run, steps = tiny.new_run(), []
+    for row in train_rows(run.folder):
+        if isinstance(row, EpochRow):
+            steps.append(open_run(run.folder).watch().step)
+    assert steps == [4, 8, 12]  # at the tick before each of these rows
+    watch, val = open_run(run.folder).watch(), open_run(run.folder).evaluation("val")
+    assert (watch.part, watch.epoch, watch.step) == ("val", 3, 12)
+    same = [val.indices.tolist().index(index) for index in watch.indices]
+    assert np.allclose(watch.probabilities, val.probabilities[same], atol=1e-6)
+    assert np.array_equal(watch.filters, open_run(run.folder).weights()["conv1.weight"])
+    assert not np.array_equal(watch.filters, watch.first_filters)
+
+
+def test_looking_changes_not_a_bit_of_what_is_learnt(trained_home, looked_at_always):
+    choices = {"train__augment": "flip,shift_crop,cutout", "train__schedule": "one_cycle", "train__momentum": 0.9}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.train._Looker.look", lambda self: None)
+        alone = tiny.train_tiny_run(**choices)
+    assert alone.watch() is None
+    watched = tiny.train_tiny_run(**choices)
+    assert watched.watch().step == 12
+    assert [row.model_dump(exclude=TIMES) for row in watched.rows()] == [
+        row.model_dump(exclude=TIMES) for row in alone.rows()
+    ]
+    for which in ("last", "best"):
+        ours, theirs = watched.weights(which), alone.weights(which)
+        assert ours.keys() == theirs.keys() and all(
+            np.array_equal(values, theirs[name]) for name, values in ours.items()
+        )
+
+
+def test_a_run_without_a_validation_part_is_looked_at_by_test_pictures(trained_home):
+    run = tiny.train_tiny_run(data__val_fraction=0.0)
+    assert run.watch().part == "test" and len(run.watch().indices) == 12
+
+
+def test_looks_take_their_small_share_of_the_time_and_no_more(new_run):
+    class Slow:
+        looks = 0
+
+        def look(self, epoch, step):
+            Slow.looks += 1
+            now[0] += 0.1
+
+    now, saved = [0.0], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.train.time.monotonic", lambda: now[0])
+        looker = _Looker(Slow(), type("Pen", (), {"save_watch": lambda self, watch: saved.append(watch)})(), None)
+        while now[0] < 1000:
+            looker.note(
+                TickRow(epoch=1, iteration=1, iterations=9, step=1, steps=9, seconds=1.0, images_per_second=1.0)
+            )
+            now[0] += 0.4
+    assert 48 <= Slow.looks <= 51 and len(saved) == Slow.looks  # 0.5 % of 1,000 s are 50 looks of 0.1 s

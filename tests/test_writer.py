@@ -1,5 +1,6 @@
 """RunWriter: promises of the pen, kept through kills, full disks and strangers."""
 
+import errno
 import json
 import math
 import multiprocessing
@@ -20,6 +21,7 @@ from core.rows import EpochRow
 from core.runs.run import TRANSITIONS, create_run, read_run
 from core.runs.writer import RunWriter, mark_ended
 from tests.test_run import card, evaluation, row
+from tests.test_watch import watch
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +240,29 @@ def test_a_new_model_has_no_score_until_it_has_answered(run, pen):
     pen.save_model({"conv.weight": np.ones((2, 3), np.float32)}, card())
     pen.finish("stopped")
     assert read_run(run.id).state.score is None
+
+
+def test_the_newest_watch_replaces_the_one_before(run, pen):
+    assert run.watch() is None
+    for step in (1, 2):
+        pen.save_watch(watch(step))
+        assert read_run(run.id).watch().step == step
+    assert not [path.name for path in run.folder.iterdir() if path.name.endswith(".draft")]
+
+
+def test_a_disk_that_refuses_a_watch_costs_nobody_the_run(run, pen, monkeypatch):
+    pen.save_watch(watch(1))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("core.runs.writer.write_atomic", full)
+    pen.save_watch(watch(2))
+    assert read_run(run.id).watch().step == 1
+
+
+def test_a_watch_does_not_bring_a_deleted_run_back(run, pen):
+    shutil.rmtree(run.folder)
+    with pytest.raises(UserMistake, match="gone from disk"):
+        pen.save_watch(watch(1))
+    assert not run.folder.exists()

@@ -25,6 +25,7 @@ from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.tickets import drop_ticket, has_ticket, queue_lock
 from core.settings import runs_root
+from core.watch import Watch
 
 Status = Literal["queued", "starting", "running", "done", "stopped", "failed", "lost"]
 STATUSES: tuple[Status, ...] = ("queued", "starting", "running", "done", "stopped", "failed", "lost")
@@ -197,6 +198,14 @@ class Run:
             return Evaluation.from_bytes(content)
         except Exception as error:
             raise UserMistake(f"{name} of run {self.id} cannot be read; evaluate the run again.") from error
+
+    def watch(self) -> Watch | None:
+        """What the network answered for a few pictures when it was last looked at; None before the first look, and
+        where the file is damaged: it is only to look at, and the next look replaces it."""
+        try:
+            return Watch.from_bytes((self.folder / "watch.npz").read_bytes())
+        except Exception:  # numpy and zipfile have many ways of saying that a file is not theirs
+            return None
 
     def _checked(self, name: str) -> bytes | None:
         """The content of a file whose SHA-256 is in the manifest; None where either is missing."""

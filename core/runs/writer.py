@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ from core.runs.run import (
     write_state,
 )
 from core.runs.tickets import drop_ticket, queue_lock
+from core.watch import Watch
 
 _SECONDS_BETWEEN_STATES = 0.5  # a page looks once a second
 _RESERVE_BYTES = 64 * 1024  # given back when a run ends, so that a full disk still takes its last words
@@ -130,6 +131,12 @@ class RunWriter:
         self._publish(evaluation_name(evaluation.part, evaluation.measure), evaluation.to_bytes())
         if (evaluation.part, evaluation.measure) == ("test", "evaluation"):
             self._news["score"] = (int(evaluation.correct.sum()), evaluation.n)
+
+    def save_watch(self, watch: Watch) -> None:
+        """Replace what people see of the network while it learns. A disk that refuses it costs nobody the run."""
+        self._must_exist()
+        with suppress(OSError):
+            write_atomic(self.folder / "watch.npz", watch.to_bytes())
 
     def stop_asked(self) -> bool:
         """Whether somebody asked this run to stop; cheap enough for every step."""
