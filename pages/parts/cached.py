@@ -123,7 +123,7 @@ def _catalogue(root: str) -> Catalogue:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _stored_scores(root: str) -> dict[tuple[str, str], tuple[int, int]]:
-    """(run id, time of its end) -> its score; a plain dict, for asking Streamlit's cache a thousand times takes 0.3 s."""
+    """(run id, time of its end) -> its score. A plain dict: asking Streamlit's cache a thousand times takes 0.3 s."""
     return {}
 
 
