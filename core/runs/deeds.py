@@ -19,6 +19,7 @@ from core.runs.run import (
     Run,
     RunState,
     match_id,
+    must_exist,
     open_run,
     read_launch,
     read_state,
@@ -48,7 +49,8 @@ def resume_run(
     `fingerprint` and `pictures` are those of its dataset as it is now. `in_line` also puts the run in the line; else
     it waits for train_run(folder). `asker` is who wants it now.
 
-    UserMistake where the run is active, has nothing left to train, or where the dataset or every checkpoint has changed.
+    UserMistake where the run is active, has nothing left to train, or where the dataset or every checkpoint has
+    changed.
     """
     with queue_lock():
         run = open_run(run.folder)
@@ -124,6 +126,7 @@ def delete_run(run: Run) -> Run:
     Returns the run as it lies there. UserMistake while it trains.
     """
     with queue_lock():
+        must_exist(run.folder)
         state, launch = read_state(run.folder), read_launch(run.folder)
         if not state.ended:
             if state.status != "queued" or (launch and launch[0] == "worker"):

@@ -16,7 +16,7 @@ from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
-from core.runs.run import Run, open_run
+from core.runs.run import Run, must_exist, open_run
 from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
 from core.settings import atelier_home, load_limits, runs_root
 
@@ -44,6 +44,7 @@ def submit(run: Run) -> int:
     withdrawn again and UserMistake says so.
     """
     with queue_lock():
+        must_exist(run.folder)
         if run.id not in waiting_ids():
             try:
                 refuse_if_full(run.asker)

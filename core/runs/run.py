@@ -367,16 +367,23 @@ def ask_to_stop(run: Run) -> str:
     May be asked as often as one likes, by anyone, at any time.
     """
     with queue_lock():
+        must_exist(run.folder)
         state = read_state(run.folder)
         launch = read_launch(run.folder)
         if state.status == "queued" and not (launch and launch[0] == "worker"):
             drop_ticket(run.id)
             write_state(run.folder, replace_state(state, status="stopped", message="Cancelled before it started."))
             return f"Run {run.id} was cancelled before it started."
-    if state.ended:
-        return f"Run {run.id} had already ended ({state.status})."
-    (run.folder / "stop").touch()
-    return f"Run {run.id} was asked to stop. It keeps what it has learnt."
+        if state.ended:
+            return f"Run {run.id} had already ended ({state.status})."
+        (run.folder / "stop").touch()
+        return f"Run {run.id} was asked to stop. It keeps what it has learnt."
+
+
+def must_exist(folder: Path) -> None:
+    """UserMistake where the run was deleted: what is done to it must not bring a part of it back."""
+    if not (folder / "config.json").exists():
+        raise UserMistake(f"The files of run {folder.name} are gone from disk.")
 
 
 def read_state(folder: Path) -> RunState:

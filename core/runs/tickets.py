@@ -14,7 +14,8 @@ _GAP = 1000  # places between two neighbours, so that a run can be put between t
 def queue_lock() -> FileLock:
     """The lock for every decision about who starts, cancels or waits; held for milliseconds, freed with its holder."""
     atelier_home().mkdir(parents=True, exist_ok=True)
-    return FileLock(atelier_home() / "queue.lock", timeout=30, is_singleton=True)  # one object: may be taken twice
+    path = atelier_home() / "queue.lock"
+    return FileLock(path, timeout=30, poll_interval=0.01, is_singleton=True)  # one object: may be taken twice
 
 
 def waiting_ids() -> list[str]:
@@ -64,9 +65,10 @@ def _tickets() -> list[tuple[int, str]]:
     except FileNotFoundError:
         return []
     found = sorted((int(match[1]), match[2]) for name in names if (match := _TICKET.fullmatch(name)))
-    return [
-        (place, run_id) for n, (place, run_id) in enumerate(found) if run_id not in {other for _, other in found[:n]}
-    ]
+    first: dict[str, int] = {}
+    for place, run_id in found:
+        first.setdefault(run_id, place)  # of a run that is there twice, because a move was cut short, the first counts
+    return [(place, run_id) for run_id, place in first.items()]
 
 
 def _write(place: int, run_id: str) -> None:
