@@ -1,16 +1,19 @@
 """Part and Batch: an epoch shows each picture once, whoever shares it, and pictures stay with their labels."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms import Compose, Normalize, ToTensor
 
+from core.config import Augmentation
 from core.data import batches
 from core.data.batches import count_batches, load_part, normalise, ordered_batches, training_batches
 from core.data.preprocess import Preprocess
 from tests import tiny
 
-AUGMENT = ("flip", "shift_crop", "cutout")
+AUGMENT = get_args(Augmentation)
 
 
 @pytest.fixture
@@ -19,8 +22,17 @@ def part():
     return load_part(tiny.noise_store(103), "train")
 
 
-def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world=1):
-    return list(training_batches(part, batch_size, augment, seed, number, rank, world))
+def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world=1, skip=0):
+    return list(training_batches(part, batch_size, augment, seed, number, rank, world, skip))
+
+
+def equal(one, other) -> bool:
+    """Whether two batches are the same in everything that they carry."""
+    mixes = [(one.blended, other.blended), (one.shares, other.shares)]
+    if not all((a is None) == (b is None) and (a is None or torch.equal(a, b)) for a, b in mixes):
+        return False
+    same = (torch.equal(getattr(one, name), getattr(other, name)) for name in ("images", "labels", "indices"))
+    return all(same) and one.whole == other.whole
 
 
 def shown(epoch_batches) -> list[int]:
@@ -113,7 +125,7 @@ def test_batches_are_counted(pictures, batch_size, world, batches):
 def test_seed_and_epoch_draw_the_same_epoch_again(part, augment):
     first, again = epoch(part, augment=augment, seed=5, number=3), epoch(part, augment=augment, seed=5, number=3)
     assert shown(first) == shown(again)
-    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+    assert all(map(equal, first, again))
     others = [epoch(part, augment=augment, seed=seed, number=number) for seed, number in ((5, 4), (6, 3), (3, 5))]
     assert len({tuple(shown(one)) for one in [first, *others]}) == 4
 
@@ -126,6 +138,34 @@ def test_the_ranks_together_see_what_one_alone_would_see(part, augment):
         for rank, share in enumerate(shares):
             assert torch.equal(share.images, whole.images[rank::3])
             assert torch.equal(share.labels, whole.labels[rank::3])
+            if "mixup" in augment:
+                assert torch.equal(share.blended, whole.blended[rank::3])
+                assert torch.equal(share.shares, whole.shares[rank::3])
+
+
+@pytest.mark.parametrize("augment", [(), *((name,) for name in AUGMENT), AUGMENT], ids="+".join)
+@pytest.mark.parametrize("block", [25, 10_000])  # pictures: what is skipped are whole blocks, or a part of one
+@pytest.mark.parametrize("world", [1, 2])
+def test_what_follows_skipped_batches_is_the_same_as_without_skipping(part, augment, block, world, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BYTES", block * 3 * 10 * 10)
+    whole = epoch(part, augment=augment, rank=world - 1, world=world)
+    for skip in (1, 4, 7, len(whole)):
+        rest = epoch(part, augment=augment, rank=world - 1, world=world, skip=skip)
+        assert len(rest) == len(whole) - skip and all(map(equal, rest, whole[skip:]))
+
+
+def test_with_mixup_a_batch_tells_the_label_and_the_share_of_what_was_blended_in():
+    labels = np.arange(60) % 3
+    images = np.broadcast_to((100 * labels).astype(np.uint8)[:, None, None, None], (60, 3, 10, 10)).copy()
+    for batch in epoch(load_part(tiny.make_store(images, labels), "train"), 8, ("mixup",)):
+        expected = 100 * (batch.shares * batch.labels + (1 - batch.shares) * batch.blended)
+        values = (batch.images * 0.5 + 0.5) * 255
+        assert ((values - expected[:, None, None, None]).abs() <= 0.51).all()
+        assert batch.blended.dtype == torch.int64 and (batch.blended != batch.labels).any()
+
+
+def test_without_mixup_nothing_is_said_of_it(part):
+    assert all(batch.blended is None and batch.shares is None for batch in epoch(part, augment=("flip", "colour")))
 
 
 def test_augmentation_goes_on_over_the_ends_of_its_blocks(part, monkeypatch):
@@ -152,10 +192,8 @@ def test_a_part_that_is_read_from_the_map_gives_the_same_batches(augment, monkey
     object.__setattr__(store, "images", np.load(tmp_path / "images.npy", mmap_mode="r"))
     mapped = load_part(store, "train")
     assert isinstance(mapped.images, np.memmap) and isinstance(held.images, torch.Tensor)
-    pairs = [*zip(epoch(held, 8, augment), epoch(mapped, 8, augment), strict=True)]
-    pairs += zip(ordered_batches(held, 8), ordered_batches(mapped, 8), strict=True)
-    for a, b in pairs:
-        assert torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
+    assert all(map(equal, epoch(held, 8, augment), epoch(mapped, 8, augment)))
+    assert all(map(equal, ordered_batches(held, 8), ordered_batches(mapped, 8)))
 
 
 def test_in_order_each_picture_comes_once_and_nothing_is_augmented(part):

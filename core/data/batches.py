@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from core.data.augment import AUGMENTATIONS
+from core.data.augment import augment_block
 from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
 
@@ -45,6 +45,8 @@ class Batch:
     labels: Tensor  # int64 (B,)
     indices: Tensor  # int64 (B,) into the store
     whole: int  # pictures in this batch over all ranks
+    blended: Tensor | None = None  # int64 (B,): with mixup, label of the picture that was blended in
+    shares: Tensor | None = None  # float32 (B,): of the picture itself, 0.5 .. 1; the blended one has the rest
 
 
 def load_part(store: TensorStore, part: str, device: torch.device | None = None) -> Part:
@@ -109,16 +111,17 @@ def training_batches(
             continue
         mine = [piece[rank::world] for piece in torch.arange(len(block), device=part.device).split(batch_size)]
         chosen = torch.cat(mine)
+        places, mix = block[chosen], None
         if augment:
-            pictures = part.gather(block)
-            for name in augment:
-                pictures = AUGMENTATIONS[name](pictures, generator)
+            pictures, mix = augment_block(part.gather(block), augment, generator)
             pictures = pictures if world == 1 else pictures[chosen]
         else:
-            pictures = part.gather(block[chosen])
-        places = block[chosen]
+            pictures = part.gather(places)
         sizes = [len(piece) for piece in mine]
         labels, indices = part.labels[places].split(sizes), part.indices[places].split(sizes)
+        if mix:
+            blended = part.labels[block[mix.partners[chosen]]].split(sizes)
+            shares = mix.shares[chosen].split(sizes)
         for number in range(0, len(mine), together):
             start, stop = sum(sizes[:number]), sum(sizes[: number + together])
             images = normalise(pictures[start:stop], part.preprocess).split(sizes[number : number + together])
@@ -126,7 +129,14 @@ def training_batches(
                 if first + offset < skip:
                     continue
                 whole = min(batch_size, len(block) - offset * batch_size)
-                yield Batch(images=batch, labels=labels[offset], indices=indices[offset], whole=whole)
+                yield Batch(
+                    images=batch,
+                    labels=labels[offset],
+                    indices=indices[offset],
+                    whole=whole,
+                    blended=blended[offset] if mix else None,
+                    shares=shares[offset] if mix else None,
+                )
 
 
 def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
@@ -143,8 +153,7 @@ def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) ->
 
 def _draw_only(count: int, side: int, augment: tuple[str, ...], generator: Generator) -> None:
     """Leave the generator as augmenting `count` pictures leaves it, without reading them from the store."""
-    for name in augment:
-        AUGMENTATIONS[name](torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, side, side, 3), generator)
+    augment_block(torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, side, side, 3), augment, generator)
 
 
 def _block(side: int) -> int:

@@ -17,6 +17,7 @@ from core.data.batches import Part, count_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware
+from core.engine.loss import Loss
 from core.engine.optimizers import build_optimizer
 from core.engine.position import EpochAtHand, Position, copy_state, restore, take_position
 from core.engine.schedule import learning_rate
@@ -58,7 +59,7 @@ def fit(
     network = _spread(model, hardware)
     flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
     optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
-    precision = _precision(config, hardware)
+    precision, loss_of = _precision(config, hardware), Loss(config, train.labels, classes)
     if start:
         restore(start, model, optimizer, hardware.device)
     last_good, kept = copy_state(model), f"the model of {start.told} was" if start else "the first weights were"
@@ -80,7 +81,7 @@ def fit(
                 group["lr"] = rate
             with precision:
                 logits = network(batch.images)
-            loss = nn.functional.cross_entropy(logits.float(), batch.labels, label_smoothing=config.label_smoothing)
+            loss = loss_of(logits.float(), batch)
             if hardware.world > 1:  # the mean over the pictures of all ranks: each share counts by its size
                 loss = loss * (len(batch.labels) * hardware.world / batch.whole)
             if flat:
