@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from core.disk import DRAFT
 from core.errors import UserMistake
+from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
 from core.runs.process import ProcessMark, mark_process
 from core.runs.queue import (
     IDLE_SECONDS,
@@ -40,6 +41,7 @@ from core.runs.writer import mark_ended
 from core.settings import atelier_home, runs_root
 
 _TICK_SECONDS = 0.1
+_YIELD_SECONDS = 0.02  # until a question gives way to a run
 _STOP_SECONDS = 20.0  # for a run to save its model when the supervisor is ended
 _OLD_SECONDS = 3600.0
 _ALSO_WARM = ("torch._dynamo",)  # torch imports it in the first step of an optimizer: 1.3 s that each run would wait
@@ -63,7 +65,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
             if find_supervisor() is None:
                 _say("the folder of Atelier was removed; ending")
                 return 0
-            if take_next(context, worker, told):
+            if take_next(context, worker, told) or take_probe(context, told):
                 last_work = time.monotonic()
             elif min(time.monotonic() - last_work, seconds_since_heartbeat()) > idle_seconds and withdraw_supervisor():
                 _say("nothing to do; ending")
@@ -105,6 +107,28 @@ def take_next(context: Any, worker: str, told: list[int]) -> bool:
         if process.is_alive():
             process.kill()
             process.join()
+    return True
+
+
+def take_probe(context: Any, told: list[int]) -> bool:
+    """Answer the first question that waits; False where none does. It gives way at once when a run is submitted."""
+    folder = next_probe()
+    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
+        return False  # a run that trains here without the line, from the command line, is not disturbed either
+    process = context.Process(target=_answer, args=(str(folder),), name=f"probe {folder.name}")
+    try:
+        process.start()
+        begin_probe(folder, mark_process(process.pid))
+        while not wait([process.sentinel], timeout=_YIELD_SECONDS):
+            if waiting_ids() or told or not probe_is_wanted(folder):
+                break
+    except Exception:  # as in take_next, or somebody has removed the folder
+        traceback.print_exc()
+    gave_way = bool(waiting_ids() or told)
+    if process.pid:
+        process.kill()
+        process.join()
+    settle_probe(folder, gave_way)
     return True
 
 
@@ -257,6 +281,17 @@ def _work(folder: str, worker: str, go: Connection) -> None:
     except BaseException:
         traceback.print_exc()
         sys.exit(1)
+
+
+def _answer(folder: str) -> None:
+    """The whole life of a child that answers a question."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _redirect_output(Path(folder) / "log.txt")
+    _offer_to_oom_killer()
+    from core.probe import answer_probe
+
+    answer_probe(Path(folder))
 
 
 def _end_with_parent() -> None:
