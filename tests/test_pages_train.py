@@ -12,7 +12,7 @@ from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle, waiting_runs
 from core.runs.run import list_runs
 from pages.parts import starting
-from pages.parts.run_form import all_fields, bounds, logarithmic
+from pages.parts.fields import all_fields, bounds, logarithmic, steps_of
 from tests import tiny
 from tests.app import add_failed_run, add_pictures, open_page, said
 
@@ -112,11 +112,11 @@ def test_a_changed_setting_is_marked_and_can_be_taken_back(home):
     assert "●" not in app.select_slider(key="form.train.learning_rate").label
 
 
-def test_a_schedule_is_drawn_and_a_constant_one_is_not(home):
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])
+def test_every_schedule_is_drawn_before_the_training(home, schedule):
     app = open_page("pages/train.py")
+    app.get_by_key("form.train.schedule").set_value(schedule).run()
     assert len(app.get("echarts_chart")) == 1
-    app.get_by_key("form.train.schedule").set_value("constant").run()
-    assert not app.get("echarts_chart")
 
 
 def test_start_puts_a_run_with_these_settings_into_the_line(home):
@@ -135,7 +135,7 @@ def test_start_puts_a_run_with_these_settings_into_the_line(home):
 
 def test_what_is_out_of_sight_does_not_decide(home):
     app = open_page("pages/train.py")
-    app.slider(key="form.train.warmup").set_value(0.5).run()
+    app.select_slider(key="form.train.warmup").set_value(0.5).run()
     app.get_by_key("form.train.schedule").set_value("cosine").run()  # takes the rise of one-cycle out of sight
     app.button(key="start").click().run()
     assert waiting_runs()[0].config.train.warmup == PRESETS["quick"].train.warmup
@@ -204,9 +204,9 @@ def test_a_select_box_reads_no_markdown(tmp_path, monkeypatch):
 
 
 def test_a_slider_goes_in_steps_that_a_person_thinks_in():
-    assert logarithmic(0.001, 0.1) == [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
-    assert logarithmic(1, 100) == [1, 2, 5, 10, 20, 50, 100]
-    assert logarithmic(8, 64, doubling=True) == [8, 16, 32, 64]
+    assert logarithmic(0.01, 0.1) == [0.01, 0.012, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1]
+    assert logarithmic(1, 30) == [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30]
+    assert steps_of("train.batch_size")[:5] == (1, 2, 4, 8, 16)
     assert bounds(all_fields()["train.momentum"]) == (0.0, 0.99)  # below one, in hundredths
 
 

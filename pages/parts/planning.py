@@ -14,3 +14,9 @@ def part_counts(content_hash: str, data: str, _dataset: Dataset) -> dict[str, li
     parts = split_indices(_dataset.labels, _dataset.given_parts, DataConfig.model_validate_json(data))
     classes = len(_dataset.classes)
     return {part: np.bincount(_dataset.labels[rows], minlength=classes).tolist() for part, rows in parts.items()}
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def given_parts(content_hash: str, _dataset: Dataset) -> frozenset[int]:
+    """The parts that the dataset brings along, by their numbers in PARTS: 1 val, 2 test."""
+    return frozenset(np.unique(_dataset.given_parts).tolist()) & {1, 2}

@@ -1,24 +1,50 @@
 """The form of a run: one widget a field of RunConfig, drawn from the field's own title, help and range."""
 
-from typing import Any, Literal, get_args, get_origin
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
 
 import streamlit as st
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from streamlit.delta_generator import DeltaGenerator
 
-from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
+from core.config import RunConfig, change_config
 from core.data.dataset import Dataset
 from core.errors import UserMistake
 from core.presets import PRESETS, preset
-from pages.parts.planning import part_counts
+from pages.parts.augment_preview import draw_preview
+from pages.parts.escape import escape, shown
+from pages.parts.fields import (
+    FRONT,
+    HALF,
+    all_fields,
+    bounds,
+    exactly,
+    groups,
+    is_number,
+    is_wide,
+    matters,
+    range_in_words,
+    read_number,
+    same,
+    say,
+    steps_of,
+    summary,
+    title_of,
+    value_of,
+)
+from pages.parts.planning import given_parts, part_counts
+from pages.parts.remarks import Plan, Remark, look_at
+from pages.parts.schedule_curve import draw_schedule
+from pages.parts.session import session_token
 
-ROOMS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
-FRONT = ("train.learning_rate", "train.momentum", "train.batch_size", "train.epochs", "train.seed")
-DOUBLING = ("train.batch_size", "data.image_size")  # sizes go in powers of two
-FROM_ZERO = ("train.weight_decay",)  # a logarithmic slider that also has a zero
-CHOSEN_APART = ("data.dataset",)  # picked above the form
-
-FILLED = "form.filled"  # the RunConfig that the form was filled from
+FILLED = "form.filled"  # the RunConfig, as JSON, that the form was filled from: a preset, fitted to a dataset
+ASKED = "form.asked"  # what set_field and take_config ask for until the form is drawn next
+WRONG = "form.wrong"  # field -> why what was typed is no value of it
+TOKEN = "form.token"  # under which the form is kept for a reload
+MOST_KEPT = 500  # forms
+BOX = 92  # pixels; room for 0.00123
+DATASET = "train_dataset"  # the name of the chosen dataset; other pages set it too
 
 USUAL = "quick"  # the preset that a newcomer finds: it ends in seconds
 PRESET_SAYS = {
@@ -28,37 +54,91 @@ PRESET_SAYS = {
 }
 
 
-def key_of(field: str) -> str:
-    return f"form.{field}"
+@dataclass(frozen=True)
+class Form:
+    """What the form says now, and the places that it keeps free for others."""
+
+    config: RunConfig
+    plan: Plan
+    remarks: Sequence[Remark]
+    rate: DeltaGenerator  # under the learning rate
+    middle: DeltaGenerator  # between the few settings in front and the rest: always in sight
 
 
-def all_fields() -> dict[str, FieldInfo]:
-    """Dotted name -> definition of every field that the form can show, in the order of the definition."""
-    fields = {f"{room}.{name}": info for room, model in ROOMS.items() for name, info in model.model_fields.items()}
-    return {field: info for field, info in fields.items() if field not in CHOSEN_APART}
+# ------------------------------------------------------------------------------------ asked for from elsewhere
 
 
-def value_of(config: RunConfig, field: str) -> Any:
-    room, _, name = field.partition(".")
-    return getattr(getattr(config, room), name)
+def set_field(field: str, value: Any) -> None:
+    """Give one setting a value, e.g. ("train.learning_rate", 0.01), when the form is drawn next.
 
-
-def matters(field: str, values: dict[str, Any]) -> bool:
-    """Whether a field acts at all beside the others; one that does not is left out of the form."""
-    if field == "train.warmup":
-        return values["train.schedule"] == "one_cycle"
-    if field == "data.seed":
-        return values["data.split"] == "stratified"
-    return len(get_args(all_fields()[field].annotation)) != 1  # a choice of one is none
-
-
-def draw_form(dataset: Dataset) -> tuple[RunConfig, Any]:
-    """Preset, front sliders and the rest in an expander; returns the RunConfig as it stands.
-
-    With it comes the container between the front and the rest, for what depends on all of them and must stay in
-    sight: the plan and the start. What a person changes stays over reruns, page switches and another dataset; all
-    else follows the preset, fitted to the dataset. Raises UserMistake for values that do not go together.
+    For callbacks of any page. An unknown field or a value out of range raises UserMistake.
     """
+    _ask({field: value_of(change_config(RunConfig(), {field: value}), field)})
+
+
+def take_config(config: RunConfig) -> None:
+    """Fill the whole form from a RunConfig, its preset and dataset with it, when the form is drawn next."""
+    st.session_state[ASKED] = {field: value_of(config, field) for field in (*all_fields(), "data.dataset")}
+    st.session_state[ASKED]["preset"] = config.preset
+
+
+def _ask(values: dict[str, Any]) -> None:
+    st.session_state[ASKED] = st.session_state.get(ASKED, {}) | values
+
+
+# ---------------------------------------------------------------------------------------------------- drawing
+
+
+def pick_dataset(known: Sequence[Dataset], usual: str) -> Dataset:
+    """The dataset to learn from; `usual` is the name of the one that is proposed."""
+    names = [dataset.name for dataset in known]
+    _bring_back()
+    wanted = st.session_state.get(ASKED, {}).pop("data.dataset", None)
+    if wanted in names:
+        st.session_state[DATASET] = wanted
+    elif wanted is not None:
+        st.toast(f"The pictures {escape(wanted, 40)} are not here any more. All other settings were taken over.")
+    if st.session_state.get(DATASET) not in names:
+        st.session_state[DATASET] = usual
+    name = st.selectbox("Pictures", names, key=DATASET, format_func=shown, persist_state="session")
+    return known[names.index(name)]
+
+
+def draw_form(dataset: Dataset) -> Form:
+    """Preset, the few settings that matter most, and the rest in groups.
+
+    What a person changes stays over reruns, page switches and another dataset; all else follows the preset, fitted
+    to the dataset. Values that do not go together are said in the remarks, never raised.
+    """
+    base = _draw_preset(dataset)
+    given = given_parts(dataset.content_hash, dataset)
+    values = _values(base)
+    # a field that is out of sight is back at its preset, so that nothing hidden decides
+    config = change_config(base, {field: value for field, value in values.items() if matters(field, values, given)})
+    plan, remarks = look_at(dataset, config, session_token())
+    remarks = [Remark(why, (field,), stops=True) for field, why in _wrong().items()] + remarks
+    rate, middle = _draw_front(base, remarks)
+    with middle:
+        _draw_changes(base, [field for field in all_fields() if matters(field, values, given)])
+    boxes = st.container(gap="xsmall")
+    for title, fields in groups().items():
+        acting = [field for field in fields if matters(field, values, given)]
+        with boxes.expander(_heading(title, acting, base, values, remarks), key=f"group.{title}"):
+            for field in acting:
+                _draw_field(field, base, remarks)
+            if title == "Schedule":
+                draw_schedule(config.train)
+            if title == "Augmentation":
+                draw_preview(dataset, config)
+    _keep(config, touched=base.preset != USUAL or any(_differs(field, base) for field in all_fields()))
+    return Form(config, plan, remarks, rate, middle)
+
+
+def _draw_preset(dataset: Dataset) -> RunConfig:
+    """The chosen preset, fitted to the dataset, with the form filled from it."""
+    asked = st.session_state.pop(ASKED, {})
+    if (named := asked.pop("preset", None)) in PRESETS:
+        st.session_state["form.preset"] = named
     st.session_state.setdefault("form.preset", USUAL)
     name = st.segmented_control(
         "Preset",
@@ -72,66 +152,42 @@ def draw_form(dataset: Dataset) -> tuple[RunConfig, Any]:
     )
     base = fitted(name or USUAL, dataset)
     _follow(base)
+    for field, value in asked.items():
+        _put(field, value)
+    told = PRESET_SAYS[base.preset]
     if base.train != preset(base.preset).train:
-        st.caption("Fitted to this small set: more epochs, in smaller batches.")
-    _draw_field(FRONT[0], base)
-    with st.grid(2, min_column_width=140, gap="small"):
+        told += f" Fitted to this small set: {base.train.epochs} epochs in batches of {base.train.batch_size}."
+    st.caption(told)
+    return base
+
+
+def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenerator, DeltaGenerator]:
+    with st.container(gap="xsmall"):
+        rate = st.container()
+        with rate:
+            _draw_field(FRONT[0], base, remarks)
         for field in FRONT[1:]:
-            _draw_field(field, base)
-    middle = st.container()
-    values = _values(base)
-    rest = [field for field in all_fields() if field not in FRONT and matters(field, values)]
-    changed = [field for field in rest if _differs(field, base)]
-    with st.expander(f"More settings · {len(changed)} changed" if changed else "More settings", key="form.more"):
-        for field in rest:
-            _draw_field(field, base)
-    values = _values(base)
-    with middle:
-        _draw_changes(base, values)
-    # a field that is out of sight is back at its preset, so that nothing hidden decides
-    shown = {field: value for field, value in values.items() if matters(field, values)}
-    return change_config(base, shown), middle
+            if field not in HALF:
+                _draw_field(field, base, remarks)
+        with st.grid(len(HALF), min_column_width=130, gap="small"):
+            for field in HALF:
+                with st.container():
+                    _draw_field(field, base, remarks)
+    return rate, st.container()
 
 
-def fitted(name: str, dataset: Dataset) -> RunConfig:
-    """The preset of that name as it suits the number of training pictures of a dataset."""
-    asked = change_config(preset(name), {"data.dataset": dataset.name})
-    try:
-        counts = part_counts(dataset.content_hash, asked.data.model_dump_json(), dataset)
-    except UserMistake:
-        return asked  # too few pictures for this split: the page says so beside the start
-    return change_config(preset(name, sum(counts["train"])), {"data.dataset": dataset.name})
+def _heading(
+    title: str, acting: Sequence[str], base: RunConfig, values: dict[str, Any], remarks: Sequence[Remark]
+) -> str:
+    """The title of a group, what it is set to, and whether something in it is changed or stops the run."""
+    mark = " :primary[●]" if any(_differs(field, base) for field in acting) else ""
+    stop = any(remark.stops and set(remark.fields) & set(acting) for remark in remarks)
+    return f"{':red[:material/block:] ' if stop else ''}**{title}**{mark} :gray[{summary(title, values)}]"
 
 
-def _follow(base: RunConfig) -> None:
-    """Every field that a person has not changed takes its value from `base`; the first time, and from a preset, all."""
-    told = st.session_state.get(FILLED)
-    before = RunConfig.model_validate_json(told) if told else None
-    for field in all_fields():
-        if before is None or key_of(field) not in st.session_state or not _differs(field, before):
-            _reset(field, value_of(base, field))
-    st.session_state[FILLED] = base.model_dump_json()
-
-
-def _take_preset() -> None:
-    st.session_state.pop(FILLED, None)
-
-
-def _reset(field: str, value: Any) -> None:
-    st.session_state[key_of(field)] = list(value) if isinstance(value, tuple) else value
-
-
-def _values(base: RunConfig) -> dict[str, Any]:
-    return {field: st.session_state.get(key_of(field), value_of(base, field)) for field in all_fields()}
-
-
-def _differs(field: str, base: RunConfig) -> bool:
-    value, usual = st.session_state.get(key_of(field)), value_of(base, field)
-    return value is not None and (set(value) != set(usual) if isinstance(usual, tuple) else value != usual)
-
-
-def _draw_changes(base: RunConfig, values: dict[str, Any]) -> None:
-    changed = [field for field in all_fields() if matters(field, values) and _differs(field, base)]
+def _draw_changes(base: RunConfig, acting: Sequence[str]) -> None:
+    """What differs from the preset, each with the way back to it."""
+    changed = [field for field in acting if _differs(field, base) or field in _wrong()]
     if not changed:
         return
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="changes"):
@@ -139,43 +195,44 @@ def _draw_changes(base: RunConfig, values: dict[str, Any]) -> None:
         for field in changed:
             usual = value_of(base, field)
             st.button(
-                all_fields()[field].title or field,
+                title_of(field),
                 key=f"reset.{field}",
                 icon=":material/undo:",
                 type="tertiary",
                 help=f"Back to {say(usual)}",
-                on_click=_reset,
+                on_click=_put,
                 args=(field, usual),
             )
+        if len(changed) > 1:
+            st.button("All", key="reset.all", icon=":material/restart_alt:", type="tertiary", on_click=_take_preset)
 
 
-def say(value: Any) -> str:
-    """A setting's value as a person reads it: 0.001, 5e-04, flip + cutout, one cycle."""
-    if isinstance(value, (tuple, list)):
-        return " + ".join(word.replace("_", "-") for word in value) or "none"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value).replace("_", " ")
-
-
-def _draw_field(field: str, base: RunConfig) -> None:
+def _draw_field(field: str, base: RunConfig, remarks: Sequence[Remark]) -> None:
     info = all_fields()[field]
-    usual = value_of(base, field)
-    differs = _differs(field, base)
+    told = [info.description or "", f"Preset {base.preset}: {say(value_of(base, field))}."]
+    if is_number(field):
+        told[1] += f" Takes {range_in_words(field)}."
     common: dict[str, Any] = {
-        "label": f"{info.title} :primary[●]" if differs else info.title,
-        "help": f"{info.description}\n\nPreset {base.preset}: {say(usual)}",
+        "label": f"{info.title} :primary[●]" if _differs(field, base) else info.title,
+        "help": "\n\n".join(told),
         "key": key_of(field),
         "persist_state": "session",
     }
-    kind = get_origin(info.annotation)
-    if kind is tuple:
+    if is_number(field):
+        _draw_number(field, base, common)
+    elif get_origin(info.annotation) is tuple:
         choices = get_args(get_args(info.annotation)[0])
         st.pills(options=choices, selection_mode="multi", format_func=say, **common)
-    elif kind is Literal:
-        _draw_choice(get_args(info.annotation), common)
     else:
-        _draw_number(field, info, usual, common)
+        _draw_choice(get_args(info.annotation), common)
+    for remark in remarks:
+        if field in remark.fields:
+            draw_remark(remark)
+
+
+def draw_remark(remark: Remark) -> None:
+    icon = ":red[:material/block:]" if remark.stops else ":material/info:"
+    st.caption(f"{icon} {escape(remark.text, 400)}")
 
 
 def _draw_choice(choices: tuple[str, ...], common: dict[str, Any]) -> None:
@@ -185,37 +242,127 @@ def _draw_choice(choices: tuple[str, ...], common: dict[str, Any]) -> None:
         st.selectbox(options=choices, format_func=say, **common)
 
 
-def _draw_number(field: str, info: FieldInfo, usual: Any, common: dict[str, Any]) -> None:
-    low, high = bounds(info)
-    if isinstance(usual, int) and high - low > 10_000:
+def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
+    """A slider in steps that suit the field, and beside it the number itself to type; a seed has only the number."""
+    if is_wide(field):
+        low, high = bounds(all_fields()[field])
         st.number_input(min_value=low, max_value=high, step=1, **common)
-    elif isinstance(usual, int) or field in FROM_ZERO or (low > 0 and high / low >= 1000):
-        steps = logarithmic(low, high, doubling=field in DOUBLING)
-        steps = [0.0, *steps] if field in FROM_ZERO else steps
-        options = sorted({*steps, usual, st.session_state.get(key_of(field), usual)})
-        st.select_slider(options=options, format_func=say, **common)
-    else:
-        st.slider(min_value=low, max_value=high, step=0.01, format="%.2f", **common)
+        return
+    value, typed = st.session_state[key_of(field)], f"typed.{field}"
+    options = sorted({*steps_of(field), value_of(base, field), value})
+    if field in HALF:
+        st.select_slider(options=options, format_func=exactly, **common)
+        return
+    if field not in _wrong():  # what is wrong stays as it was typed, so that it can be corrected
+        st.session_state[typed] = exactly(value)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.select_slider(
+            options=options,
+            format_func=exactly,
+            on_change=_take_slider,
+            args=(field,),
+            **common,
+        )
+        st.text_input(
+            f"{title_of(field)}, typed",
+            key=typed,
+            label_visibility="collapsed",
+            width=BOX,
+            on_change=_take_typed,
+            args=(field,),
+            persist_state="session",
+        )
 
 
-def bounds(info: FieldInfo) -> tuple[Any, Any]:
-    """The smallest and the largest value that a field allows, from its own ge, gt, le and lt."""
-    low = high = None
-    for rule in info.metadata:
-        low = getattr(rule, "ge", low)
-        high = getattr(rule, "le", high)
-        if (below := getattr(rule, "lt", None)) is not None:
-            high = round(below - 0.01, 6)  # a slider has hundredths
-    assert low is not None and high is not None, f"{info.title} has no range; a form cannot draw it"
-    return low, high
+# ------------------------------------------------------------------------------------------------------ state
 
 
-def logarithmic(low: float, high: float, doubling: bool = False) -> list[Any]:
-    """Steps from low to high: 1-2-5 a decade, or doubling; ints where both ends are. From 1e-6 where low is 0."""
-    if doubling:
-        steps = [2**power for power in range(20)]
-    else:
-        steps = [digit * 10**power for power in range(4) for digit in (1, 2, 5)]
-        if not isinstance(low, int):
-            steps = [float(f"{digit}e{power}") for power in range(-8, 4) for digit in (1, 2, 5)]
-    return [step for step in steps if max(low, 1e-6 if low == 0 else low) <= step <= high]
+def key_of(field: str) -> str:
+    return f"form.{field}"
+
+
+def fitted(name: str, dataset: Dataset) -> RunConfig:
+    """The preset of that name as it suits the number of training pictures of a dataset."""
+    asked = change_config(preset(name), {"data.dataset": dataset.name})
+    try:
+        counts = part_counts(dataset.content_hash, asked.data.model_dump_json(), dataset)
+    except UserMistake:
+        return asked  # too few pictures for this split: the remarks say so
+    return change_config(preset(name, sum(counts["train"])), {"data.dataset": dataset.name})
+
+
+def _follow(base: RunConfig) -> None:
+    """Every field that a person has not changed takes its value from `base`; the first time, and from a preset, all."""
+    told = st.session_state.get(FILLED)
+    before = RunConfig.model_validate_json(told) if told else None
+    for field in all_fields():
+        theirs = before is not None and key_of(field) in st.session_state and _differs(field, before)
+        if not theirs and (before is None or field not in _wrong()):
+            _put(field, value_of(base, field))
+    st.session_state[FILLED] = base.model_dump_json()
+
+
+def _take_preset() -> None:
+    st.session_state.pop(FILLED, None)
+
+
+def _put(field: str, value: Any) -> None:
+    st.session_state[key_of(field)] = list(value) if isinstance(value, tuple) else value
+    _wrong().pop(field, None)
+
+
+def _take_slider(field: str) -> None:
+    _wrong().pop(field, None)
+
+
+def _take_typed(field: str) -> None:
+    try:
+        _put(field, read_number(field, st.session_state[f"typed.{field}"]))
+    except UserMistake as mistake:
+        _wrong()[field] = str(mistake)
+
+
+def _wrong() -> dict[str, str]:
+    wrong: dict[str, str] = st.session_state.setdefault(WRONG, {})
+    return wrong
+
+
+def _values(base: RunConfig) -> dict[str, Any]:
+    return {field: st.session_state.get(key_of(field), value_of(base, field)) for field in all_fields()}
+
+
+def _differs(field: str, base: RunConfig) -> bool:
+    value = st.session_state.get(key_of(field))
+    return value is not None and not same(value, value_of(base, field))
+
+
+# --------------------------------------------------------------------------------------------------- reloading
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _kept_forms() -> dict[str, str]:
+    """Token -> RunConfig as JSON: what a form said last, for a reload, which begins a new session."""
+    return {}
+
+
+def _keep(config: RunConfig, touched: bool) -> None:
+    """Remember the form under a token that stands in the address once somebody has changed something."""
+    token = st.session_state.get(TOKEN)
+    if token is None:
+        if not touched:
+            return
+        token = st.session_state[TOKEN] = secrets.token_hex(4)
+    kept = _kept_forms()
+    kept[token] = config.model_dump_json()
+    while len(kept) > MOST_KEPT:
+        kept.pop(next(iter(kept)), None)
+    if st.query_params.get("form") != token:
+        st.query_params["form"] = token
+
+
+def _bring_back() -> None:
+    """Fill a new session's form from the one in the address, which may be somebody else's: it gets its own token."""
+    if FILLED not in st.session_state and TOKEN not in st.session_state:
+        told = _kept_forms().get(st.query_params.get("form", ""))
+        if told is not None:
+            take_config(RunConfig.model_validate_json(told))

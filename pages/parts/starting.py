@@ -1,27 +1,27 @@
 """From the form to a waiting run: what would be learnt from, whether it can be, and the start."""
 
+import secrets
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 
-from core.config import RunConfig, TrainConfig, check_with_data
+from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
-from core.data.splits import PARTS
 from core.data.store import preprocess_of
-from core.engine.schedule import learning_rate
 from core.errors import UserMistake
-from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit, waiting_runs
+from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit
 from core.runs.run import create_run
-from core.settings import atelier_home, load_limits
-from pages.parts.cached import runs
-from pages.parts.curves import schedule_options
-from pages.parts.escape import escape
-from pages.parts.planning import part_counts
+from core.settings import atelier_home
+from pages.parts.cached import live_runs, runs
+from pages.parts.remarks import Plan, Remark
+from pages.parts.run_form import Form, draw_remark
+from pages.parts.session import asker
 
-STEPS_DRAWN = 120  # points of the schedule's curve
 PART_SAYS = {"train": "to learn from", "val": "to watch", "test": "to test"}
+DOUBLE_CLICK_SECONDS = 2.0
+MOST_NOTES = 2  # beside the start; every one stands beside its field
 
 
 def newest_name(known: Sequence[Dataset]) -> str:
@@ -34,29 +34,27 @@ def newest_name(known: Sequence[Dataset]) -> str:
     return max(touched, key=lambda name: touched[name])
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run would work with: pictures in each part, and the iterations of an epoch."""
-
-    pictures: dict[str, int]
-    iterations: int  # in an epoch
-
-
-def check_ready(dataset: Dataset, config: RunConfig) -> Plan:
-    """The plan of a run; UserMistake says what keeps it from starting."""
-    waiting, limit = len(waiting_runs()), load_limits().queue_length
-    if waiting >= limit:
-        raise UserMistake(f"The queue is full: {waiting} runs are waiting, {limit} may. Cancel one, or wait for one.")
-    counts = part_counts(dataset.content_hash, config.data.model_dump_json(), dataset)
-    for part, purpose in (("train", "to learn from"), ("test", "to test on")):
-        if not sum(counts[part]):
-            raise UserMistake(f"The split leaves no picture {purpose}. Change the shares, or add pictures.")
-    for name, count in zip(dataset.classes, counts["train"], strict=True):
-        if not count:
-            raise UserMistake(f"Class {name!r} has no picture to learn from. Change the shares, or add pictures.")
-    pictures = {part: sum(counts[part]) for part in PARTS}
-    check_with_data(config.train, pictures)
-    return Plan(pictures, -(-pictures["train"] // config.train.batch_size))
+def draw_start(dataset: Dataset, form: Form) -> None:
+    """What the run would work with, the button, and why it cannot be pressed or what is worth knowing before."""
+    draw_plan(form.plan)
+    stops = [remark for remark in form.remarks if remark.stops]
+    refused = None
+    if st.button(
+        start_label(),
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        key="start",
+        disabled=bool(stops),
+    ):
+        try:
+            start(dataset, form.config)
+            st.rerun()  # at once with the run in the panel and its place in the line
+        except UserMistake as mistake:
+            refused = Remark(str(mistake), stops=True)
+    notes = [remark for remark in form.remarks if not remark.stops][:MOST_NOTES]
+    for remark in [*([refused] if refused else []), *(stops or notes)]:
+        draw_remark(remark)
 
 
 def draw_plan(plan: Plan) -> None:
@@ -64,23 +62,32 @@ def draw_plan(plan: Plan) -> None:
     st.caption(f"{' · '.join(told)} · {plan.iterations:,} iterations an epoch")
 
 
-def draw_schedule(train: TrainConfig) -> None:
-    """The learning rate over the whole run; a constant one needs no picture."""
-    if train.schedule == "constant":
-        return
-    rates = [learning_rate(train, step, STEPS_DRAWN) for step in range(STEPS_DRAWN)]
-    told = f"Learning rate over the epochs, at most {max(rates):.4g}"
-    st.caption("Learning rate over the epochs")
-    st.echarts_chart(schedule_options(rates, train.epochs), key="schedule", height=90, alt=told)
+def start_label() -> str:
+    """What the button does: train at once, or wait behind others."""
+    at_work = live_runs()
+    waiting = sum(run.state.status == "queued" for run in at_work)
+    if not at_work:
+        return "Start training"
+    return f"Add to the queue ({waiting} waiting)" if waiting else "Add to the queue (next in line)"
 
 
 def start(dataset: Dataset, config: RunConfig) -> None:
     """Put a run into the line, make sure that somebody takes it, and open it on this page."""
     fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(config.data))
-    run = create_run(config, fingerprint, dataset.classes)
-    submit(run)
-    supervisor()
+    told = config.model_dump_json()
+    before, moment, key = st.session_state.get("start.wish", ("", 0.0, ""))
+    if told == before and time.monotonic() - moment < DOUBLE_CLICK_SECONDS:
+        return  # the second half of a double click: the run of the first is open already
+    key = secrets.token_hex(8)
+    run = create_run(config, fingerprint, dataset.classes, asker(), key)
+    place = submit(run)
+    st.session_state["start.wish"] = (told, time.monotonic(), key)
     st.session_state["run"] = run.id
+    supervisor()
+    at_work = any(run.state.status in ("starting", "running") for run in live_runs())
+    st.toast(
+        f"In the queue, place {place}" if at_work or place > 1 else "The training starts", icon=":material/play_arrow:"
+    )
 
 
 def supervisor() -> SupervisorHandle:
@@ -92,8 +99,3 @@ def supervisor() -> SupervisorHandle:
 @st.cache_resource(show_spinner=False, max_entries=4, validate=SupervisorHandle.is_alive)
 def _supervisor(home: str) -> SupervisorHandle:
     return ensure_supervisor()
-
-
-def blocked(reason: str) -> None:
-    """Why the button beside cannot be pressed."""
-    st.caption(f":material/block: {escape(reason, 400)}")

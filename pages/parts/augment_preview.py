@@ -1,0 +1,94 @@
+"""The augmentation on a person's own pictures: what the network would be shown instead of each of them."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+import streamlit as st
+
+from core.config import Augmentation, RunConfig
+from core.data.dataset import Dataset
+from core.data.picture import open_picture
+from core.data.preprocess import Preprocess
+from core.data.store import preprocess_of
+from core.settings import load_limits
+from pages.parts.cached import pixels_to_png
+from pages.parts.escape import shown
+from pages.parts.fields import say
+from pages.parts.frame import boundary
+
+PICTURES = 3  # of different classes in turn
+DRAWS = 3  # of each picture under the chosen augmentation
+SIDE = 160  # pixels of a picture on the screen, at least
+
+
+def draw_preview(dataset: Dataset, config: RunConfig) -> None:
+    """A switch, and behind it pictures of the dataset as training would show them; drawn by the engine itself."""
+    if "flip" in config.train.augment:
+        st.caption(
+            "flip teaches that left and right do not matter. Leave it out where they do: for writing, or for "
+            "classes that differ only in their direction."
+        )
+    if st.toggle("Show it on my pictures", key="preview", persist_state="session"):
+        _preview(dataset, config)
+
+
+@st.fragment
+@boundary()
+def _preview(dataset: Dataset, config: RunConfig) -> None:
+    state = st.session_state
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Draw again", key="preview.draw", icon=":material/casino:"):
+            state["preview.seed"] = state.get("preview.seed", 0) + 1
+        if st.button("Other pictures", key="preview.others", icon=":material/shuffle:"):
+            state["preview.turn"] = state.get("preview.turn", 0) + 1
+    indices = some_pictures(dataset, state.get("preview.turn", 0))
+    pictures = _received(dataset.content_hash, tuple(indices), preprocess_of(config.data), dataset)
+    seed, chosen = state.get("preview.seed", 0), config.train.augment
+    with st.spinner("Drawing", show_time=True):  # the first time it loads what trains, which takes seconds
+        drawn = augmented(np.concatenate([pictures] * DRAWS), chosen, seed).reshape(DRAWS, *pictures.shape)
+    told = "As the network receives it"
+    st.caption(f"{told}, and three times as training shows it" if chosen else told)
+    with st.grid(1 + DRAWS, min_column_width=40, wrap=False, gap="xsmall"):
+        for row, index in enumerate(indices):
+            _show(pictures[row], shown(dataset.names[index], 60))
+            for draw in range(DRAWS):
+                told = f"{shown(dataset.names[index], 60)} under {say(chosen)}, drawn {draw + 1}"
+                _show(drawn[draw, row], told)
+    st.caption("Each on its own")
+    with st.grid(3, min_column_width=60, gap="xsmall"):
+        for name in get_args(Augmentation):
+            alone = augmented(pictures, (name,), seed)
+            with st.container(gap=None):
+                _show(alone[0], f"The first picture under {say(name)} alone")
+                st.caption(f"**{say(name)}**" if name in chosen else say(name))
+
+
+def augmented(pictures: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:
+    """uint8 (B, H, W, 3) -> the same as training draws it, by the function that training calls."""
+    from core.data.augment import augment_pictures  # brings torch, which takes seconds: only when somebody asks
+
+    return augment_pictures(pictures, tuple(names), seed)
+
+
+def some_pictures(dataset: Dataset, turn: int) -> list[int]:
+    """PICTURES of different classes where there are as many; another turn, other pictures."""
+    chosen: list[int] = []
+    for place in range(turn * PICTURES, (turn + 1) * PICTURES):
+        members = np.flatnonzero(dataset.labels == place % len(dataset.classes))
+        members = members if len(members) else np.arange(dataset.used)
+        order = np.random.default_rng(place % len(dataset.classes)).permutation(members)
+        chosen.append(int(order[place // len(dataset.classes) % len(order)]))
+    return chosen
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _received(content_hash: str, indices: tuple[int, ...], preprocess: Preprocess, _dataset: Dataset) -> np.ndarray:
+    """uint8 (B, S, S, 3): the pictures as a network receives them."""
+    limits = load_limits()
+    opened = [open_picture(_dataset.original(index), limits, preprocess) for index in indices]
+    return np.stack([preprocess.receive(picture).transpose(1, 2, 0) for picture in opened])
+
+
+def _show(pixels: np.ndarray, told: str) -> None:
+    st.image(pixels_to_png(pixels.transpose(2, 0, 1), SIDE), width="stretch", alt=told)

@@ -1,0 +1,16 @@
+"""The learning rate over a run that has not started yet."""
+
+import streamlit as st
+
+from core.config import TrainConfig
+from core.engine.schedule import learning_rate
+from pages.parts.curves import schedule_options
+
+STEPS_DRAWN = 120
+
+
+def draw_schedule(train: TrainConfig) -> None:
+    rates = [learning_rate(train, step, STEPS_DRAWN) for step in range(STEPS_DRAWN)]
+    st.caption("Learning rate over the epochs")
+    told = f"Learning rate over {train.epochs} epochs, at most {max(rates):.4g}, at the end {rates[-1]:.4g}"
+    st.echarts_chart(schedule_options(rates, train.epochs), key="schedule", height=110, alt=told)
