@@ -1,6 +1,7 @@
 """Where Atelier keeps its files, and every limit that it sets on what it is given."""
 
 import os
+import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -66,6 +67,14 @@ class Limits(BaseModel):
     pictures_per_class_min: int = 2
     queue_length: int = Field(20, description="most waiting runs")
     queue_per_session: int = Field(3, description="most waiting runs that one browser session asked for")
+    silence_seconds: float = Field(60.0, description="seconds without a word until a training is said not to respond")
+    silence_stop_seconds: float = Field(20.0, description="seconds of silence until one that shall stop is ended")
+    silence_end_seconds: float = Field(600.0, description="seconds without a word until a training is ended")
+    run_log_bytes: int = Field(50 * 2**20, description="largest log of a run: its beginning and its newest part stay")
+    log_bytes: int = Field(
+        10 * 2**20, description="largest log of the program until the next is begun; five stay"
+    )
+    free_bytes: int = Field(1 * 2**30, description="free space in bytes that the disk must have for a run to start")
 
 
 def load_limits() -> Limits:
@@ -81,6 +90,24 @@ def load_limits() -> Limits:
         raise UserMistake(
             f"{path} cannot be read as JSON ({error}); correct it, or delete it for the defaults"
         ) from error
+
+
+def must_have_room() -> None:
+    """UserMistake where the disk has too little space for a run to start: it would end in the middle of a save."""
+    try:
+        free = shutil.disk_usage(_existing(atelier_home())).free
+    except OSError:
+        return  # whatever is wrong there is told by the first write
+    least = load_limits().free_bytes
+    if free < least:
+        raise UserMistake(
+            f"The disk has only {free / 2**20:,.0f} MB free; a run needs {least / 2**20:,.0f} MB to start. "
+            "Free some space, e.g. by emptying the trash: python -m core runs empty-trash"
+        )
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _names() -> str:

@@ -75,6 +75,18 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def newest_place(folder: Path) -> str:
+    """Where the run could go on, in words, e.g. "epoch 3" or "epoch 4, iteration 120"; "" where nothing was kept."""
+    for path in sorted(_paths(folder), reverse=True):
+        try:
+            numbers = read_json(path)["numbers"]
+            epoch, iteration = int(numbers["epoch"]), int(numbers["iteration"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return f"epoch {epoch}, iteration {iteration}" if iteration else f"epoch {epoch - 1}"
+    return ""
+
+
 def remove_checkpoints(folder: Path, after: int) -> None:
     """Remove the checkpoints of more than `after` steps: a run that went back writes its own."""
     _remove([path for path in _paths(folder) if int(path.stem) > after])

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from core.config import RunConfig, change_config
 from core.disk import read_json, sync_folder, write_json
 from core.errors import UserMistake
@@ -24,11 +26,12 @@ from core.runs.run import (
     read_launch,
     read_state,
     replace_state,
+    run_lock,
     write_launch,
     write_state,
 )
 from core.runs.tickets import drop_ticket, queue_lock
-from core.settings import runs_root, trash_root
+from core.settings import must_have_room, runs_root, trash_root
 
 TITLE_CHARACTERS = 80
 NOTE_CHARACTERS = 10_000
@@ -60,12 +63,13 @@ def resume_run(
         if fingerprint != run.fingerprint:
             raise dataset_changed(run, checkpoint, pictures)
         config = _with_epochs(run, checkpoint, epochs)
+        must_have_room()
         if in_line:
             refuse_if_full(asker or run.asker)
         attempt = run.state.attempt + 1
         (run.folder / "stop").unlink(missing_ok=True)
         # the process first: killed after this line, the run still reads as it ended
-        write_launch(run.folder, mark_process(), role="asker", attempt=attempt)
+        _take_over(run, attempt)
         if config != run.config or asker not in (None, run.asker):
             told = {"config": config.model_dump(mode="json"), "asker": _document(asker or run.asker)}
             write_json(run.folder / "config.json", read_json(run.folder / "config.json") | told)
@@ -74,6 +78,17 @@ def resume_run(
         if in_line:
             submit(run)
         return run
+
+
+def _take_over(run: Run, attempt: int) -> None:
+    """Make the run this process's, once whoever wrote it before has put down the file at hand."""
+    try:
+        with run_lock(run.folder).acquire(timeout=5):
+            write_launch(run.folder, mark_process(), role="asker", attempt=attempt)
+    except Timeout as error:
+        raise UserMistake(
+            f"Run {run.id} is still held by a process that does not respond. End that process, then resume the run."
+        ) from error
 
 
 def clone_config(run: Run, changes: dict[str, Any]) -> RunConfig:

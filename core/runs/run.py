@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, ValidationError
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import ModelConfig, RunConfig
 from core.disk import read_json, write_json
@@ -24,7 +25,7 @@ from core.rows import EpochRow, IterationRow, parse_row
 from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.tickets import drop_ticket, has_ticket, queue_lock
-from core.settings import runs_root
+from core.settings import Limits, load_limits, must_have_room, runs_root
 from core.watch import Watch
 
 Status = Literal["queued", "starting", "running", "done", "stopped", "failed", "lost"]
@@ -43,7 +44,10 @@ Which = Literal["last", "best"]
 MODEL_FILES: dict[Which, str] = {"last": "model", "best": "model-best"}  # best: lowest loss on the validation part
 SCHEMA_VERSION = 1
 NEVER_STARTED = "It was never started: the program that asked for it ended before."
-VANISHED = "The training process is gone: it was killed, or the machine was restarted. What it had saved is kept."
+VANISHED = (
+    "Training stopped unexpectedly: its process was killed, or the machine was restarted. What it had saved is kept; "
+    "resume it to go on."
+)
 
 _ID = re.compile(r"[a-z0-9]{12}")
 _PART_OF_ID = re.compile(r"[a-z0-9]{1,12}")
@@ -68,6 +72,8 @@ class RunState(BaseModel):
     images_per_second: float | None = None
     updated: str = ""  # ISO 8601, UTC
     attempt: int = 1
+    try_rate: float | None = None  # of a run that diverged: a learning rate for its clone; resumed it would do so again
+    silent: float = Field(0.0, exclude=True)  # seconds without a word where they are too many; as read, never stored
     score: tuple[int, int] | None = None  # right and asked on the test part, so that a list need not open the answers
 
     @property
@@ -238,8 +244,10 @@ def create_run(
 ) -> Run:
     """Write a new run folder with status queued. It waits for train_run(folder) or for queue.submit(run).
 
-    `key` names the wish: asked again with the same key (a double click), it is the run that is there already.
+    UserMistake where the disk has no room for it. `key` names the wish: asked again with the same key (a double
+    click), it is the run that is there already.
     """
+    must_have_room()
     if not key:
         return _write_run(config, fingerprint, classes, asker, key)
     with queue_lock():
@@ -386,14 +394,19 @@ def must_exist(folder: Path) -> None:
         raise UserMistake(f"The files of run {folder.name} are gone from disk.")
 
 
+def run_lock(folder: Path) -> FileLock:
+    """The lock for what a worker writes: held for each file, and to take the run from that worker."""
+    return FileLock(folder / "manifest.lock", timeout=30, poll_interval=0.01)
+
+
 def read_state(folder: Path) -> RunState:
-    """state.json, except that a run whose process is gone reads as "lost"."""
+    """state.json, except that a run whose process is gone reads as "lost", and one that is silent says so."""
     state = read_stored_state(folder)
     if state.ended or _is_looked_after(folder, state):
-        return state
+        return _with_silence(state)
     state = read_stored_state(folder)  # it may have ended well between the two looks
     if state.ended or _is_looked_after(folder, state):
-        return state
+        return _with_silence(state)
     message = NEVER_STARTED if state.status == "queued" else VANISHED
     return replace_state(state, status="lost", message=message, updated=state.updated)
 
@@ -450,6 +463,23 @@ def read_stored_state(folder: Path) -> RunState:
         return RunState.model_validate_json((folder / "state.json").read_bytes())
     except FileNotFoundError:
         return RunState()
+
+
+def _with_silence(state: RunState) -> RunState:
+    if state.status not in ("starting", "running") or not state.updated:
+        return state
+    silent = (datetime.now(UTC) - datetime.fromisoformat(state.updated)).total_seconds()
+    if silent < _patience():
+        return state
+    message = f"Training has not responded for {silent:,.0f} s. Wait, or stop it? What it had saved is kept."
+    return replace_state(state, updated=state.updated, silent=silent, message=message)
+
+
+def _patience() -> float:
+    try:
+        return load_limits().silence_seconds
+    except UserMistake:  # said where limits are what it is about
+        return Limits().silence_seconds
 
 
 def _is_looked_after(folder: Path, state: RunState) -> bool:

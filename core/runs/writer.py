@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors.numpy
-from filelock import FileLock
 
 from core.disk import append_line, disk_trouble, finite, write_atomic, write_json
 from core.errors import UserMistake
@@ -32,13 +31,16 @@ from core.runs.run import (
     read_manifest,
     read_stored_state,
     replace_state,
+    run_lock,
     write_launch,
     write_state,
 )
 from core.runs.tickets import drop_ticket, queue_lock
+from core.settings import must_have_room
 from core.watch import Watch
 
 _SECONDS_BETWEEN_STATES = 0.5  # a page looks once a second
+_SECONDS_BETWEEN_BEATS = 2.0
 _RESERVE_BYTES = 64 * 1024  # given back when a run ends, so that a full disk still takes its last words
 
 
@@ -50,6 +52,7 @@ class RunWriter:
         self._state: RunState | None = None  # what this pen wrote last; None before starting()
         self._news: dict[str, Any] = {}  # progress told since then
         self._written = -math.inf  # time.monotonic() of that
+        self._me = mark_process()
         self._rows_are_whole = False
 
     def starting(self, message: str = "Getting ready.") -> None:
@@ -58,7 +61,8 @@ class RunWriter:
             self._must_exist()
             state = read_stored_state(self.folder)
             launch = read_launch(self.folder)
-            me = mark_process()
+            me = self._me
+            must_have_room()
             if state.ended:
                 raise UserMistake(f"Run {self.folder.name} has already ended ({state.status}). Start a new one.")
             if launch and launch[0] == "worker" and launch[1] != me:
@@ -82,10 +86,15 @@ class RunWriter:
             self._take_news()
             self._write()
 
+    def beat(self) -> None:
+        """A sign of life where nothing else is said for long; written when the last word is two seconds old."""
+        if self._state and not self._state.ended and time.monotonic() - self._written >= _SECONDS_BETWEEN_BEATS:
+            self._take_news()
+            self._write()
+
     def append(self, row: IterationRow | EpochRow) -> None:
         """Add a row at the end of rows.jsonl; values that are not finite become null."""
-        with self._plainly():
-            self._must_exist()
+        with self._alone():
             if not self._rows_are_whole:
                 _drop_unfinished_line(self.folder / "rows.jsonl")
                 self._rows_are_whole = True
@@ -109,15 +118,13 @@ class RunWriter:
 
     def save_checkpoint(self, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Keep a place to go on from; every row that was appended before is on the disk by then."""
-        with self._plainly():
-            self._must_exist()
+        with self._alone():
             _flush(self.folder / "rows.jsonl")
             write_checkpoint(self.folder, step, numbers, arrays)
 
     def go_back(self, step: int, epoch: int) -> None:
         """Forget rows and checkpoints beyond `step` steps in all; `epoch` is the one in work there, and unfinished."""
-        with self._plainly():
-            self._must_exist()
+        with self._alone():
             remove_checkpoints(self.folder, after=step)
             path = self.folder / "rows.jsonl"
             _drop_unfinished_line(path)
@@ -128,6 +135,8 @@ class RunWriter:
 
     def save_evaluation(self, evaluation: Evaluation) -> None:
         """Save the answers on one part; also allowed after the run has ended."""
+        if self._state is None and not read_stored_state(self.folder).ended:
+            raise UserMistake(f"Run {self.folder.name} trains again; the answers are those of another network now.")
         self._publish(evaluation_name(evaluation.part, evaluation.measure), evaluation.to_bytes())
         if (evaluation.part, evaluation.measure) == ("test", "evaluation"):
             self._news["score"] = (int(evaluation.correct.sum()), evaluation.n)
@@ -172,18 +181,14 @@ class RunWriter:
         state = self._mine()
         with self._plainly(), queue_lock():
             self._must_exist()
-            launch = read_launch(self.folder)
-            # declared lost, or resumed elsewhere, while this process was asleep
-            if launch is None or launch[1] != mark_process() or read_stored_state(self.folder).ended:
-                raise UserMistake(f"Run {self.folder.name} is no longer this process's; nothing was written.")
+            self._must_be_mine()
             if state.ended:
                 (self.folder / "reserve").unlink(missing_ok=True)
             write_state(self.folder, state)
             self._written = time.monotonic()
 
     def _drop_evaluations(self) -> None:
-        self._must_exist()
-        with self._plainly(), FileLock(self.folder / "manifest.lock", timeout=30):
+        with self._alone():
             files = read_manifest(self.folder)
             void = [name for name in files if name.startswith("evaluation-")]
             if void:
@@ -195,8 +200,7 @@ class RunWriter:
     def _publish(self, name: str, content: bytes) -> None:
         """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""
         digest = hashlib.sha256(content).hexdigest()
-        self._must_exist()
-        with self._plainly(), FileLock(self.folder / "manifest.lock", timeout=30):
+        with self._alone():
             files = read_manifest(self.folder)
             before = files.get(name, [])[-1:]
             _write_manifest(self.folder, files | {name: [*before, digest]})
@@ -218,6 +222,24 @@ class RunWriter:
         if not (self.folder / "config.json").exists():
             raise UserMistake(f"The files of run {self.folder.name} are gone from disk; training was stopped.")
 
+    def _must_be_mine(self) -> None:
+        """A worker that was declared lost while it slept, and whose run was resumed elsewhere, writes no more."""
+        state = self._mine()
+        launch = read_launch(self.folder)
+        mine = launch and launch[1] == self._me and launch[2].get("attempt", state.attempt) == state.attempt
+        if not mine or read_stored_state(self.folder).ended:
+            raise UserMistake(f"Run {self.folder.name} is no longer this process's; nothing was written.")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """For one file of a run that is there and still this worker's: nobody can resume it in between."""
+        self._must_exist()
+        with self._plainly(), run_lock(self.folder):
+            self._must_exist()
+            if self._state and not self._state.ended:  # else answers are added to a run that has ended
+                self._must_be_mine()
+            yield
+
     @contextmanager
     def _plainly(self) -> Iterator[None]:
         try:
@@ -233,7 +255,7 @@ class RunWriter:
 
 def mark_ended(
     folder: Path,
-    status: Literal["failed", "lost"],
+    status: Literal["failed", "lost", "stopped"],
     message: str,
     known: RunState | None = None,
     attempt: int | None = None,
