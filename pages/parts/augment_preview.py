@@ -19,6 +19,7 @@ from pages.parts.frame import boundary
 
 PICTURES = 3  # of different classes in turn
 DRAWS = 3  # of each picture under the chosen augmentation
+TRIES = 8  # draws until one is sought that shows something; all in vain for a flip once in 256
 SIDE = 160  # pixels of a picture on the screen, at least
 
 
@@ -58,10 +59,16 @@ def _preview(dataset: Dataset, config: RunConfig) -> None:
     st.caption("Each on its own")
     with st.grid(3, min_column_width=60, gap="xsmall"):
         for name in get_args(Augmentation):
-            alone = augmented(pictures, (name,), seed)
             with st.container(gap=None):
-                _show(alone[0], f"The first picture under {say(name)} alone")
-                st.caption(f"**{say(name)}**" if name in chosen else say(name))
+                _show(_alone(pictures, name, seed), f"The first picture under {say([name])} alone")
+                st.caption(f"**{say([name])}**" if name in chosen else say([name]))
+
+
+def _alone(pictures: np.ndarray, name: str, seed: int) -> np.ndarray:
+    """The first picture as one augmentation changes it: of several draws the first that does, for a flip is a coin."""
+    draws = augmented(np.concatenate([pictures] * TRIES), [name], seed)[:: len(pictures)]
+    changed = [draw for draw in draws if not np.array_equal(draw, pictures[0])]
+    return (changed or list(draws))[0]
 
 
 def augmented(pictures: np.ndarray, names: Sequence[str], seed: int) -> np.ndarray:

@@ -119,7 +119,8 @@ def draw_form(dataset: Dataset) -> Form:
     remarks = [Remark(why, (field,), stops=True) for field, why in _wrong().items()] + remarks
     rate, middle = _draw_front(base, remarks)
     with middle:
-        _draw_changes(base, [field for field in all_fields() if matters(field, values, given)])
+        in_order = (*FRONT, *(field for fields in groups().values() for field in fields))
+        _draw_changes(base, [field for field in in_order if matters(field, values, given)])
     boxes = st.container(gap="xsmall")
     for title, fields in groups().items():
         acting = [field for field in fields if matters(field, values, given)]
@@ -173,7 +174,7 @@ def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenera
             for field in HALF:
                 with st.container():
                     _draw_field(field, base, remarks)
-    return rate, st.container()
+    return rate, st.container(gap="xsmall")
 
 
 def _heading(
@@ -222,7 +223,7 @@ def _draw_field(field: str, base: RunConfig, remarks: Sequence[Remark]) -> None:
         _draw_number(field, base, common)
     elif get_origin(info.annotation) is tuple:
         choices = get_args(get_args(info.annotation)[0])
-        st.pills(options=choices, selection_mode="multi", format_func=say, **common)
+        st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
     else:
         _draw_choice(get_args(info.annotation), common)
     for remark in remarks:

@@ -11,6 +11,9 @@ STEPS_DRAWN = 120
 
 def draw_schedule(train: TrainConfig) -> None:
     rates = [learning_rate(train, step, STEPS_DRAWN) for step in range(STEPS_DRAWN)]
-    st.caption("Learning rate over the epochs")
+    options = schedule_options(rates, train.epochs)
+    options["xAxis"] |= {"name": "epoch", "nameLocation": "middle", "nameGap": 22}
+    options["grid"] |= {"bottom": 22}
+    st.caption("Learning rate")
     told = f"Learning rate over {train.epochs} epochs, at most {max(rates):.4g}, at the end {rates[-1]:.4g}"
-    st.echarts_chart(schedule_options(rates, train.epochs), key="schedule", height=110, alt=told)
+    st.echarts_chart(options, key="schedule", height=130, alt=told)
