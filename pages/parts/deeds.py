@@ -7,9 +7,9 @@ import streamlit as st
 
 from core.runs.deeds import clone_config, hide_run, star_run
 from core.runs.run import Run, ask_to_stop, read_run
-from pages.parts import run_form
 from pages.parts.asking import ask, note_in_lines, resume
-from pages.parts.cached import LIVE_STATUSES, dataset_named
+from pages.parts.cached import LIVE_STATUSES
+from pages.parts.run_form import take_config
 from pages.parts.telling import outcome, quoted, tell
 
 SLOWER = 0.1  # of the learning rate, what a run that diverged is told to try
@@ -92,7 +92,7 @@ def _draw_button(name: str, run: Run, type: str = "secondary") -> None:
     clicked = st.button(
         "Stopping …" if stopping else deed.label,
         key=f"deed.{name}",
-        icon=f":material/{deed.icon}:",
+        icon=f":material/{deed.icon}:" if deed.icon else None,
         help=deed.help,
         type=type,  # type: ignore[arg-type]
         disabled=stopping,
@@ -119,22 +119,14 @@ def _stop(run: Run) -> None:
 
 
 def _clone(run: Run) -> None:
-    run_form.take_config(run.config)
-    _tell_cloned(run, "The form has the settings of")
+    take_config(run.config)
+    tell(f"The form has the settings of {quoted([run])}.")
 
 
 def _clone_slower(run: Run) -> None:
-    rate = max(LOWEST_RATE, SLOWER * run.config.train.learning_rate)
-    config = clone_config(run, {"train.learning_rate": float(f"{rate:.6g}")})
-    run_form.take_config(config)
-    _tell_cloned(run, f"The form has learning rate {rate:g} and else the settings of")
-
-
-def _tell_cloned(run: Run, told: str) -> None:
-    if dataset_named(run.config.data.dataset) is None:
-        tell(f"{told} {quoted([run])}; its pictures, {run.config.data.dataset}, are no longer here.", wrong=True)
-    else:
-        tell(f"{told} {quoted([run])}.")
+    rate = float(f"{max(LOWEST_RATE, SLOWER * run.config.train.learning_rate):.6g}")
+    take_config(clone_config(run, {"train.learning_rate": rate}))
+    tell(f"The form has learning rate {rate:g}, and else the settings of {quoted([run])}.")
 
 
 def _star(run: Run) -> None:
@@ -169,8 +161,8 @@ DEEDS: dict[str, Deed] = {
         "Fills the form with these settings and a rate that should not diverge.",
         _clone_slower,
     ),
-    "star": Deed("Star", "star", "Marks it, so that it is found again.", _star),
-    "unstar": Deed("Starred", "star", "Takes the star away.", _unstar),
+    "star": Deed("☆ Star", "", "Marks it, so that it is found again.", _star),
+    "unstar": Deed(":orange[★] Starred", "", "Takes the star away.", _unstar),
     "name": Deed("Name and note", "edit", "", lambda run: ask("name", [run])),
     "hide": Deed("Hide", "visibility_off", "", _hide),
     "show": Deed("Show again", "visibility", "", _show),

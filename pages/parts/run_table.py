@@ -13,13 +13,13 @@ from core.runs.run import Run, read_run
 from pages.parts.asking import ask
 from pages.parts.cached import LIVE_STATUSES, deleted_runs, runs, score_of
 from pages.parts.escape import escape, shown
-from pages.parts.live import STATUS
 from pages.parts.telling import bring_back, outcome, quoted, tell, tell_gone, told_of
-from pages.parts.words import span
+from pages.parts.words import STATUS, span
 
 FEW = 8  # runs; a longer table has filters
 TRASH_PAGE = 10
 TICKED = "ticked"  # ids of the ticked rows
+TURN = "ticked.turn"  # another number is another table, which takes its ticks from TICKED
 OVERLAY = "overlay"  # ids of the runs whose curves lie over each other
 
 
@@ -60,6 +60,8 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
         # a renamed run comes back from the browser under its old label: the address still knows which one it was
         before = st.session_state.get(f"{key}.address")
         st.session_state[key] = before if before in known else usual.id if usual else None
+    if labels.get(str(st.session_state[key])) != st.session_state.get(f"{key}.label"):
+        st.session_state[key] = st.session_state[key]  # set by us, so that the browser shows the new label at once
     picked = st.selectbox(
         label,
         list(known),
@@ -71,7 +73,7 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
     )
     if picked is not None and asked != picked:
         st.query_params[key] = picked
-    st.session_state[f"{key}.address"] = picked
+    st.session_state[f"{key}.address"], st.session_state[f"{key}.label"] = picked, labels.get(str(picked))
     return known.get(picked) if picked else None
 
 
@@ -140,7 +142,7 @@ def _draw_table(listed: Sequence[Run]) -> None:
     ids = [run.id for run in listed]
     # ticks are kept as ids, and rows are numbered anew with every list: somebody's new run on top must not move a tick
     ticked = [run_id for run_id in st.session_state.get(TICKED, []) if run_id in ids]
-    key = f"runs.{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}"
+    key = f"runs.{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}.{st.session_state.get(TURN, 0)}"
     table = pd.DataFrame([describe(run) for run in listed])
     st.dataframe(
         table,
@@ -157,6 +159,7 @@ def _draw_table(listed: Sequence[Run]) -> None:
             "star": st.column_config.ButtonColumn(
                 "★", type="tertiary", width=50, key=f"{key}.star", on_click=_turn_star, args=(ids, f"{key}.star")
             ),
+            "Run": st.column_config.TextColumn(width=180 if any(run.marks.title for run in listed) else None),
             "test accuracy": st.column_config.NumberColumn("Test accuracy", format="%.1f %%"),
             "of": st.column_config.NumberColumn("of test pictures", format="localized"),
             "seconds": st.column_config.NumberColumn("Seconds", format="%.0f"),
@@ -205,8 +208,7 @@ def _draw_deeds_of_several(ticked: Sequence[Run]) -> None:
 
 def _untick(ticked: Sequence[Run]) -> None:
     st.session_state[TICKED], st.session_state[OVERLAY] = [], []
-    for key in [key for key in st.session_state if str(key).startswith("runs.")]:
-        del st.session_state[key]
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _ask_to_delete(ticked: Sequence[Run]) -> None:

@@ -4,6 +4,16 @@ import math
 
 from core.evaluation import Evaluation, wilson
 
+STATUS = {  # of a run: its word, icon and colour
+    "queued": ("Waiting", ":material/schedule:", "gray"),
+    "starting": ("Starting", ":material/hourglass_top:", "blue"),
+    "running": ("Training", ":material/model_training:", "blue"),
+    "done": ("Done", ":material/check:", "green"),
+    "stopped": ("Stopped", ":material/stop_circle:", "orange"),
+    "failed": ("Failed", ":material/error:", "red"),
+    "lost": ("Lost", ":material/power_off:", "red"),
+}
+
 
 def percent_of(right: int, n: int) -> str:
     """'63.9 % of 2,142'; an empty part says so."""
