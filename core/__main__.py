@@ -23,6 +23,7 @@ import typer
 from typer.exceptions import TyperException
 
 from core.config import DataConfig, RunConfig, change_config, parse_settings
+from core.data.child import wait_briefly
 from core.disk import disk_trouble
 from core.errors import UserMistake
 from core.evaluation import Evaluation
@@ -754,6 +755,7 @@ def presets_list(as_json: AsJson = False) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code."""
+    wait_briefly()
     try:
         code = app(args=arguments, prog_name="python -m core", standalone_mode=False)
     except SystemExit as leaving:  # nobody reads on: the pipe that takes our output was closed

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from core.data.child import wait_briefly
 from core.disk import DRAFT
 from core.errors import UserMistake
 from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
@@ -170,6 +171,7 @@ def _warm_context(worker: str) -> Any:
         return multiprocessing.get_context("spawn")
     from multiprocessing.forkserver import ensure_running
 
+    wait_briefly()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([worker.rpartition(".")[0], *(_ALSO_WARM if worker == WORKER else ())])
     ensure_running()  # returns at once; the import goes on beside

@@ -6,7 +6,7 @@ import os
 import psutil
 import pytest
 
-from core.data.child import read_block, start_child, write_block
+from core.data.child import read_block, start_child, wait_briefly, write_block
 
 
 def test_blocks_come_out_as_they_went_in():
@@ -31,3 +31,12 @@ def test_ctrl_c_reaches_no_child_and_it_ends_with_the_block():
         (child,) = (child for child in psutil.Process().children() if "core.data.samples" in child.cmdline())
         assert os.getpgid(child.pid) != os.getpgid(0)  # a terminal signals its whole foreground group
     assert not child.is_running()
+
+
+def test_threads_that_wait_may_sleep_soon_unless_somebody_chose_otherwise(monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "10000"

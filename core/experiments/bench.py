@@ -159,7 +159,7 @@ def bench_training(cifar: str = "cifar10", artworks: str = "artworks", rounds: i
 
 def _baseline(kind: str, where: str, epochs: int, seed: int) -> dict[str, Any]:
     """The notebook's loop in a process of its own, without what choose_hardware tells torch and glibc in this one."""
-    ours = {"THP_MEM_ALLOC_ENABLE", "ONEDNN_MAX_CPU_ISA"}
+    ours = {"THP_MEM_ALLOC_ENABLE", "ONEDNN_MAX_CPU_ISA", "GOMP_SPINCOUNT"}
     told = subprocess.run(
         [sys.executable, "-m", "core.experiments.baseline", kind, where, str(epochs), str(seed)],
         env={name: value for name, value in os.environ.items() if name not in ours}
