@@ -11,6 +11,8 @@ from core.errors import UserMistake
 # a whole batch last
 Augmentation = Literal["flip", "shift_crop", "rotate", "colour", "cutout", "mixup"]
 
+LOWEST_RATE = 1e-7
+
 
 class _Choices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -82,7 +84,7 @@ class TrainConfig(_Choices):
     )
     learning_rate: float = Field(
         0.001,
-        ge=1e-7,
+        ge=LOWEST_RATE,
         le=1.0,
         title="Learning rate",
         description="Length of a step, the highest one under a schedule.",

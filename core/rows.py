@@ -42,12 +42,16 @@ class EpochRow(_Row):
     kind: Literal["epoch"] = "epoch"
     epoch: int  # 1 .. epochs
     step: int
-    train_loss: float | None  # mean over the epoch, while the weights moved
-    train_accuracy: float  # share of training pictures answered rightly as they came by (augmented, train mode)
+    # mean over the epoch, while the weights moved, of what training makes small: smoothed, with class weights and mixup
+    train_loss: float | None
+    # share of training pictures answered rightly as they came by (augmented, train mode); with mixup a picture's label
+    # is that of its larger share
+    train_accuracy: float
     train_per_class: tuple[float | None, ...]
-    val_loss: float | None = None  # evaluation mode, after the epoch
+    val_loss: float | None = None  # evaluation mode, after the epoch; plain cross-entropy, whatever is trained on
     val_accuracy: float | None = None
     val_per_class: tuple[float | None, ...] | None = None
+    best_epoch: int | None = None  # the one with the lowest val_loss so far; 0 while none was finite
     learning_rate: float
     seconds: float  # of training in this epoch
     val_seconds: float = 0.0

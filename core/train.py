@@ -23,6 +23,7 @@ from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.engine.position import Position, ask_position
+from core.engine.stopping import is_last, tell_end
 from core.engine.watching import Watcher
 from core.errors import UserMistake
 from core.evaluation import MEASURES
@@ -53,11 +54,11 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
         yield from _train(open_run(folder), writer, hardware)
     except UserMistake as mistake:
         if writer:
-            writer.fail(str(mistake))
+            writer.fail(str(mistake), try_rate=mistake.try_rate if isinstance(mistake, Diverged) else None)
         raise
     except BaseException as fault:
         if writer:
-            writer.fail(_sentence(fault))
+            writer.fail(_sentence(fault, folder))
         raise
     finally:
         if dist.is_initialized():
@@ -105,7 +106,8 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         if stopped:
             writer.finish("stopped", "Stopped when asked to; what it had learnt is kept.")
         else:
-            writer.finish("done")
+            trained = run.epochs()
+            writer.finish("done", tell_end(config.train, trained[-1]) if trained else "")
     if hardware.world > 1:
         dist.barrier()
 
@@ -165,7 +167,7 @@ class _Saver:
         self.is_saved = False
         if isinstance(row, EpochRow):
             self._note_best(row)
-            ends = ends or row.epoch == self.run.config.train.epochs
+            ends = ends or is_last(self.run.config.train, row)
         elif not (isinstance(row, TickRow) and self.hardware.world == 1):
             return
         waited = time.monotonic() - self.saved
@@ -304,14 +306,23 @@ def _join_ranks(hardware: Hardware) -> Hardware:
     return hardware
 
 
-def _sentence(fault: BaseException) -> str:
+def _sentence(fault: BaseException, folder: Path) -> str:
     """What a fault of the machine or of the program is called on screen; the log has the traceback."""
     told = str(fault)
     if isinstance(fault, KeyboardInterrupt | SystemExit | GeneratorExit):  # the last one: its caller left
         return "Training was interrupted; what had been saved is kept."
     if isinstance(fault, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told:
-        return "There was not enough memory. Try half the batch size or a smaller image size."
+        return _memory_sentence(folder)
     return f"Training failed because of a fault in the program ({type(fault).__name__}); the log has the details."
+
+
+def _memory_sentence(folder: Path) -> str:
+    config = open_run(folder).config
+    batch, side = config.train.batch_size, config.data.image_size
+    smaller = [f"batches of {batch // 2}"] if batch > 3 else []  # batch norm needs 2 pictures a step
+    smaller += [f"{side // 2} px"] if side > 63 else []
+    tried = f" Try {' or '.join(smaller)}." if smaller else ""
+    return f"There was not enough memory for batches of {batch} pictures of {side} px.{tried}"
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 import copy
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -141,6 +142,79 @@ def test_a_class_without_training_pictures_has_no_share():
     assert row.train_per_class[2] is None and None not in row.train_per_class[:2]
 
 
+def overfitting():
+    """Noise: what is learnt of the training part only harms on the validation part."""
+    store = tiny.noise_store(60)
+    store.parts["train"], store.parts["val"] = np.arange(36), np.arange(36, 60)
+    return store
+
+
+OVERFIT = TrainConfig(epochs=40, batch_size=12, learning_rate=0.05, seed=1)
+
+
+def test_training_ends_after_its_patience_without_a_lower_validation_loss():
+    store, patient = overfitting(), OVERFIT.model_copy(update={"patience": 4})
+    _, rows = trained(store, patient)
+    epochs = of_kind(rows, EpochRow)
+    losses = [row.val_loss for row in epochs]
+    best = losses.index(min(losses)) + 1
+    assert epochs[-1].epoch == best + 4 < 40 and epochs[-1].best_epoch == best
+    # apart from its end it is the training that it would be without patience
+    _, others = trained(store, OVERFIT.model_copy(update={"epochs": 40}))
+    assert losses == [row.val_loss for row in of_kind(others, EpochRow)][: len(losses)]
+
+
+def test_every_row_tells_the_best_epoch_so_far():
+    epochs = of_kind(trained(overfitting(), OVERFIT.model_copy(update={"epochs": 6}))[1], EpochRow)
+    losses = [row.val_loss for row in epochs]
+    assert [row.best_epoch for row in epochs] == [losses.index(min(losses[:n])) + 1 for n in range(1, 7)]
+    assert of_kind(trained(overfitting(), OVERFIT, val=False)[1], EpochRow)[0].best_epoch is None
+
+
+def scripted(monkeypatch, losses):
+    """The validation loss is told instead of computed."""
+    told = iter(losses)
+    answers = torch.zeros(8, dtype=torch.int64)
+    monkeypatch.setattr("core.engine.fit.mean_loss_and_predictions", lambda *_: (next(told), answers))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "patience"),
+    [
+        ([NAN, 0.7, 0.5, 0.6], [0, 2, 3, 3], 0),
+        ([0.5, NAN, 0.5, 0.4], [1, 1, 1, 4], 0),
+        ([float("inf"), NAN, 0.7], [0, 0], 2),
+        ([0.5, 0.5, 0.5, 0.4], [1, 1, 1], 2),  # as low is not lower
+        ([0.5, 0.6, 0.4, 0.5], [1, 1, 3, 3], 2),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_never_the_best(tiny_store, monkeypatch, losses, best, patience):
+    scripted(monkeypatch, losses)
+    _, rows = trained(tiny_store, TINY.model_copy(update={"epochs": len(losses), "patience": patience}))
+    assert [row.best_epoch for row in of_kind(rows, EpochRow)] == best
+
+
+def test_early_stopping_without_a_validation_part_is_refused(tiny_store):
+    with pytest.raises(UserMistake, match="Early stopping watches the loss on the validation part, and there is none"):
+        trained(tiny_store, TINY.model_copy(update={"patience": 3}), val=False)
+
+
+def test_with_balanced_weights_a_small_class_is_not_forgotten():
+    # 4 of 40 pictures are orange, and told apart from the blue ones by noise alone: guessing blue is 90 % right
+    store = tiny.noise_store(40, classes=2)
+    labels = (np.arange(40) % 10 == 0).astype(np.int64)
+    store = tiny.make_store(store.images, labels)
+    found = {}
+    for choice in choices("class_weights"):
+        config = TrainConfig(epochs=3, batch_size=20, learning_rate=0.02, class_weights=choice)
+        row = of_kind(trained(store, config, val=False)[1], EpochRow)[-1]
+        found[choice] = row.train_per_class[1]
+    assert found["balanced"] > found["none"]
+
+
 SAFE_RATES = {"adam": 0.005, "adamw": 0.005, "rmsprop": 0.0005}
 KINDS = [
     *({"optimizer": name, "learning_rate": SAFE_RATES.get(name, 0.05)} for name in choices("optimizer")),
@@ -148,6 +222,8 @@ KINDS = [
     *({"augment": (name,)} for name in get_args(Augmentation)),
     {"augment": get_args(Augmentation)},
     *({"precision": name} for name in choices("precision")),
+    *({"class_weights": name} for name in choices("class_weights")),
+    {"class_weights": "balanced", "augment": ("mixup",), "label_smoothing": 0.1},
     {"label_smoothing": 0.1},
     {"weight_decay": 0.01},
     {"momentum": 0.0},
@@ -192,9 +268,25 @@ def test_training_that_diverges_says_so_and_keeps_finite_weights():
     store = tiny.noise_store(64)
     wild = TrainConfig(epochs=300, batch_size=8, learning_rate=1.0, momentum=0.999, weight_decay=1.0)
     model, rows = started(store, wild, val=False)
-    with pytest.raises(Diverged, match=r"Training diverged in epoch \d+, iteration \d+: .* try a tenth of it"):
+    said = r"Training diverged in epoch \d+, iteration \d+: .* The learning rate 1 is too high for this run: try 0\.1\."
+    with pytest.raises(Diverged, match=said) as diverged:
         list(rows)
-    assert torch.isfinite(weights(model)).all()
+    assert torch.isfinite(weights(model)).all() and diverged.value.try_rate == 0.1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_learning_rate_beyond_all_measure_diverges_at_once(tiny_store, optimizer):
+    # the form and the command line refuse such a rate; a file written by hand may still ask for it
+    wild = TrainConfig.model_construct(**TINY.model_dump() | {"optimizer": optimizer, "learning_rate": 1e9})
+    with pytest.raises(Diverged, match=r"epoch \d, .*The learning rate 1e\+09 is too high for this run: try 1e\+08\."):
+        trained(tiny_store, wild)
+
+
+def test_no_lower_learning_rate_is_proposed_than_may_be_chosen(tiny_store):
+    model, rows = started(tiny_store, TINY.model_copy(update={"learning_rate": 2e-7}))
+    poison(model, "fc3.bias")
+    with pytest.raises(Diverged, match=r"try 1e-07\."):
+        list(rows)
 
 
 def poison(model, name):

@@ -126,7 +126,7 @@ def test_a_run_whose_dataset_became_another_one_has_its_sentence(new_run):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (MemoryError(), "not enough memory. Try half the batch size"),
+        (MemoryError(), "not enough memory for batches of 8 pictures of 16 px. Try batches of 4."),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory"),
         (KeyboardInterrupt(), "interrupted; what had been saved is kept"),
@@ -155,7 +155,8 @@ def test_a_diverged_run_keeps_a_finite_model_and_says_what_to_try(trained_home):
     run = tiny.new_run(train__epochs=1000, train__learning_rate=1, train__momentum=0.999, train__weight_decay=1)
     with pytest.raises(UserMistake, match="diverged"):
         train_run(run.folder)
-    assert state(run).status == "failed" and "try a tenth of it" in state(run).message
+    assert state(run).status == "failed" and state(run).try_rate == 0.1
+    assert "The learning rate 1 is too high for this run: try 0.1." in state(run).message
     assert all(np.isfinite(values).all() for values in open_run(run.folder).weights().values())
 
 
@@ -227,7 +228,7 @@ def test_torchrun_that_diverges_says_so_and_ends(trained_home):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
     assert told.returncode != 0
-    assert state(run).status == "failed" and "try a tenth of it" in state(run).message
+    assert state(run).status == "failed" and state(run).try_rate == 0.1
     assert all(np.isfinite(values).all() for values in open_run(run.folder).weights().values())
 
 

@@ -12,15 +12,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from core.config import TrainConfig, check_with_data
+from core.config import LOWEST_RATE, TrainConfig, check_with_data
 from core.data.batches import Part, count_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware
 from core.engine.loss import Loss
 from core.engine.optimizers import build_optimizer
-from core.engine.position import EpochAtHand, Position, copy_state, restore, take_position
+from core.engine.position import Best, EpochAtHand, Position, copy_state, restore, take_position
 from core.engine.schedule import learning_rate
+from core.engine.stopping import has_stalled
 from core.errors import UserMistake
 from core.rows import EpochRow, IterationRow, TickRow
 
@@ -31,6 +32,10 @@ SECONDS_A_TICK = 0.4
 class Diverged(UserMistake):
     """The loss left the finite numbers; the model holds the last good weights: those of the last finished epoch, or
     the ones that training began or was resumed with."""
+
+    def __init__(self, told: str, try_rate: float) -> None:
+        super().__init__(told)
+        self.try_rate = try_rate  # a learning rate for another run
 
 
 def fit(
@@ -47,7 +52,8 @@ def fit(
     `ask_position(rows)` after an EpochRow, or on one rank after a TickRow, tells everything that going on from there
     needs. With such a position as `start`, and all other arguments as before, the rows and weights that follow are
     bit for bit (on the CPU, with as many threads) those of training that was never interrupted, times excepted;
-    config.epochs may be higher than it was.
+    config.epochs may be higher than it was. With config.patience the rows end early, after as many epochs without a
+    lower loss on the validation part.
 
     Under torchrun every rank calls fit with the same arguments; the rows tell of all ranks together, except that the
     loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
@@ -62,8 +68,11 @@ def fit(
     precision, loss_of = _precision(config, hardware), Loss(config, train.labels, classes)
     if start:
         restore(start, model, optimizer, hardware.device)
+    best = start.best if start else Best()
     last_good, kept = copy_state(model), f"the model of {start.told} was" if start else "the first weights were"
     for epoch in range(start.epoch if start else 1, config.epochs + 1):
+        if has_stalled(config, epoch - 1, best.epoch):
+            return
         model.train()
         at_hand = start.at_hand(hardware.device) if start and start.epoch == epoch else EpochAtHand()
         losses, labels, answers, predicted = at_hand.losses, at_hand.labels, at_hand.answers, at_hand.predicted
@@ -101,7 +110,7 @@ def fit(
                 continue
             if ends_row or hardware.world == 1:  # ranks tick at different moments; at the end of a row they meet
                 _check_finite(
-                    torch.stack(losses[row_iteration:]), epoch, row_iteration, rate, model, last_good, kept, hardware
+                    torch.stack(losses[row_iteration:]), epoch, row_iteration, config, model, last_good, kept, hardware
                 )
             if ends_row:
                 predicted.append(torch.cat(answers).argmax(1))
@@ -128,7 +137,7 @@ def fit(
             )
             if asked:
                 at_hand.iteration, at_hand.seconds = iteration, time.perf_counter() - began
-                yield take_position(epoch, at_hand, step, trained, copy_state(model), optimizer)
+                yield take_position(epoch, at_hand, step, trained, copy_state(model), optimizer, best)
             tick_pictures, tick_began = pictures, time.perf_counter()
         seconds = time.perf_counter() - began
         trained += seconds
@@ -136,6 +145,8 @@ def fit(
         hits, counts = _count(torch.cat(labels), torch.cat(predicted), classes, hardware)
         val_began = time.perf_counter()
         val_loss, val_hits, val_counts = _validate(model, val, classes, hardware)
+        if val_loss is not None and val_loss < best.val_loss:
+            best = Best(epoch, val_loss)
         asked = yield EpochRow(
             epoch=epoch,
             step=step,
@@ -145,13 +156,14 @@ def fit(
             val_loss=val_loss,
             val_accuracy=None if val_hits is None else float(val_hits.sum() / val_counts.sum()),
             val_per_class=None if val_hits is None else _shares(val_hits, val_counts),
+            best_epoch=None if val_hits is None else best.epoch,
             learning_rate=learning_rate(config, step - 1, steps),
             seconds=seconds,
             val_seconds=time.perf_counter() - val_began if val is not None else 0.0,
             images_per_second=pictures / seconds,
         )
         if asked:
-            yield take_position(epoch + 1, EpochAtHand(), step, trained, last_good, optimizer)
+            yield take_position(epoch + 1, EpochAtHand(), step, trained, last_good, optimizer, best)
 
 
 def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
@@ -173,7 +185,7 @@ def _check_finite(
     losses: Tensor,
     epoch: int,
     before: int,
-    rate: float,
+    config: TrainConfig,
     model: nn.Module,
     last_good: dict[str, Tensor],
     kept: str,
@@ -186,10 +198,12 @@ def _check_finite(
     bad = (finite == 0).nonzero()
     if len(bad):
         model.load_state_dict(last_good)
+        try_rate = float(f"{max(LOWEST_RATE, config.learning_rate / 10):.3g}")
         raise Diverged(
             f"Training diverged in epoch {epoch}, iteration {before + min(int(bad[0]) + 1, len(losses))}: the loss is "
-            f"no longer a finite number; {kept} kept. The learning rate {rate:g} is too high for this run: try a tenth "
-            f"of it."
+            f"no longer a finite number; {kept} kept. The learning rate {config.learning_rate:g} is too high for this "
+            f"run: try {try_rate:g}.",
+            try_rate,
         )
 
 
@@ -224,10 +238,15 @@ def _mean_loss(losses: Tensor, hardware: Hardware) -> float | None:
 def _validate(
     model: nn.Module, val: Part | None, classes: int, hardware: Hardware
 ) -> tuple[float | None, Tensor | None, Tensor]:
-    """Every rank answers for the whole part with its own copy: no picture is counted twice, and none waits."""
+    """Every rank answers for the whole part with its own copy: no picture is counted twice. Each has running statistics
+    of its own, so the loss is that of the first one: by it all of them end in the same epoch."""
     if val is None or not len(val):
         return None, None, torch.zeros(classes)
     loss, predicted = mean_loss_and_predictions(model, val)
+    if hardware.world > 1:
+        told = torch.tensor(loss, dtype=torch.float64, device=hardware.device)
+        dist.broadcast(told, src=0)
+        loss = float(told)
     hits, counts = _hits(val.labels, predicted, classes)
     return (loss if math.isfinite(loss) else None), hits.cpu(), counts.cpu()
 

@@ -1,5 +1,6 @@
 """Position: a place in a training, with everything that going on from there exactly needs."""
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,14 @@ class EpochAtHand:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The epoch with the lowest loss on the validation part so far."""
+
+    epoch: int = 0  # 0 before the first finite loss
+    val_loss: float = math.inf
+
+
+@dataclass(frozen=True)
 class Position:
     """Between two iterations, or between two epochs (iteration 0). Its tensors are nobody else's."""
 
@@ -42,6 +51,7 @@ class Position:
     predicted: Tensor  # int64 (n,): what was answered for them
     random: Tensor  # uint8: state of torch's own generator
     random_of_device: Tensor  # uint8: the same of the GPU, empty on the CPU
+    best: Best = Best()
 
     @property
     def told(self) -> str:
@@ -65,7 +75,8 @@ class Position:
         tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.items()}
         arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
-        return {name: getattr(self, name) for name in _NUMBERS}, arrays
+        best = {"epoch": self.best.epoch, "val_loss": self.best.val_loss} if self.best.epoch else {}
+        return {name: getattr(self, name) for name in _NUMBERS} | {"best": best}, arrays
 
     @classmethod
     def from_parts(cls, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Position":
@@ -83,6 +94,7 @@ class Position:
             predicted=tensors["predicted"],
             random=tensors["random"],
             random_of_device=tensors["random_of_device"],
+            best=Best(**numbers.get("best", {})),  # positions of before there was early stopping have none
         )
 
 
@@ -100,6 +112,7 @@ def take_position(
     seconds: float,
     weights: dict[str, Tensor],
     optimizer: optim.Optimizer,
+    best: Best,
 ) -> Position:
     """The position of a training; `weights` is a copy already."""
     device = next(iter(weights.values())).device
@@ -118,6 +131,7 @@ def take_position(
         predicted=_join(predicted),
         random=torch.get_rng_state(),
         random_of_device=torch.cuda.get_rng_state(device) if device.type == "cuda" else nothing,
+        best=best,
     )
 
 

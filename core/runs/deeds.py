@@ -47,18 +47,25 @@ def resume_run(
     asker: Asker | None = None,
 ) -> Run:
     """Begin the next attempt of a run that has ended: it goes on from its newest checkpoint, or from the beginning
-    where there is none yet. With `epochs` a finished run trains on.
+    where there is none yet. With `epochs` a finished run trains on; one that had stopped early trains all its epochs,
+    bit for bit as it would have without early stopping.
 
     `fingerprint` and `pictures` are those of its dataset as it is now. `in_line` also puts the run in the line; else
     it waits for train_run(folder). `asker` is who wants it now.
 
-    UserMistake where the run is active, has nothing left to train, or where the dataset or every checkpoint has
-    changed.
+    UserMistake where the run is active, has diverged, has nothing left to train, or where the dataset or every
+    checkpoint has changed.
     """
     with queue_lock():
         run = open_run(run.folder)
         if not run.state.ended:
             raise UserMistake(f"Run {run.id} has not ended ({run.state.status}); there is nothing to resume.")
+        if run.state.try_rate is not None:  # the same steps from the same place: a page offers the clone instead
+            raise UserMistake(
+                f"Run {run.id} diverged, and resumed it would diverge again. Clone it with a learning rate of "
+                f"{run.state.try_rate:g}: python -m core runs clone {run.id} --set "
+                f"train.learning_rate={run.state.try_rate:g}"
+            )
         checkpoint = read_checkpoint(run.folder)
         if fingerprint != run.fingerprint:
             raise dataset_changed(run, checkpoint, pictures)
@@ -190,6 +197,8 @@ def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) ->
         )
     before = run.config.train.epochs
     config = run.config if epochs is None else change_config(run.config, {"train.epochs": epochs})
+    if _stopped_early(run):  # whoever resumes it all the same has overruled that
+        config = change_config(config, {"train.patience": 0})
     if config.train.epochs < before:
         raise UserMistake(f"Run {run.id} has {before} epochs; it can be given more, not {epochs}.")
     if run.state.status == "done" and checkpoint and checkpoint.numbers["epoch"] > config.train.epochs:
@@ -201,6 +210,13 @@ def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) ->
 
 def _document(asker: Asker | None) -> dict[str, Any] | None:
     return asker.model_dump(mode="json") if asker else None
+
+
+def _stopped_early(run: Run) -> bool:
+    if run.state.status != "done" or not run.config.train.patience:
+        return False
+    trained = run.epochs()
+    return bool(trained) and trained[-1].epoch < run.config.train.epochs
 
 
 def _next_attempt(state: RunState, attempt: int, epochs: int) -> RunState:

@@ -155,11 +155,14 @@ class RunWriter:
         """End the run; everything that is to be kept has been saved before."""
         self._move_to(status, message=message, seconds_left=0.0)
 
-    def fail(self, message: str) -> None:
-        """End the run with a sentence that says why. Does nothing where it has ended already or is another's."""
+    def fail(self, message: str, try_rate: float | None = None) -> None:
+        """End the run with a sentence that says why. Does nothing where it has ended already or is another's.
+
+        try_rate: for a run that diverged, a learning rate at which another one may not."""
         if self._is_anothers():
             return
         if self._state is not None:
+            self._news["try_rate"] = try_rate
             self._take_news()
         attempt = self._state.attempt if self._state else None
         mark_ended(self.folder, "failed", message, known=self._state, attempt=attempt)
