@@ -1,7 +1,7 @@
 """Data: which pictures there are, how they are balanced and split, and what the network receives of them."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
-from pages.parts.run_form import USUAL
+from pages.parts.run_form import USUAL, set_field
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -29,6 +29,10 @@ FITS = {
 }
 VALIDATION = round(100 * PRESETS[USUAL].data.val_fraction)  # per cent; what Train proposes
 SIZES = [16, 24, 32, 48, 64, 96, 128]
+# what the tabs begin with: only what somebody changed goes along to Train, so that its preset keeps the rest
+PROPOSED = DataConfig(val_fraction=VALIDATION / 100)
+SPLIT_FIELDS = ("balance", "split", "test_fraction", "val_fraction")
+RECEIVED_FIELDS = ("image_size", "fit")
 
 
 def main() -> None:
@@ -84,8 +88,23 @@ def _offer_training(dataset: Dataset) -> None:
     trained = any(run.config.data.dataset == dataset.name for run in runs())
     kind: Literal["primary", "secondary"] = "secondary" if trained else "primary"
     if st.button("Train on these", type=kind, icon=":material/model_training:", key="train_on_these"):
-        st.session_state["train_dataset"] = dataset.name
-        st.switch_page("pages/train.py")
+        choices = _choices(dataset)
+        fields = (*SPLIT_FIELDS, *RECEIVED_FIELDS)
+        _train_with(
+            dataset, {field: _of(choices, field) for field in fields if _of(choices, field) != _of(PROPOSED, field)}
+        )
+
+
+def _train_with(dataset: Dataset, choices: dict[str, Any]) -> None:
+    """Go to the Train page with these pictures and choices of DataConfig."""
+    st.session_state["train_dataset"] = dataset.name
+    for field, value in choices.items():
+        set_field(f"data.{field}", value)
+    st.switch_page("pages/train.py")
+
+
+def _of(choices: DataConfig, field: str) -> Any:
+    return getattr(choices, field)
 
 
 def _pictures(dataset: Dataset) -> None:
@@ -156,6 +175,8 @@ def _received(dataset: Dataset) -> None:
         members = np.flatnonzero(dataset.labels == label)
         place = st.number_input("Picture", 1, len(members), key=f"received_{dataset.id}_{label}")
         size, fit = _ask_preprocess("tab")
+        if st.button("Train with these", icon=":material/model_training:", key="train_received"):
+            _train_with(dataset, {"image_size": size, "fit": fit})
     _beside(dataset, int(members[place - 1]), size, fit, left, right)
 
 
@@ -224,7 +245,8 @@ def _split(dataset: Dataset) -> None:
         st.caption(_told_of_split(dataset, {part: len(chosen) for part, chosen in parts.items()}))
         figure = parts_figure(dataset.classes, {part: counts.tolist() for part, counts in by_part.items()})
         st.plotly_chart(figure, config=PLOTLY_CONFIG, key="parts_chart", alt="Pictures per part and class")
-    st.caption("This shows what the choices do. Each run has its own, under More settings on the Train page.")
+    if st.button("Train with these choices", icon=":material/model_training:", key="train_with"):
+        _train_with(dataset, {field: _of(choices, field) for field in SPLIT_FIELDS})
 
 
 def _told_of_balance(before: np.ndarray, after: np.ndarray, choices: DataConfig) -> str:
@@ -249,10 +271,12 @@ def _told_of_split(dataset: Dataset, counts: dict[str, int]) -> str:
 
 
 def _choices(dataset: Dataset) -> DataConfig:
-    """What the Balance and split tab says, also while another tab is open."""
+    """What the tabs say, also while another one is open."""
     state = st.session_state
     return DataConfig(
         dataset=dataset.name,
+        image_size=state.get("tab_size") or PROPOSED.image_size,
+        fit=state.get("tab_fit") or PROPOSED.fit,
         balance="smallest" if state.get("data_balance") else "none",
         split=state.get("data_split") or "stratified",
         test_fraction=state.get("data_test", 20) / 100,

@@ -138,6 +138,31 @@ def test_deleting_asks_first():
     assert not app.exception and not app.error
 
 
+def test_choices_go_along_to_the_train_page():
+    add_pictures()
+    app = open_page("pages/data.py")
+    app.session_state["tab"] = "Balance and split"
+    app.run()
+    app.toggle(key="data_balance").set_value(True).run()
+    app.slider(key="data_test").set_value(30).run()
+    app.button(key="train_with").click().run()
+    assert app.get_by_key("form.data.balance").value == "smallest"
+    assert app.select_slider(key="form.data.test_fraction").value == 0.3
+    assert app.select_slider(key="form.data.val_fraction").value == 0.05
+    assert not app.exception and not app.error
+
+
+def test_what_nobody_chose_stays_with_the_preset_of_the_train_page():
+    add_pictures()
+    app = open_page("pages/data.py")
+    app.session_state["form.preset"] = "paper"
+    app.session_state["data_test"] = 30
+    app.button(key="train_on_these").click().run()
+    assert app.select_slider(key="form.data.test_fraction").value == 0.3
+    assert app.get_by_key("form.data.split").value == "paper"
+    assert app.get_by_key("form.data.balance").value == "smallest"  # the paper's own, though Data proposes none
+
+
 def wait_for(claim, seconds=30):
     import time
 

@@ -78,8 +78,12 @@ def set_field(field: str, value: Any) -> None:
 
 def take_config(config: RunConfig) -> None:
     """Fill the whole form from a RunConfig, its preset and dataset with it, when the form is drawn next."""
-    st.session_state[ASKED] = {field: value_of(config, field) for field in (*all_fields(), "data.dataset")}
-    st.session_state[ASKED]["preset"] = config.preset
+    st.session_state[ASKED] = asked_of(config)
+
+
+def asked_of(config: RunConfig) -> dict[str, Any]:
+    """Everything that a RunConfig says of the form: field -> value, and "preset"."""
+    return {field: value_of(config, field) for field in (*all_fields(), "data.dataset")} | {"preset": config.preset}
 
 
 def _ask(values: dict[str, Any]) -> None:
@@ -341,7 +345,7 @@ def _differs(field: str, base: RunConfig) -> bool:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _kept_forms() -> dict[str, str]:
+def kept_forms() -> dict[str, str]:
     """Token -> RunConfig as JSON: what a form said last, for a reload, which begins a new session."""
     return {}
 
@@ -353,7 +357,7 @@ def _keep(config: RunConfig, touched: bool) -> None:
         if not touched:
             return
         token = st.session_state[TOKEN] = secrets.token_hex(4)
-    kept = _kept_forms()
+    kept = kept_forms()
     kept[token] = config.model_dump_json()
     while len(kept) > MOST_KEPT:
         kept.pop(next(iter(kept)), None)
@@ -364,6 +368,6 @@ def _keep(config: RunConfig, touched: bool) -> None:
 def _bring_back() -> None:
     """Fill a new session's form from the one in the address, which may be somebody else's: it gets its own token."""
     if FILLED not in st.session_state and TOKEN not in st.session_state:
-        told = _kept_forms().get(st.query_params.get("form", ""))
+        told = kept_forms().get(st.query_params.get("form", ""))
         if told is not None:
             take_config(RunConfig.model_validate_json(told))

@@ -1,0 +1,420 @@
+"""The form: a widget a field, marks and ways back, typed numbers, filling it from a RunConfig, what is refused."""
+
+import random
+import shutil
+from typing import get_args, get_origin
+
+import numpy as np
+import pytest
+
+from core.config import Augmentation, RunConfig, change_config
+from core.data.dataset import find_dataset, import_pictures
+from core.disk import write_json
+from core.errors import UserMistake
+from core.presets import PRESETS, preset
+from core.runs.process import mark_process
+from core.runs.queue import SupervisorHandle, waiting_runs
+from pages.parts import starting
+from pages.parts.augment_preview import PICTURES, _alone, some_pictures
+from pages.parts.fields import (
+    FRONT,
+    all_fields,
+    allows,
+    bounds,
+    exactly,
+    groups,
+    is_number,
+    matters,
+    range_in_words,
+    read_number,
+    same,
+    steps_of,
+    value_of,
+)
+from pages.parts.planning import given_parts
+from pages.parts.remarks import look_at
+from pages.parts.run_form import ASKED, asked_of, fitted, kept_forms, set_field
+from tests.app import add_pictures, open_page, said
+from tests.pictures import finish, png
+
+
+@pytest.fixture(scope="module")
+def pets_home(tmp_path_factory):
+    """A home with the dataset "pets": 6 cats and 6 dogs. Copied, never changed."""
+    home = tmp_path_factory.mktemp("pets") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_HOME", str(home))
+        add_pictures()
+    return home
+
+
+@pytest.fixture(autouse=True)
+def nobody_trains(monkeypatch):
+    """This process stands for the supervisor, so that what is started stays in the line."""
+    me = mark_process()
+    monkeypatch.setattr(starting, "ensure_supervisor", lambda: SupervisorHandle(me.pid, me.started))
+
+
+@pytest.fixture
+def home(pets_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    return shutil.copytree(pets_home, tmp_path / "home")
+
+
+@pytest.fixture
+def app(home):
+    return open_page("pages/train.py")
+
+
+def plain(text):
+    return text.replace("\\", "").replace("\u2060", "")
+
+
+def form_of(app):
+    """What the form says, as it is kept for a reload."""
+    token = app.query_params["form"]
+    return RunConfig.model_validate_json(kept_forms()[token])
+
+
+def lopsided(name, counts, part=None):
+    """A dataset with so many pictures in each class."""
+    entries = [(f"{i}.png", label, part, png(i)) for label, count in counts.items() for i in range(count)]
+    return finish(import_pictures(name, iter(entries), "zip", False))
+
+
+def words(remarks):
+    return [remark.text for remark in remarks]
+
+
+# ------------------------------------------------------------------------------------------------- fields
+
+
+def test_every_field_is_in_front_or_in_one_group():
+    placed = [*FRONT, *(field for fields in groups().values() for field in fields)]
+    assert sorted(placed) == sorted(all_fields())
+
+
+def test_every_field_has_a_widget_or_a_reason(app):
+    values = {field: app.session_state[f"form.{field}"] for field in all_fields()}
+    for field, info in all_fields().items():
+        if matters(field, values):
+            assert app.get_by_key(f"form.{field}").label.startswith(info.title), field
+        else:
+            assert field == "model.name", f"{field} does not act; quick shows all but the choice of one network"
+
+
+def test_a_field_that_does_not_act_is_left_out(app):
+    app.get_by_key("form.data.split").set_value("paper").run()
+    app.get_by_key("form.train.schedule").set_value("cosine").run()
+    for field in ("data.seed", "train.warmup"):
+        with pytest.raises(KeyError):
+            app.get_by_key(f"form.{field}")
+
+
+def test_shares_that_a_dataset_brings_along_are_not_asked_for():
+    values = {field: value_of(RunConfig(), field) for field in all_fields()}
+    both = frozenset({1, 2})
+    assert matters("data.test_fraction", values) and matters("data.val_fraction", values)
+    assert not matters("data.test_fraction", values, frozenset({2})) and matters("data.val_fraction", values, {2})
+    assert not matters("data.test_fraction", values, both) and not matters("data.val_fraction", values, both)
+
+
+@pytest.mark.parametrize("field", [field for field in all_fields() if is_number(field)])
+def test_a_slider_stops_only_where_the_definition_allows_and_reaches_both_ends(field):
+    low, high = bounds(all_fields()[field])
+    if high > 10**6:
+        return
+    steps = steps_of(field)
+    assert list(steps) == sorted(set(steps)) and len(steps) <= 110
+    assert all(allows(field, step) for step in steps)
+    assert steps[0] == low and (steps[-1] == high or field == "data.image_size")
+    assert all(read_number(field, exactly(step)) == step for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("train.learning_rate", "0.00123", 0.00123),
+        ("train.learning_rate", " 0,00123 ", 0.00123),
+        ("train.learning_rate", "1e-7", 1e-7),
+        ("train.learning_rate", ".5", 0.5),
+        ("train.momentum", "0.937", 0.937),
+        ("train.epochs", "37", 37),
+        ("train.weight_decay", "0", 0.0),
+    ],
+)
+def test_a_typed_number_is_taken_exactly(field, text, value):
+    assert read_number(field, text) == value
+    assert read_number(field, exactly(value)) == value
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "1e-8", "1e9", "1_000", "１", "", "1e", "0x1", "1" * 60])
+def test_what_is_no_learning_rate_is_refused_with_the_range(text):
+    with pytest.raises(UserMistake, match="Learning rate must be a number from 1e-7 to 1\\."):
+        read_number("train.learning_rate", text)
+
+
+@pytest.mark.parametrize("text", ["0", "2.5", "-1", "1000000000", "1025", "ten"])
+def test_what_is_no_batch_size_is_refused_with_the_range(text):
+    with pytest.raises(UserMistake, match="Batch size must be a whole number from 1 to 1024\\."):
+        read_number("train.batch_size", text)
+
+
+def test_a_range_that_leaves_its_end_out_says_so():
+    assert range_in_words("train.momentum") == "from 0 to less than 1"
+    with pytest.raises(UserMistake, match="to less than 1"):
+        read_number("train.momentum", "1")
+
+
+# -------------------------------------------------------------------------------------------- typed and marked
+
+
+def test_what_is_typed_moves_the_slider_and_the_slider_what_is_typed(app):
+    app.text_input(key="typed.train.learning_rate").set_value("0.00123").run()
+    assert app.select_slider(key="form.train.learning_rate").value == 0.00123
+    app.select_slider(key="form.train.learning_rate").set_value(0.02).run()
+    assert app.text_input(key="typed.train.learning_rate").value == "0.02"
+    assert form_of(app).train.learning_rate == 0.02
+
+
+def test_what_is_typed_wrong_says_why_beside_the_field_and_beside_the_start(app):
+    app.text_input(key="typed.train.epochs").set_value("many").run()
+    assert plain(said(app)).count("Epochs must be a whole number from 1 to 1000.") == 2
+    assert app.button(key="start").disabled
+    assert app.text_input(key="typed.train.epochs").value == "many"  # stays, to be corrected
+    app.text_input(key="typed.train.epochs").set_value("12").run()
+    assert not app.button(key="start").disabled and form_of(app).train.epochs == 12
+    assert not app.exception and not app.error
+
+
+def test_what_is_typed_wrong_is_taken_back_like_a_change(app):
+    usual = app.select_slider(key="form.train.epochs").value
+    app.text_input(key="typed.train.epochs").set_value("0").run()
+    app.button(key="reset.train.epochs").click().run()
+    assert app.text_input(key="typed.train.epochs").value == str(usual) and not app.button(key="start").disabled
+
+
+def test_changes_are_marked_at_the_field_and_the_group_and_taken_back_one_by_one_and_together(app):
+    app.get_by_key("form.train.augment").set_value(["flip"]).run()
+    app.select_slider(key="form.train.label_smoothing").set_value(0.1).run()
+    app.select_slider(key="form.train.epochs").set_value(2).run()
+    marked = {field for field in all_fields() if field != "model.name" and "●" in app.get_by_key(f"form.{field}").label}
+    assert marked == {"train.augment", "train.label_smoothing", "train.epochs"}
+    assert {box.label.split("**")[1] for box in app.expander if "●" in box.label} == {"Augmentation", "Loss"}
+    app.button(key="reset.train.epochs").click().run()
+    assert "●" not in app.select_slider(key="form.train.epochs").label
+    assert "●" in app.select_slider(key="form.train.label_smoothing").label
+    app.button(key="reset.all").click().run()
+    assert "Changed from" not in said(app) and app.get_by_key("form.train.augment").value == []
+
+
+# ------------------------------------------------------------------------------------------- filled from elsewhere
+
+
+def fill(app, config):
+    app.session_state[ASKED] = asked_of(config)
+    return app.run()
+
+
+def some_config(drawn: random.Random) -> RunConfig:
+    """A RunConfig drawn over everything that the definitions allow, ends of ranges among it."""
+    changes = {"data.dataset": "pets"}
+    for field, info in all_fields().items():
+        if get_origin(info.annotation) is tuple:
+            changes[field] = [name for name in get_args(Augmentation) if drawn.random() < 0.4]
+        elif not is_number(field):
+            changes[field] = drawn.choice(get_args(info.annotation))
+        else:
+            low, high = bounds(info)
+            between = drawn.randint(low, high) if isinstance(low, int) else drawn.uniform(low, high)
+            changes[field] = drawn.choice([low, high, between, between])
+    return change_config(RunConfig(preset=drawn.choice(list(PRESETS))), changes)
+
+
+def assert_says(app, config):
+    """The form says this RunConfig in every field that acts; one that does not act is at its preset."""
+    told, values = form_of(app), {field: value_of(config, field) for field in all_fields()}
+    base = fitted(config.preset, find_dataset("pets"))
+    for field in all_fields():
+        wanted = config if matters(field, values) else base
+        assert same(value_of(told, field), value_of(wanted, field)), field
+    assert (told.preset, told.data.dataset) == (config.preset, "pets")
+    assert not app.exception and not app.error
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_taken_as_it_is(app, name):
+    config = change_config(preset(name), {"data.dataset": "pets", "train.seed": 5})
+    assert_says(fill(app, config), config)
+
+
+def test_any_settings_are_taken_as_they_are_and_none_raises(app):
+    drawn = random.Random(3)
+    for _ in range(12):
+        config = some_config(drawn)
+        assert_says(fill(app, config), config)
+
+
+def test_settings_for_pictures_that_are_gone_say_so_and_keep_the_rest(app):
+    config = change_config(PRESETS["quick"], {"data.dataset": "gone", "train.epochs": 7})
+    fill(app, config)
+    assert any("gone" in toast.value for toast in app.toast)
+    assert app.selectbox(key="train_dataset").value == "pets"
+    assert app.select_slider(key="form.train.epochs").value == 7
+
+
+def test_only_what_the_definition_allows_can_be_asked_for():
+    with pytest.raises(UserMistake, match=r"train\.epochs = 0"):
+        set_field("train.epochs", 0)
+    with pytest.raises(UserMistake, match="unknown setting"):
+        set_field("train.epoch", 1)
+
+
+def test_a_reload_finds_the_form_and_a_copy_of_it_is_its_own(app):
+    app.select_slider(key="form.train.epochs").set_value(2).run()
+    token = app.query_params["form"]
+    kept = dict(kept_forms())
+    again = open_page("pages/train.py")  # empties the caches, as a new server would
+    kept_forms().update(kept)
+    again = type(again).from_file(again._script_path, default_timeout=30)
+    again.query_params["form"] = token
+    again.switch_page("pages/train.py").run()
+    assert again.select_slider(key="form.train.epochs").value == 2
+    again.select_slider(key="form.train.epochs").set_value(3).run()
+    assert form_of(again).train.epochs == 3
+    assert RunConfig.model_validate_json(kept_forms()[token]).train.epochs == 2
+
+
+def test_an_address_with_an_unknown_form_shows_the_preset(home):
+    app = open_page("pages/train.py", form="../../x")
+    assert not app.exception and not app.error and "Changed from" not in said(app)
+
+
+# ------------------------------------------------------------------------------------------------- remarks
+
+
+def remarks_on(counts, **changes):
+    dataset = lopsided("some", counts)
+    wanted = {"data.dataset": "some"} | {name.replace("__", "."): value for name, value in changes.items()}
+    return look_at(dataset, change_config(RunConfig(), wanted))
+
+
+def test_a_batch_larger_than_the_training_part_is_lowered_and_that_is_said(home):
+    plan, remarks = remarks_on({"a": 2, "b": 3}, train__batch_size=64, data__val_fraction=0.0)
+    assert "Batch size lowered from 64 to 3 (only 3 training pictures)." in words(remarks)
+    assert (plan.batch_size, plan.iterations) == (3, 1) and not any(remark.stops for remark in remarks)
+
+
+def test_a_batch_of_one_stops_beside_its_field(home):
+    _, (remark, *_) = remarks_on({"a": 30, "b": 30}, train__batch_size=1)
+    assert remark.stops and remark.fields == ("train.batch_size",) and "at least 2 pictures" in remark.text
+
+
+def test_early_stopping_without_a_validation_part_stops_beside_both_fields(home):
+    _, (remark, *_) = remarks_on({"a": 40, "b": 40}, train__patience=5, data__val_fraction=0.0)
+    assert remark.stops and remark.fields == ("train.patience", "data.val_fraction")
+    _, remarks = remarks_on({"a": 40, "b": 40}, train__patience=5, data__val_fraction=0.2)
+    assert not remarks
+
+
+def test_a_class_with_few_pictures_is_named(home):
+    _, remarks = remarks_on({"a": 100, "rare": 2}, data__val_fraction=0.0)
+    assert "Class 'rare' has 1 picture to learn from; 20 or more are good." in words(remarks)
+
+
+def test_a_class_that_is_not_tested_is_named(home):
+    dataset = lopsided("some", {"a": 100, "b": 100})
+    dataset.labels, dataset.given_parts  # noqa: B018  # read before they are changed below
+    dataset.__dict__["given_parts"] = np.where(dataset.labels == 0, np.arange(200) % 2 * 2, 0).astype(np.int8)
+    config = change_config(RunConfig(), {"data.dataset": "some"})
+    given_parts.clear()
+    _, remarks = look_at(dataset, config)
+    assert any("Class 'b' has no picture to test on" in text for text in words(remarks))
+
+
+def test_uneven_classes_are_said_until_they_are_weighed_or_cut(home):
+    even = {"data__val_fraction": 0.0}
+    _, remarks = remarks_on({"many": 300, "few": 30}, **even)
+    assert any("'many' has 10 times as many training pictures as 'few'" in text for text in words(remarks))
+    assert not remarks_on({"many": 300, "few": 30}, train__class_weights="balanced", **even)[1]
+    assert not remarks_on({"many": 300, "few": 30}, data__balance="smallest", **even)[1]
+
+
+def test_a_high_rate_for_adam_is_said_and_stops_nothing(home):
+    _, (remark,) = remarks_on({"a": 40, "b": 40}, train__optimizer="adam", train__learning_rate=0.05)
+    assert not remark.stops and remark.fields == ("train.learning_rate",)
+
+
+def test_a_stop_marks_the_group_that_hides_its_field(app):
+    app.select_slider(key="form.data.val_fraction").set_value(0.0).run()
+    app.select_slider(key="form.train.patience").set_value(3).run()
+    stopped = {box.label.split("**")[1] for box in app.expander if ":material/block:" in box.label}
+    assert stopped == {"Schedule", "Pictures"} and app.button(key="start").disabled
+    assert plain(said(app)).count("Early stopping watches the loss on the validation part") == 3
+
+
+# --------------------------------------------------------------------------------------------------- start
+
+
+def test_a_double_click_is_one_run_and_other_settings_are_another(app, monkeypatch):
+    monkeypatch.setattr(starting, "DOUBLE_CLICK_SECONDS", 600.0)
+    app.button(key="start").click().run()
+    app.button(key="start").click().run()
+    assert len(waiting_runs()) == 1
+    app.number_input(key="form.train.seed").set_value(1).run()
+    app.button(key="start").click().run()
+    assert [run.config.train.seed for run in waiting_runs()] == [0, 1]
+
+
+def test_the_button_says_that_one_has_to_wait(app):
+    assert app.button(key="start").label == "Start training"
+    app.button(key="start").click().run()
+    assert app.button(key="start").label == "Add to the queue (1 waiting)"
+    assert any("training starts" in toast.value for toast in app.toast)
+
+
+def test_one_session_may_have_so_many_waiting_runs(home):
+    write_json(home / "limits.json", {"queue_per_session": 1})
+    app = open_page("pages/train.py")
+    app.button(key="start").click().run()
+    assert app.button(key="start").disabled
+    assert "You have 1 runs waiting, 1 may" in plain(said(app)) and len(waiting_runs()) == 1
+
+
+# ------------------------------------------------------------------------------------------------- preview
+
+
+def test_the_preview_shows_the_pictures_and_every_augmentation_on_its_own(app):
+    assert not app.get("image")
+    app.get_by_key("form.train.augment").set_value(["flip", "cutout"]).run()
+    assert "left and right do not matter" in said(app)
+    app.toggle(key="preview").set_value(True).run()
+    assert len(app.get("image")) == PICTURES * 4 + len(get_args(Augmentation))
+    app.button(key="preview.draw").click().run()
+    app.button(key="preview.others").click().run()
+    assert not app.exception and not app.error
+
+
+def test_the_pictures_of_the_preview_are_of_every_class_in_turn(home):
+    dataset = lopsided("some", {"a": 2, "b": 5})
+    for turn in range(4):
+        chosen = some_pictures(dataset, turn)
+        assert len(chosen) == PICTURES and {int(dataset.labels[index]) for index in chosen} == {0, 1}
+
+
+@pytest.mark.parametrize("name", get_args(Augmentation))
+def test_an_augmentation_on_its_own_shows_what_it_does(name):
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    assert not np.array_equal(_alone(pictures, name, seed=0), pictures[0])
+
+
+@pytest.mark.parametrize("side", [10, 11])
+def test_the_smallest_pictures_of_the_form_suit_every_network(side):
+    import torch
+
+    from core.models.build import MODELS, build_model
+
+    assert bounds(all_fields()["data.image_size"])[0] == 10
+    for name in MODELS:
+        network = build_model(RunConfig().model.model_copy(update={"name": name}), 3, side)
+        assert network.eval()(torch.zeros(2, 3, side, side)).shape == (2, 3)
