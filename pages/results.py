@@ -8,7 +8,7 @@ from core.evaluation import Measure
 from pages.parts.cached import runs
 from pages.parts.frame import frame
 from pages.parts.next_step import draw_missing_side, draw_next_step
-from pages.parts.run_table import run_picker
+from pages.parts.run_table import run_picker, visible
 from pages.parts.sides import (
     MEASURES_SAY,
     Side,
@@ -23,7 +23,8 @@ from pages.parts.sides import (
 )
 
 with frame("Results", "What the network learnt, on pictures that it had never seen."):
-    finished = [run for run in runs() if run.state.status in ("done", "stopped") and run.has_model]
+    ended_well = [run for run in runs(hidden=True) if run.state.status in ("done", "stopped") and run.has_model]
+    finished = visible(ended_well, "cifar", "own")
     if not finished:
         st.info("No run has finished yet.", icon=":material/insights:")
         draw_next_step()
@@ -40,7 +41,8 @@ with frame("Results", "What the network learnt, on pictures that it had never se
     )
     st.caption(MEASURES_SAY[measure][1])
 
-    whole_first = sorted(finished, key=lambda run: run.state.status != "done")  # one that was stopped only if need be
+    # one that was stopped, or that somebody hid and asks for all the same, only if need be
+    whole_first = sorted(finished, key=lambda run: (run.marks.hidden, run.state.status != "done"))
     cifar = next((run for run in whole_first if run.config.data.dataset == "cifar10"), None)
     own = next((run for run in whole_first if run.config.data.dataset != "cifar10"), None)
     columns = st.columns(2, gap="large")

@@ -5,11 +5,11 @@ import streamlit as st
 from pages.parts.cached import runs
 from pages.parts.frame import boundary, frame
 from pages.parts.next_step import draw_next_step
-from pages.parts.run_table import run_picker, summary
+from pages.parts.run_table import run_picker, summary, visible
 from pages.parts.trying import draw_offer, draw_prediction, predictions, uploads
 
 with frame("Try-It", "Drag in a picture and see what the network makes of it."):
-    finished = [run for run in runs() if run.has_model and run.state.ended]
+    finished = visible([run for run in runs(hidden=True) if run.has_model and run.state.ended], "run")
     if not finished:
         st.info("No network has been trained yet.", icon=":material/image_search:")
         draw_next_step()

@@ -14,6 +14,7 @@ from core.runs.checkpoint import read_checkpoint, write_checkpoint
 from core.runs.deeds import (
     clone_config,
     delete_run,
+    empty_trash,
     hide_run,
     list_deleted,
     note_run,
@@ -146,6 +147,18 @@ def test_nothing_is_overwritten_on_the_way_to_the_trash_or_back(run):
     with pytest.raises(UserMistake, match="is there already"):
         restore_run(run.id)
     assert run.folder.exists() and (trash_root() / run.id).exists()
+
+
+def test_the_trash_is_emptied_for_good_and_nothing_else_with_it(run, home):
+    assert empty_trash() == 0
+    delete_run(ended(run))
+    other = create_run(RunConfig(), FINGERPRINT, ("a", "b"))
+    (trash_root() / "keep.txt").write_text("not a run")
+    (trash_root() / ".emptied-mwua8a9l871n").mkdir()  # one that was killed while it emptied
+    assert empty_trash() == 2
+    assert [path.name for path in trash_root().iterdir()] == ["keep.txt"] and read_run(other.id)
+    with pytest.raises(UserMistake, match="No such deleted run"):
+        restore_run(run.id)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../runs", "zzzz", "latest", "/etc"])

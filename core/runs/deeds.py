@@ -4,6 +4,7 @@ Every deed is done in one step under the lock of the queue: it happens wholly or
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from core.settings import must_have_room, runs_root, trash_root
 TITLE_CHARACTERS = 80
 NOTE_CHARACTERS = 10_000
 _ID = re.compile(r"[a-z0-9]{12}")
+_EMPTIED = ".emptied-"
 
 
 def resume_run(
@@ -187,6 +189,18 @@ def list_deleted() -> list[Run]:
         except (OSError, ValueError):
             continue
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def empty_trash() -> int:
+    """Delete every run in the trash for good; how many there were. Killed half-way, the rest of what it had begun is
+    swept by the next one."""
+    with queue_lock():  # each is out of restore_run's sight in one step, before the first of its files goes
+        for folder in _deleted():
+            folder.rename(folder.with_name(f"{_EMPTIED}{folder.name}"))
+        emptied = list(trash_root().glob(f"{_EMPTIED}*"))
+    for folder in emptied:
+        shutil.rmtree(folder)
+    return len(emptied)
 
 
 def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) -> RunConfig:

@@ -9,11 +9,11 @@ from core.config import TrainConfig
 from core.data.store import pictures_now
 from core.engine.schedule import learning_rate
 from core.errors import UserMistake
-from core.runs import deeds as run_deeds
 from core.runs.deeds import (
     NOTE_CHARACTERS,
     TITLE_CHARACTERS,
     delete_run,
+    empty_trash,
     note_run,
     rename_run,
     resume_run,
@@ -199,21 +199,32 @@ def note_in_lines(note: str) -> str:
 def _draw_train_on() -> None:
     (run,) = _there()
     train = run.config.train
-    room = MOST_EPOCHS - train.epochs
-    if room < 1:
+    early = stopped_early(run)
+    least, most = (0 if early else 1), min(MOST_EPOCHS - train.epochs, max(50, 2 * train.epochs))
+    if most < 1 and not early:
         st.markdown(f"This run has {train.epochs:,} epochs already, as many as a run may have.")
         return
-    more = st.slider(
-        "More epochs", 1, min(room, max(50, 2 * train.epochs)), min(room, train.epochs), key=f"more.{run.id}"
-    )
+    if early:
+        left = train.epochs - run.state.epoch
+        st.markdown(f"It stopped early, after epoch {run.state.epoch:,}. The {left:,} that were left are trained now.")
+    more = 0
+    if most > least:
+        usual = 0 if early else min(most, train.epochs)
+        more = st.slider("Epochs beyond that" if early else "More epochs", least, most, usual, key=f"more.{run.id}")
     longer = train.model_copy(update={"epochs": train.epochs + more})
-    st.caption(what_becomes_of_the_rate(train, longer))
+    if more:
+        st.caption(what_becomes_of_the_rate(train, longer))
     if train.schedule != "constant":
         rates = [learning_rate(longer, step, POINTS) for step in range(POINTS)]
         st.echarts_chart(
             schedule_options(rates, longer.epochs), key="train_on.schedule", height=110, alt="Learning rate by epoch"
         )
     _buttons(f"Train on to epoch {longer.epochs:,}", ":material/play_arrow:", _train_on)
+
+
+def stopped_early(run: Run) -> bool:
+    """Whether a run is done because its validation loss fell no more, with epochs left."""
+    return run.state.status == "done" and 0 < run.state.epoch < run.config.train.epochs
 
 
 def what_becomes_of_the_rate(train: TrainConfig, longer: TrainConfig) -> str:
@@ -234,8 +245,8 @@ def _train_on() -> None:
     run_id = _asked().runs[0]
     with outcome(run_id):
         run = read_run(run_id)
-        epochs = run.config.train.epochs + int(st.session_state[f"more.{run_id}"])
-        resume(run, epochs)
+        more = int(st.session_state.get(f"more.{run_id}", 0))
+        resume(run, run.config.train.epochs + more if more else None)
     _close()
 
 
@@ -263,7 +274,7 @@ def _draw_empty() -> None:
 
 def _empty() -> None:
     try:
-        removed = run_deeds.empty_trash()
+        removed = empty_trash()
         tell(f"The trash is empty: {removed} {'run' if removed == 1 else 'runs'} deleted for good.")
     except UserMistake as mistake:
         tell(str(mistake), wrong=True)

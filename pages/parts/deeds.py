@@ -12,8 +12,6 @@ from pages.parts.cached import LIVE_STATUSES
 from pages.parts.run_form import take_config
 from pages.parts.telling import outcome, quoted, tell
 
-SLOWER = 0.1  # of the learning rate, what a run that diverged is told to try
-LOWEST_RATE = 1e-7  # as TrainConfig.learning_rate allows
 LONG_NOTE = 6  # lines; a longer one scrolls
 
 
@@ -58,8 +56,8 @@ def offered(run: Run) -> tuple[list[str], list[str]]:
         front, more = ["cancel" if status == "queued" else "stop"], ["clone"]
     elif status == "done":
         front, more = (["train_on", "clone"] if _can_go_on(run) else ["clone"]), []
-    elif has_diverged(run):
-        front, more = ["clone_slower", "clone"], ["resume"]
+    elif has_diverged(run):  # resumed, it would diverge again
+        front, more = ["clone_slower", "clone"], []
     else:
         front, more = ["resume", "clone"], []
     return front, ["name", *more, "show" if run.marks.hidden else "hide", "delete"]
@@ -70,7 +68,7 @@ def _can_go_on(run: Run) -> bool:
 
 
 def has_diverged(run: Run) -> bool:
-    return run.state.status == "failed" and run.state.message.startswith("Training diverged")
+    return run.state.try_rate is not None
 
 
 def draw_note(run: Run) -> None:
@@ -124,7 +122,7 @@ def _clone(run: Run) -> None:
 
 
 def _clone_slower(run: Run) -> None:
-    rate = float(f"{max(LOWEST_RATE, SLOWER * run.config.train.learning_rate):.6g}")
+    rate = run.state.try_rate
     take_config(clone_config(run, {"train.learning_rate": rate}))
     tell(f"The form has learning rate {rate:g}, and else the settings of {quoted([run])}.")
 
