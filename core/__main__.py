@@ -784,10 +784,7 @@ def _tell(sentence: str, code: int) -> int:
 
 
 def _tell_fault(fault: Exception) -> int:
-    try:
-        where = f"Incident {report_incident(fault)} in {incidents_path()} has the details."
-    except OSError as error:  # the log is on the disk that makes the trouble
-        where = f"{shown(fault)} ({incidents_path()} cannot be written: {error.strerror})"
+    where = f"Incident {report_incident(fault)} in {incidents_path()} has the details."
     return _tell(f"Something went wrong ({type(fault).__name__}). {where}", 1)
 
 

@@ -14,18 +14,18 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import psutil
 from filelock import FileLock, Timeout
 
 from core.data.child import wait_briefly
-from core.disk import DRAFT
+from core.disk import DRAFT, cut_middle, rotate
 from core.errors import UserMistake
+from core.runs.ending import Memory, tell_ending, where_to_resume
 from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
 from core.runs.process import ProcessMark, mark_process
 from core.runs.queue import (
@@ -33,17 +33,22 @@ from core.runs.queue import (
     WORKER,
     announce_supervisor,
     find_supervisor,
+    program_stamp,
     seconds_since_heartbeat,
+    start_supervisor,
     withdraw_supervisor,
 )
 from core.runs.run import list_runs, open_run, read_launch, read_stored_state, write_launch
+from core.runs.silence import Silence, is_stopped
 from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
 from core.runs.writer import mark_ended
-from core.settings import atelier_home, runs_root
+from core.settings import Limits, atelier_home, load_limits, runs_root
 
 _TICK_SECONDS = 0.1
 _YIELD_SECONDS = 0.02  # until a question gives way to a run
 _STOP_SECONDS = 20.0  # for a run to save its model when the supervisor is ended
+_KILL_SECONDS = 10.0  # from SIGTERM to SIGKILL for a worker that does not respond
+_TROUBLE_SECONDS = 5.0  # until a disk that refused something is tried again
 _OLD_SECONDS = 3600.0
 _ALSO_WARM = ("torch._dynamo",)  # torch imports it in the first step of an optimizer: 1.3 s that each run would wait
 
@@ -57,6 +62,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda came, _: told.append(came))
     try:
+        began_with = program_stamp()
         announce_supervisor()
         _say("ready")
         context = _warm_context(worker)
@@ -66,8 +72,15 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
             if find_supervisor() is None:
                 _say("the folder of Atelier was removed; ending")
                 return 0
-            if take_next(context, worker, told) or take_probe(context, told):
+            if (waiting_ids() or next_probe()) and program_stamp() != began_with:
+                _say("the program has changed; handing over to its new version")
+                withdraw_supervisor(whoever_waits=True)
+                lock.release()
+                start_supervisor(worker, idle_seconds)
+                return 0
+            if _take(context, worker, told):
                 last_work = time.monotonic()
+                _begin_log()
             elif min(time.monotonic() - last_work, seconds_since_heartbeat()) > idle_seconds and withdraw_supervisor():
                 _say("nothing to do; ending")
                 return 0
@@ -77,6 +90,16 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
         return 0
     finally:
         lock.release()
+
+
+def _take(context: Any, worker: str, told: list[int]) -> bool:
+    """Train the next run or answer the next question; a disk that refuses what has to be noted is tried again."""
+    try:
+        return take_next(context, worker, told) or take_probe(context, told)
+    except OSError as error:
+        _say(f"the disk makes trouble ({error}); what waits goes on waiting")
+        time.sleep(_TROUBLE_SECONDS)
+        return False
 
 
 def take_next(context: Any, worker: str, told: list[int]) -> bool:
@@ -99,9 +122,9 @@ def take_next(context: Any, worker: str, told: list[int]) -> bool:
         if attempt is not None:
             _say(f"run {folder.name} starts in process {process.pid}, attempt {attempt}")
             mine.send("go")
-            announce_supervisor(folder.name)
+            _announce(folder.name)
             _watch(folder, process, told, attempt)
-            announce_supervisor()
+            _announce("")
     finally:
         mine.close()  # a child that was not told to go leaves
         process.join(5)
@@ -143,7 +166,8 @@ def clear_the_past() -> None:
         if run.state.status == "lost":
             mark_ended(run.folder, "lost", run.state.message, attempt=run.state.attempt)
     # a ".<id>.draft" is a run that was never handed to anybody, a "*.draft" in a run a write that was cut short
-    for draft in [*runs_root().glob(f".*{DRAFT}/*"), *runs_root().glob(f"*/*{DRAFT}")]:
+    cut_short = [runs_root().glob(pattern + DRAFT) for pattern in ("*/*", "*/checkpoint/*")]
+    for draft in [*runs_root().glob(f".*{DRAFT}/*"), *cut_short[0], *cut_short[1]]:
         if time.time() - draft.stat().st_mtime > _OLD_SECONDS:
             draft.unlink(missing_ok=True)
     for folder in runs_root().glob(f".*{DRAFT}"):
@@ -193,61 +217,52 @@ def _hand_over(folder: Path, process: BaseProcess) -> int | None:
 
 def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) -> None:
     """Wait for the child; whatever it could not say about its end itself is written here."""
-    memory = _Memory()
-    deadline = float("inf")
+    memory, silence, limits = Memory(), Silence(folder, process.pid or 0), _limits()
+    deadline, hung = float("inf"), ""
     while not wait([process.sentinel], timeout=_TICK_SECONDS):
         memory.look()
+        silence.look()
+        cut_log(folder, limits.run_log_bytes)
         if told and deadline == float("inf"):
             deadline = time.monotonic() + _STOP_SECONDS
             if folder.exists():
                 (folder / "stop").touch()
-        if time.monotonic() > deadline:
-            process.kill()
+        hung = hung or silence.reason_to_end((folder / "stop").exists(), limits)
+        if hung or time.monotonic() > deadline:
+            _end(process)
     process.join()
     _say(f"run {folder.name} ended with exit code {process.exitcode}")
-    reason = _ending(process.exitcode or 0, memory.ran_out())
-    if mark_ended(folder, "lost", reason, attempt=attempt):  # it may have ended well and been resumed since then
-        _say(f"run {folder.name} is lost: {reason}")
+    stop_asked = (folder / "stop").exists()
+    if hung:
+        reason = f"{hung}. {where_to_resume(folder)}"
+    else:
+        reason = tell_ending(process.exitcode or 0, memory.ran_out(), folder, read_stored_state(folder).epoch)
+    status: Literal["stopped", "lost"] = "stopped" if hung and stop_asked else "lost"
+    if mark_ended(folder, status, reason, attempt=attempt):  # it may have ended well and been resumed since then
+        _say(f"run {folder.name} is {status}: {reason}")
 
 
-def _ending(exit_code: int, out_of_memory: bool) -> str:
-    """Why a worker ended without a word, for a person."""
-    kept = "What it had saved is kept."
-    if exit_code == -signal.SIGKILL and out_of_memory:
-        return f"The system ran out of memory and killed the training. Use a smaller batch or image size. {kept}"
-    if exit_code == -signal.SIGKILL:
-        return f"The training process was killed (SIGKILL), by somebody or for want of memory. {kept}"
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
-        return f"The training process crashed or was ended ({name}). {kept}"
-    return f"The training process ended without saying why (exit code {exit_code}); the log has the details. {kept}"
+def _end(process: BaseProcess) -> None:
+    """Ask the process to end, then make it."""
+    if not is_stopped(process.pid or 0):
+        process.terminate()
+        process.join(_KILL_SECONDS)
+    process.kill()
+    process.join()
 
 
-@dataclass
-class _Memory:
-    """Whether memory was short when a worker died: the kernel's own count where there is one, else the last looks."""
-
-    kills_before: int = field(default_factory=lambda: _oom_kills())
-    lowest_share: float = 1.0  # of memory that was available, over the last seconds
-    looked: float = 0.0
-
-    def look(self) -> None:
-        if time.monotonic() - self.looked > 0.5:
-            self.looked = time.monotonic()
-            memory = psutil.virtual_memory()
-            share = memory.available / memory.total
-            self.lowest_share = min(share, self.lowest_share + 0.1)  # forgets slowly
-
-    def ran_out(self) -> bool:
-        return _oom_kills() > self.kills_before or self.lowest_share < 0.05
+def cut_log(folder: Path, most: int) -> None:
+    """Keep the log of a run within its limit while it is written."""
+    with suppress(OSError):
+        cut_middle(folder / "log.txt", most)
 
 
-def _oom_kills() -> int:
+def _limits() -> Limits:
     try:
-        lines = Path("/sys/fs/cgroup/memory.events").read_text().split("\n")
-        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-    except (OSError, ValueError, IndexError):
-        return 0
+        return load_limits()
+    except UserMistake as mistake:  # a page says so; whoever trains goes on
+        _say(str(mistake))
+        return Limits()
 
 
 def _outlive(worker: ProcessMark) -> None:
@@ -320,8 +335,23 @@ def _offer_to_oom_killer() -> None:
         pass
 
 
+def _announce(run_id: str) -> None:
+    with suppress(OSError):  # it is only for the sentence about who is in front
+        announce_supervisor(run_id)
+
+
 def _say(sentence: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor {os.getpid()}: {sentence}", flush=True)
+    with suppress(OSError):  # a log that cannot be written stops nobody
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor {os.getpid()}: {sentence}", flush=True)
+
+
+def _begin_log() -> None:
+    """Begin the next supervisor.log where this one has grown too large."""
+    log = atelier_home() / "supervisor.log"
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(1), log.stat()) and log.stat().st_size > _limits().log_bytes:
+            rotate(log, _limits().log_bytes)
+            _redirect_output(log)
 
 
 def main(arguments: list[str]) -> int:

@@ -219,7 +219,7 @@ def test_a_home_where_no_folder_can_be_made_is_a_mistake(command, tmp_path, monk
     assert "name another folder in ATELIER_HOME" in command("data", "add", "sample-objects")[2]
 
 
-def test_a_full_disk_is_told_even_where_the_log_is_on_it(command, trained, monkeypatch):
+def test_a_full_disk_is_told_even_where_the_log_is_on_it(command, trained, atelier, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -227,7 +227,7 @@ def test_a_full_disk_is_told_even_where_the_log_is_on_it(command, trained, monke
     code, _, stderr = command("runs", "list")
     assert code == 2 and stderr.startswith("The disk is full") and stderr.count("\n") == 1
     monkeypatch.setattr("core.__main__.list_runs", lambda: 1 / 0)
-    monkeypatch.setattr("core.__main__.report_incident", full)
+    monkeypatch.setattr("core.incidents.append_line", full)
     code, _, stderr = command("runs", "list")
     assert code == 1 and "division by zero" in stderr and "No space left" in stderr
 

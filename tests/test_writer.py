@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -253,7 +254,7 @@ def test_the_newest_watch_replaces_the_one_before(run, pen):
 def test_a_disk_that_refuses_a_watch_costs_nobody_the_run(run, pen, monkeypatch):
     pen.save_watch(watch(1))
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("core.runs.writer.write_atomic", full)

@@ -1,5 +1,6 @@
 """The waiting line and the supervisor that empties it: submit a run, see its place, make sure that somebody trains."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -8,22 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.disk import read_json, write_json
+from core.disk import read_json, rotate, write_json
 from core.errors import UserMistake
 from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.run import Run, must_exist, open_run
 from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
-from core.settings import atelier_home, load_limits, runs_root
+from core.settings import Limits, atelier_home, load_limits, runs_root
 
 WORKER = "core.train.train_run"  # a name, because this room stands before core.train and knows no torch
 IDLE_SECONDS = 600.0
 _START_SECONDS = 60.0  # a cold disk takes its time to load Python's libraries
-_LOG_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) 
     handle = find_supervisor()
     if handle is not None:
         return handle
-    process = _start(worker, idle_seconds)
+    process = start_supervisor(worker, idle_seconds)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         handle = find_supervisor()  # ours, or one that somebody else started in the same moment
@@ -171,21 +172,30 @@ def announce_supervisor(run_id: str = "") -> None:
     write_json(_supervisor_path(), mark_process().to_json() | {"run": run_id})
 
 
-def withdraw_supervisor() -> bool:
+def withdraw_supervisor(whoever_waits: bool = False) -> bool:
     """Called by the supervisor before it leaves for lack of work: False where a run was submitted meanwhile.
 
     Whoever submits after this finds no supervisor and starts the next one.
     """
     with queue_lock():
-        if waiting_ids():
+        if waiting_ids() and not whoever_waits:
             return False
         _supervisor_path().unlink(missing_ok=True)
         return True
 
 
-def _start(worker: str, idle_seconds: float) -> "subprocess.Popen[bytes]":
-    if _log_path().exists() and _log_path().stat().st_size > _LOG_BYTES:
-        _log_path().replace(_log_path().with_suffix(".log.1"))
+def program_stamp() -> str:
+    """What the program's files are like now: after an update the supervisor makes way for its new version."""
+    core, told = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    for path in sorted(core.rglob("*.py")):
+        with suppress(OSError):
+            told.update(f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}".encode())
+    return told.hexdigest()
+
+
+def start_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> "subprocess.Popen[bytes]":
+    """Start a supervisor beside whatever there is; it leaves at once where another one holds the lock."""
+    rotate(_log_path(), Limits().log_bytes)
     with _log_path().open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "core.supervise", "--worker", worker, "--idle", str(idle_seconds)],

@@ -44,6 +44,7 @@ Which = Literal["last", "best"]
 MODEL_FILES: dict[Which, str] = {"last": "model", "best": "model-best"}  # best: lowest loss on the validation part
 SCHEMA_VERSION = 1
 NEVER_STARTED = "It was never started: the program that asked for it ended before."
+DAMAGED = "What the run had reached when it ended is not known: its state.json is damaged. What it had saved is kept."
 VANISHED = (
     "Training stopped unexpectedly: its process was killed, or the machine was restarted. What it had saved is kept; "
     "resume it to go on."
@@ -463,6 +464,9 @@ def read_stored_state(folder: Path) -> RunState:
         return RunState.model_validate_json((folder / "state.json").read_bytes())
     except FileNotFoundError:
         return RunState()
+    except ValueError:  # what a failing disk or a power cut has left; the run is not lost with it
+        launch = read_launch(folder)
+        return RunState(status="lost", message=DAMAGED, attempt=int(launch[2].get("attempt", 1)) if launch else 1)
 
 
 def _with_silence(state: RunState) -> RunState:

@@ -143,9 +143,8 @@ class RunWriter:
 
     def save_watch(self, watch: Watch) -> None:
         """Replace what people see of the network while it learns. A disk that refuses it costs nobody the run."""
-        self._must_exist()
-        with suppress(OSError):
-            write_atomic(self.folder / "watch.npz", watch.to_bytes())
+        with self._alone(), suppress(OSError):
+            write_atomic(self.folder / "watch.npz", watch.to_bytes(), durable=False)
 
     def stop_asked(self) -> bool:
         """Whether somebody asked this run to stop; cheap enough for every step."""
