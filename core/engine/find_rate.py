@@ -15,6 +15,7 @@ from core.config import TrainConfig, check_with_data
 from core.data.batches import Batch, Part, training_batches
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware
+from core.engine.loss import Loss
 from core.engine.optimizers import build_optimizer
 
 BATCHES = 100  # as fastai's lr_find
@@ -44,7 +45,7 @@ def find_rate(
 ) -> Iterator[RatePoint]:
     """Train `model` (fresh weights; what becomes of them is of no use) for `batches` batches, each with a higher rate.
 
-    Optimizer, momentum, weight decay, batch size, augmentation, label smoothing and precision are those of `config`.
+    Optimizer, momentum, weight decay, loss, batch size, augmentation and precision are those of `config`.
     Ends early where the smoothed loss is above 4 times its minimum or not finite. Small parts are passed over again.
     """
     check_with_data(config.model_copy(update={"patience": 0}), {"train": len(train), "val": 0})
@@ -59,6 +60,7 @@ def find_rate(
         if config.precision == "bfloat16"
         else contextlib.nullcontext()
     )
+    loss_of = Loss(config, train.labels, classes)
     mean, smallest = 0.0, math.inf
     for number, batch in zip(range(batches), _endless(train, batch_size, config), strict=False):
         rate = lowest * (highest / lowest) ** (number / (batches - 1))
@@ -66,7 +68,7 @@ def find_rate(
             group["lr"] = rate
         with precision:
             logits = model(batch.images)
-        loss = nn.functional.cross_entropy(logits.float(), batch.labels, label_smoothing=config.label_smoothing)
+        loss = loss_of(logits.float(), batch)
         flat.backward(loss)
         optimizer.step()
         told = float(loss.detach())
@@ -100,7 +102,8 @@ def suggest_rate(points: Sequence[RatePoint]) -> Suggestion | None:
         above = [i for i in range(bottom + 1) if finite[i].smoothed > level]
         return finite[min(above[-1] + 1, bottom) if above else 0].rate
 
-    return Suggestion(rate=after(0.5), low=after(0.1), high=finite[bottom].rate)
+    # two digits: other seeds move it by far more
+    return Suggestion(rate=float(f"{after(0.5):.2g}"), low=after(0.1), high=finite[bottom].rate)
 
 
 def rate_range() -> tuple[float, float]:

@@ -15,6 +15,7 @@ from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, subm
 from core.runs.run import create_run
 from core.settings import atelier_home
 from pages.parts.cached import live_runs, runs
+from pages.parts.estimate import draw_estimate
 from pages.parts.remarks import Plan, Remark
 from pages.parts.run_form import Form, draw_remark
 from pages.parts.session import asker
@@ -38,6 +39,8 @@ def draw_start(dataset: Dataset, form: Form) -> None:
     """What the run would work with, the button, and why it cannot be pressed or what is worth knowing before."""
     draw_plan(form.plan)
     stops = [remark for remark in form.remarks if remark.stops]
+    if not stops:
+        draw_estimate(dataset, form.config)
     refused = None
     if st.button(
         start_label(),
