@@ -14,6 +14,8 @@ from PIL import Image
 
 from core.__main__ import main
 from core.config import RunConfig
+from core.probe import answer_probe
+from core.runs.probes import next_probe
 from core.runs.run import create_run, list_runs, read_run
 from core.runs.tickets import add_ticket
 
@@ -76,7 +78,7 @@ def test_help_names_every_command_and_comes_without_torch(atelier):
         told = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
         assert told.returncode == 0, told.stderr
         if arguments == ["--help"]:
-            words = ("data", "train", "runs", "evaluate", "predict", "bench", "presets")
+            words = ("data", "train", "estimate", "find-rate", "runs", "evaluate", "predict", "bench", "presets")
             assert all(word in told.stdout for word in words)
 
 
@@ -118,6 +120,26 @@ def test_train_prints_one_document_and_keeps_progress_off_stdout(command, colour
     code, told, _ = command("train", "--data", colours, *QUICK, "--set", "train.epochs=1", "--json")
     assert code == 0 and set(told) == {"run", "status", "seconds"}
     assert told["status"] == "done" and told["seconds"] > 0 and read_run(told["run"]).config.train.epochs == 1
+
+
+def test_before_a_run_its_time_and_a_learning_rate_can_be_asked_for(command, colours, monkeypatch):
+    """The supervisor is stood for by this process; test_probe.py has the real one."""
+    monkeypatch.setattr("core.runs.queue.ensure_supervisor", lambda: answer_probe(next_probe()))
+    monkeypatch.setattr("core.engine.estimate.TIMED_SECONDS", 0.2)
+    code, told, _ = command("estimate", "--data", colours, *QUICK, "--set", "train.epochs=7", "--json")
+    assert code == 0 and told["parameters"] > 50_000 and told["memory_bytes"] > 0
+    assert told["seconds"] == pytest.approx(
+        told["start_seconds"] + 7 * told["seconds_per_epoch"] + told["evaluation_seconds"]
+    )
+    code, told, _ = command("find-rate", "--data", colours, *QUICK, "--json")
+    assert code == 0 and told["low"] <= told["suggestion"] <= told["high"]
+    assert command("estimate", "--data", colours, *QUICK)[0] == command("find-rate", "--data", colours, *QUICK)[0] == 0
+
+
+def test_a_question_that_cannot_be_answered_is_a_sentence_and_exit_code_1(command, colours, monkeypatch):
+    monkeypatch.setattr("core.runs.queue.ensure_supervisor", lambda: answer_probe(next_probe()))
+    code, told, stderr = command("find-rate", "--data", colours, "--set", "train.batch_size=1", "--json")
+    assert code == 1 and told is None and "too small" in stderr and "Traceback" not in stderr
 
 
 def test_an_evaluation_that_is_missing_is_computed_and_kept(command, trained):
