@@ -29,6 +29,7 @@ from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.incidents import incidents_path, report_incident
 from core.presets import PRESETS, preset
+from core.runs.probes import CROWDED
 from core.runs.run import Run, ask_to_stop, evaluation_name, list_runs, read_run
 from core.settings import atelier_home, load_limits
 from core.terminal import Bar, minutes, print_json, print_table, shown
@@ -292,6 +293,93 @@ def _percent(share: float) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+# ------------------------------------------------------------------------------------- before a run: probes
+
+
+@app.command()
+def estimate(
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Name of the dataset.")],
+    preset_name: Annotated[str, typer.Option("--preset", help="Settings to start from.")] = "paper",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.epochs=2.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How long a run would take and how much memory it needs, from a few timed batches. Trains nothing."""
+    from core.data.store import count_parts
+    from core.runs.probes import known_speed
+
+    config = _choose_config(preset_name, data, parse_settings(settings or []))
+    known = None
+    if any(not run.state.ended for run in list_runs()):  # the device is taken: what finished runs say is better
+        known = known_speed(config, count_parts(config.data))
+    answer = known or _answer_of("speed", config)
+    if as_json:
+        print_json(answer)
+        return
+    if "parameters" in answer:
+        print(f"{answer['parameters']:,} parameters, {answer['multiply_adds']:,} multiply-adds a picture")
+    print(f"{answer['seconds_per_epoch']:,.2f} s an epoch, {answer['images_per_second']:,.0f} pictures/s")
+    print(f"{answer['seconds']:,.1f} s in all for {config.train.epochs} epochs, start and evaluation included")
+    if "memory_bytes" in answer:
+        print(f"{answer['memory_bytes'] / 1e9:.2f} GB of memory")
+    if known:
+        print(f"A run waits or trains, so nothing was measured: this is what run {known['run']} needed.")
+    elif (answer.get("others") or 0.0) > CROWDED:
+        print(
+            f"Other programs took {answer['others']:.0%} of the processors meanwhile; on a quiet machine it is faster."
+        )
+
+
+@app.command("find-rate")
+def find_rate(
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Name of the dataset.")],
+    preset_name: Annotated[str, typer.Option("--preset", help="Settings to start from.")] = "paper",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.optimizer=adam."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Suggest a learning rate: 100 batches, each with a higher one. Touches no run."""
+    answer = _answer_of("rate", _choose_config(preset_name, data, parse_settings(settings or [])))
+    if as_json:
+        print_json(answer)
+    elif answer["suggestion"] is None:
+        print("The loss fell at no rate, so there is nothing to suggest. A larger batch may help.")
+    else:
+        rows = list(zip(answer["rates"], answer["smoothed"], strict=True))
+        print_table(["learning rate", "loss"], [list(row) for row in rows[:: max(1, len(rows) // 20)]])
+        falls = f"the loss falls from {answer['low']:.2g} on and rises again above {answer['high']:.2g}"
+        print(f"suggested: {answer['suggestion']:g} ({falls})")
+        print(f"To use it: --set train.learning_rate={answer['suggestion']:g}")
+
+
+def _answer_of(kind: Any, config: RunConfig) -> dict[str, Any]:
+    """What the supervisor answers; exit code 1 with its sentence where it could not."""
+    from core.data.store import pictures_now
+    from core.runs.probes import ask_probe, cancel_probe
+    from core.runs.queue import ensure_supervisor
+
+    fingerprint = pictures_now(config.data)[0]
+    probe = ask_probe(kind, config, fingerprint)
+    try:
+        with Bar() as bar:
+            while not probe.ended:
+                ensure_supervisor()
+                waits = "waits until no run trains any more" if probe.status == "waiting" else probe.message
+                bar.show(kind, probe.done, probe.total, waits)
+                time.sleep(0.1)
+                probe = ask_probe(kind, config, fingerprint)  # again: somebody still waits for it
+    except KeyboardInterrupt:
+        cancel_probe(probe.id)
+        raise
+    if probe.answer is None:
+        print(shown(probe.message), file=sys.stderr)
+        raise typer.Exit(1)
+    return probe.answer
 
 
 # ------------------------------------------------------------------------------------------------------ runs
