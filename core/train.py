@@ -6,6 +6,7 @@ torchrun --nproc-per-node=2 -m core.train RUN_FOLDER
 
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Generator, Iterator
@@ -40,6 +41,10 @@ SECONDS_BETWEEN_LOOKS = 2.0  # at the network while it learns
 SHARE_OF_LOOKING = 0.005  # of the time: a large network is looked at less often
 
 
+class StoppedEarly(Exception):
+    """Somebody asked the run to stop while its pictures were still being read."""
+
+
 def train_run(folder: Path) -> None:
     """Train the run in `folder` to its end; every ending is written there. Raises again what made it fail."""
     for _ in train_rows(folder):
@@ -52,6 +57,9 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
     try:
         hardware = _join_ranks(choose_hardware())
         yield from _train(open_run(folder), writer, hardware)
+    except StoppedEarly as stopped:
+        if writer:
+            writer.finish("stopped", str(stopped))
     except UserMistake as mistake:
         if writer:
             writer.fail(str(mistake), try_rate=mistake.try_rate if isinstance(mistake, Diverged) else None)
@@ -73,6 +81,8 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     store = _open_store(run, checkpoint, writer, hardware)
     train, val = load_part(store, "train", hardware.device), load_part(store, "val", hardware.device)
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
+    if writer:  # in long phases without a row, such as evaluating, every batch is a sign of life
+        model.register_forward_pre_hook(lambda *_: writer.beat())
     start = _go_back(run, checkpoint, writer, hardware)
     saver = _Saver(model, run, store, writer, hardware) if writer else None
     looker = _Looker(Watcher(model, store, hardware.device), writer, start) if writer else None
@@ -229,7 +239,8 @@ def _lowest_loss(run: Run) -> float:
     """Loss of the best model that an earlier attempt kept."""
     try:
         if run.has_best_model and run.weights("best"):
-            return run.card("best").val_loss or math.inf
+            loss = run.card("best").val_loss
+            return math.inf if loss is None else loss  # 0.0 is a loss, and as low as it gets
     except UserMistake:
         pass  # damaged: the next epoch is the best again
     return math.inf
@@ -240,8 +251,11 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
     if hardware.world > 1 and not hardware.leads:
         dist.barrier()
     for progress in build_store(run.config.data):
-        if writer and progress.phase == "reading":
-            writer.running(message=f"Reading the pictures: {progress.done:,} of {progress.total:,}.")
+        if writer and writer.stop_asked() and hardware.world == 1:
+            raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
+        if writer and progress.phase != "done":
+            word = progress.phase.capitalize()  # reading, saving
+            writer.running(message=f"{word} the pictures: {progress.done:,} of {progress.total:,}.")
     store = load_store(run.config.data)
     if hardware.world > 1 and hardware.leads:
         dist.barrier()
@@ -329,6 +343,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m core.train RUN_FOLDER", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run says that it was interrupted
     try:
         train_run(Path(arguments[0]).resolve())  # the folder's name is the run's id
     except UserMistake as mistake:

@@ -14,6 +14,7 @@ import torch
 from core.__main__ import main
 from core.data.store import pictures_now
 from core.disk import read_json, write_atomic, write_json
+from core.engine import fit
 from core.errors import UserMistake
 from core.rows import EpochRow, TickRow
 from core.runs.checkpoint import read_checkpoint
@@ -23,7 +24,14 @@ from core.train import train_rows, train_run
 from tests import tiny, tiny_worker
 from tests.test_position import TIMES
 
-CHOICES = {"train__epochs": 4, "train__augment": "flip,shift_crop,cutout", "train__schedule": "one_cycle"}
+CHOICES = {
+    "train__epochs": 4,
+    "train__augment": "flip,shift_crop,rotate,colour,cutout,mixup",
+    "train__class_weights": "balanced",
+    "train__label_smoothing": 0.1,
+    "train__schedule": "one_cycle",
+}
+PATIENT = {"train__epochs": 8, "train__patience": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +48,17 @@ def saved_often(monkeypatch):
     monkeypatch.setattr("core.train.SHARE_OF_LOOKING", float("inf"))
     monkeypatch.setattr("core.train.SECONDS_IN_AN_EPOCH", 0.0)
     monkeypatch.setattr("core.train.SHARE_OF_SAVING", float("inf"))
+
+
+@pytest.fixture
+def best_in_epoch_three(monkeypatch):
+    """The validation loss falls to 0 in epoch 3 and rises again; a real one depends on how the machine rounds."""
+    real = fit.mean_loss_and_predictions
+
+    def scripted(model, part):
+        return abs(int(model.conv2_bn.num_batches_tracked) / 4 - 3), real(model, part)[1]  # 4 iterations an epoch
+
+    monkeypatch.setattr("core.engine.fit.mean_loss_and_predictions", scripted)
 
 
 def resumed(run, **options):
@@ -212,6 +231,63 @@ def test_the_best_model_is_the_one_with_the_lowest_loss_on_the_validation_part(t
     assert best.val_loss == min(losses.values()) == losses[best.epoch]
     if best.epoch != 6:
         assert any(not np.array_equal(v, run.weights()[name]) for name, v in run.weights("best").items())
+
+
+def test_a_run_that_stopped_early_says_so_and_keeps_its_best_model(trained_home, best_in_epoch_three):
+    run = tiny.train_tiny_run(**PATIENT)
+    assert run.state.status == "done" and run.state.message == (
+        "Stopped early after epoch 5: the validation loss had not fallen for 2 epochs; "
+        "the best model, of epoch 3, is kept."
+    )
+    assert [row.best_epoch for row in run.epochs()] == [1, 2, 3, 3, 3] and run.card("best").epoch == 3
+    assert run.evaluation("test") and read_checkpoint(run.folder).numbers["epoch"] == 6
+
+
+@pytest.mark.parametrize("step", [14, 18])  # within epochs 4 and 5, with the best one behind
+def test_the_count_of_early_stopping_goes_on_where_it_broke_off(trained_home, saved_often, best_in_epoch_three, step):
+    whole = tiny.train_tiny_run(**PATIENT)
+    run = resumed(broken_off(tiny.new_run(**PATIENT), step))
+    train_run(run.folder)
+    run = open_run(run.folder)
+    assert same(run, whole) and run.state.message == whole.state.message
+
+
+def test_a_run_that_stopped_early_and_failed_before_its_answers_is_only_evaluated(
+    trained_home, monkeypatch, best_in_epoch_three
+):
+    whole, run = tiny.train_tiny_run(**PATIENT), tiny.new_run(**PATIENT)
+    with monkeypatch.context() as patch:
+        patch.setattr("core.train.evaluate", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run(run.folder)
+    assert list(train_rows(resumed(run).folder)) == []
+    run = open_run(run.folder)
+    assert same(run, whole) and run.state.message == whole.state.message
+
+
+@pytest.mark.parametrize("more", [None, 10])
+def test_resumed_after_an_early_end_a_run_trains_all_its_epochs_as_if_it_had_not_stopped(
+    trained_home, best_in_epoch_three, more
+):
+    run = resumed(tiny.train_tiny_run(**PATIENT), epochs=more)
+    assert (run.config.train.patience, run.config.train.epochs) == (0, more or 8)
+    train_run(run.folder)
+    run = open_run(run.folder)
+    assert (run.state.status, run.state.message, len(run.epochs())) == ("done", "", more or 8)
+    assert same(run, tiny.train_tiny_run(**PATIENT | {"train__epochs": more or 8, "train__patience": 0}))
+
+
+def test_a_run_that_diverged_is_not_resumed_into_the_same_end_but_cloned(trained_home, capsys):
+    run = tiny.new_run(train__epochs=1000, train__learning_rate=1, train__momentum=0.999, train__weight_decay=1)
+    with pytest.raises(UserMistake, match="diverged"):
+        train_run(run.folder)
+    before = open_run(run.folder)
+    with pytest.raises(UserMistake, match=r"resumed it would diverge again. Clone it with a learning rate of 0\.1: "):
+        resumed(run)
+    assert open_run(run.folder) == before and read_checkpoint(run.folder) is not None
+    told = ["clone", run.id, "--set", "train.learning_rate=0.1", "--set", "train.epochs=1", "--json"]
+    assert main(["runs", *told]) == 0
+    assert read_run(json.loads(capsys.readouterr().out)["run"]).state.try_rate is None
 
 
 def test_without_a_validation_part_there_is_no_best_model(trained_home):
