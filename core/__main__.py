@@ -14,7 +14,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,13 +104,10 @@ def data_show(name: DataName, as_json: AsJson = False) -> None:
 def data_delete(name: DataName, as_json: AsJson = False) -> None:
     """Remove a dataset and the stores made of it; finished runs keep their models."""
     from core.data.dataset import delete_dataset, find_dataset
+    from core.runs.usage import refuse_if_needed
 
     name = find_dataset(name).name  # as it was stored, however it was typed
-    busy = [run.id for run in list_runs() if run.config.data.dataset == name and not run.state.ended]
-    if busy:
-        raise UserMistake(
-            f"{name!r} is in use by {len(busy)} run(s) that wait or train: {', '.join(busy)}. Stop them first."
-        )
+    refuse_if_needed(name, list_runs())
     delete_dataset(name)
     if as_json:
         print_json({"deleted": name})
@@ -195,9 +192,9 @@ def _train_and_tell(run: Run, as_json: bool) -> None:
     """Train in this process; exit code 1 where the run fails: its settings were good."""
     if not as_json:
         print(run.id, flush=True)
-    began, failure = time.monotonic(), None
+    began, failure, signals = time.monotonic(), None, []
     try:
-        _train_here(run)
+        signals = _train_here(run)
     except UserMistake as mistake:
         failure = mistake
     finally:
@@ -210,6 +207,10 @@ def _train_and_tell(run: Run, as_json: bool) -> None:
         raise typer.Exit(1)
     if not as_json:
         print(f"{ended.state.status} after {seconds:,.1f} s{_test_accuracy(ended)}")
+    if signal.SIGTERM in signals:
+        go_on = f"To go on: python -m core runs resume {run.id}"
+        print(f"Ended by SIGTERM; run {run.id} keeps what it had learnt. {go_on}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> RunConfig:
@@ -247,39 +248,42 @@ def _put_in_line(run: Run, as_json: bool) -> None:
         print(f"Waits at position {position}. How it goes: python -m core runs show {run.id}", file=sys.stderr)
 
 
-def _train_here(run: Run) -> None:
+def _train_here(run: Run) -> list[int]:
+    """Train in this process; the signals that asked it to stop."""
     from core.rows import EpochRow, TickRow
     from core.train import train_rows
 
     told = ""
-    with Bar() as bar, _interruptions() as interrupted:
+    with Bar() as bar, _interruptions(run) as signals:
         for row in train_rows(run.folder):
-            if interrupted():
-                ask_to_stop(run)
+            if signals:
                 told = "stopping"
-            if isinstance(row, EpochRow):
-                told = told if told == "stopping" else f"loss {_number(row.train_loss)}"
-            elif isinstance(row, TickRow):
+            elif isinstance(row, EpochRow):
+                told = f"loss {_number(row.train_loss)}"
+            if isinstance(row, TickRow):
                 left = minutes(row.seconds / row.step * (row.steps - row.step)) if row.step else ""
                 speed = f"{row.images_per_second:,.0f} pictures/s"
                 bar.show(f"epoch {row.epoch}/{run.config.train.epochs}", row.step, row.steps, f"{told} {speed} {left}")
+        return signals
 
 
 @contextmanager
-def _interruptions() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; a second one raises KeyboardInterrupt."""
-    pressed: list[int] = []
+def _interruptions(run: Run) -> Iterator[list[int]]:
+    """The signals that came: Ctrl-C and SIGTERM ask the run to stop, a second one raises KeyboardInterrupt."""
+    came: list[int] = []
 
-    def press(number: int, _: object) -> None:
-        if pressed:
+    def note(number: int, _: object) -> None:
+        if came:
             raise KeyboardInterrupt
-        pressed.append(number)
+        came.append(number)
+        (run.folder / "stop").touch()  # not ask_to_stop: whoever was interrupted may hold the lock
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(pressed)
+        yield came
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _test_accuracy(run: Run) -> str:
@@ -574,6 +578,23 @@ def runs_restore(
         print_json({"run": run.id, "status": run.state.status})
     else:
         print(f"Run {run.id} is back: {shown(run.title)}, {run.state.status}.")
+
+
+@runs_app.command("empty-trash")
+def runs_empty_trash(
+    days: Annotated[float | None, typer.Option("--days", min=0, help="Only what was deleted so many days ago.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the runs in the trash for good."""
+    from core.runs.deeds import empty_trash, trash_bytes
+
+    before = trash_bytes()
+    emptied = empty_trash(days)
+    freed = max(0, before - trash_bytes())
+    if as_json:
+        print_json({"emptied": emptied, "bytes": freed})
+    else:
+        print(f"{emptied} run{'s' * (emptied != 1)} deleted for good; {freed / 2**20:,.1f} MB are free again.")
 
 
 def _tell_marks(run: Run, told: str, as_json: bool) -> None:

@@ -38,7 +38,7 @@ from core.runs.queue import (
     start_supervisor,
     withdraw_supervisor,
 )
-from core.runs.run import list_runs, open_run, read_launch, read_stored_state, write_launch
+from core.runs.run import BRIEFLY, list_runs, open_run, read_launch, read_stored_state, run_lock, write_launch
 from core.runs.silence import Silence, is_stopped
 from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
 from core.runs.writer import mark_ended
@@ -205,14 +205,16 @@ def _warm_context(worker: str) -> Any:
 def _hand_over(folder: Path, process: BaseProcess) -> int | None:
     """Make the run the child's and return the number of the attempt; None where it was cancelled, started elsewhere
     or deleted in the meantime."""
+    attempt = None
     with queue_lock():
-        waits = folder.name in waiting_ids() and (folder / "config.json").exists()
-        state = read_stored_state(folder)
-        ours = waits and state.status == "queued"
-        if ours:
-            write_launch(folder, mark_process(process.pid), role="worker", attempt=state.attempt, supervised=True)
+        if folder.name in waiting_ids() and (folder / "config.json").exists():
+            with run_lock(folder).acquire(timeout=BRIEFLY):
+                state = read_stored_state(folder)
+                if state.status == "queued":
+                    attempt = state.attempt
+                    write_launch(folder, mark_process(process.pid), role="worker", attempt=attempt, supervised=True)
         drop_ticket(folder.name)  # last: killed anywhere here, the run has its place in the line or its process
-        return state.attempt if ours else None
+        return attempt
 
 
 def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) -> None:

@@ -12,6 +12,7 @@ from core.config import DataConfig
 from core.data.dataset import Dataset, delete_dataset
 from core.data.splits import split_indices
 from core.presets import PRESETS
+from core.runs.usage import refuse_if_needed, tell_use
 from pages.parts.adding import draw_adding, draw_job
 from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
@@ -303,8 +304,12 @@ def _ledger(dataset: Dataset) -> None:
         st.dataframe(table, hide_index=True, alt="Refused files and why")
     st.caption(f"Added {shown(dataset.created[:16].replace('T', ' '))} · content {dataset.content_hash[:12]}")
     with st.popover("Delete this dataset", icon=":material/delete:"):
-        st.markdown(f"Delete **{escape(dataset.name)}** and its {dataset.used:,} pictures from Atelier? Runs stay.")
+        used = tell_use(dataset.name, runs(hidden=True))
+        st.markdown(
+            f"Delete **{escape(dataset.name)}** and its {dataset.used:,} pictures from Atelier? {used} Runs stay."
+        )
         if st.button("Delete it", type="primary", key="delete_dataset"):
+            refuse_if_needed(dataset.name, runs(hidden=True))
             delete_dataset(dataset.name)
             st.toast(f"{escape(dataset.name)} was deleted.", icon=":material/delete:")
             st.rerun()

@@ -1,6 +1,7 @@
 """The supervisor: real processes that are killed, raced, stopped and outlived."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def wait_for(run, *statuses: str, seconds: float = 20.0):
             return state
         time.sleep(0.02)
     raise AssertionError(f"{state} is not {statuses}; log: {read_run(run.id).log()}")
+
+
+def wait_for_message(run, message: str, seconds: float = 20.0):
+    """Until a lost run says so; a reader knows earlier that it is lost than why."""
+    deadline = time.monotonic() + seconds
+    while message not in wait_for(run, "lost", seconds=seconds).message:
+        assert time.monotonic() < deadline, read_run(run.id).state.message
+        time.sleep(0.02)
 
 
 def worker_pid(run) -> int:
@@ -142,10 +151,65 @@ def test_a_killed_worker_is_told_and_the_next_run_starts():
 def test_a_worker_that_ends_without_a_word_is_lost_with_the_reason(worker, message):
     run = submitted()
     supervisor(worker)
-    deadline = time.monotonic() + 10
-    while message not in wait_for(run, "lost").message:
-        assert time.monotonic() < deadline, read_run(run.id).state.message
+    wait_for_message(run, message)
     assert ("about to crash" if worker == "crash" else "RuntimeError: the reason") in read_run(run.id).log()
+
+
+def test_a_halted_worker_is_told_and_ended_when_asked_to_stop_and_the_next_run_starts(home):
+    write_json(home / "limits.json", {"silence_seconds": 0.5, "silence_stop_seconds": 1})
+    first, second = submitted(), submitted()
+    supervisor()
+    wait_for(first, "running")
+    halted = worker_pid(first)
+    os.kill(halted, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while not read_run(first.id).state.silent:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "has not responded for" in read_run(first.id).state.message
+    ask_to_stop(first)
+    state = wait_for(first, "stopped")
+    assert "did not respond when it was asked to stop, so it was ended. Nothing had been saved yet." in state.message
+    wait_for(second, "running")
+    assert gone(halted) and read_run(first.id).rows()
+
+
+def test_a_worker_that_waits_for_ever_is_ended_and_its_run_is_lost(home):
+    write_json(home / "limits.json", {"silence_end_seconds": 1.5})
+    run = submitted()
+    supervisor("hang")
+    wait_for_message(run, "Training had not responded for 2 seconds, so it was ended.")
+
+
+def test_a_worker_that_does_not_stop_speaking_keeps_the_beginning_and_the_end_of_its_log(home):
+    write_json(home / "limits.json", {"run_log_bytes": 100_000})
+    run = submitted()
+    supervisor("shout")
+    wait_for(run, "done")
+    told = (run.folder / "log.txt").read_text().splitlines()
+    assert (run.folder / "log.txt").stat().st_size < 100_000
+    assert told[0].startswith("line 0 ") and told[-2].startswith("line 999 ") and told[-1] == "the last words"
+    assert sum("bytes were left out here" in line for line in told) == 1
+
+
+def test_after_an_update_the_next_run_is_trained_by_the_new_program(tmp_path, monkeypatch):
+    program = tmp_path / "program"
+    for part in ("core", "tests"):
+        shutil.copytree(ROOT / part, program / part, ignore=shutil.ignore_patterns("__pycache__", "e2e"))
+
+    def there(code: str) -> str:
+        head = "import sys; from core.runs.queue import ensure_supervisor; from core.runs.queue import *\n"
+        told = subprocess.run([sys.executable, "-c", head + code], cwd=program, capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        return told.stdout.strip()
+
+    old = int(there("print(ensure_supervisor('tests.tiny_worker.finish').pid)"))
+    wait_for(submitted(), "done")
+    assert find_supervisor().pid == old
+    with (program / "core" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    wait_for(submitted(), "done")
+    assert find_supervisor().pid != old and gone(old)
 
 
 def test_a_killed_supervisor_takes_its_worker_along_and_the_next_one_goes_on():

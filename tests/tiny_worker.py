@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,27 @@ def count(folder: Path) -> None:
         if pen.stop_asked():
             return pen.finish("stopped")
         time.sleep(0.02)
+    pen.finish("done")
+
+
+def hang(folder: Path) -> None:
+    """A step, and then a lock that nobody gives back."""
+    pen = RunWriter(folder)
+    pen.starting()
+    pen.running(epoch=1, step=1)
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def shout(folder: Path) -> None:
+    """A thousand lines of a thousand characters, and a second for the supervisor to look at them."""
+    pen = RunWriter(folder)
+    pen.starting()
+    for line in range(1000):
+        print(f"line {line} ".ljust(999, "."), flush=True)
+    time.sleep(1)
+    print("the last words", flush=True)
     pen.finish("done")
 
 

@@ -5,6 +5,8 @@ Every deed is done in one step under the lock of the queue: it happens wholly or
 
 import re
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,21 @@ from core.runs.people import Asker, plain
 from core.runs.process import mark_process
 from core.runs.queue import refuse_if_full, submit
 from core.runs.run import (
+    BRIEFLY,
     Marks,
     Run,
     RunState,
+    cancel,
     match_id,
     must_exist,
     open_run,
-    read_launch,
     read_state,
     replace_state,
     run_lock,
     write_launch,
     write_state,
 )
-from core.runs.tickets import drop_ticket, queue_lock
+from core.runs.tickets import queue_lock
 from core.settings import must_have_room, runs_root, trash_root
 
 TITLE_CHARACTERS = 80
@@ -92,12 +95,20 @@ def resume_run(
 def _take_over(run: Run, attempt: int) -> None:
     """Make the run this process's, once whoever wrote it before has put down the file at hand."""
     try:
-        with run_lock(run.folder).acquire(timeout=5):
+        with run_lock(run.folder).acquire(timeout=BRIEFLY):
             write_launch(run.folder, mark_process(), role="asker", attempt=attempt)
     except Timeout as error:
         raise UserMistake(
             f"Run {run.id} is still held by a process that does not respond. End that process, then resume the run."
         ) from error
+
+
+def _cancelled(run: Run) -> bool:
+    try:
+        with run_lock(run.folder).acquire(timeout=BRIEFLY):
+            return cancel(run.folder)
+    except Timeout:
+        return False  # a worker is at it
 
 
 def clone_config(run: Run, changes: dict[str, Any]) -> RunConfig:
@@ -151,15 +162,11 @@ def delete_run(run: Run) -> Run:
     """
     with queue_lock():
         must_exist(run.folder)
-        state, launch = read_state(run.folder), read_launch(run.folder)
-        if not state.ended:
-            if state.status != "queued" or (launch and launch[0] == "worker"):
-                raise UserMistake(f"Run {run.id} is training. Stop it first: python -m core runs stop {run.id}")
-            drop_ticket(run.id)
-            write_state(run.folder, replace_state(state, status="stopped", message="Cancelled before it started."))
-        trash_root().mkdir(parents=True, exist_ok=True)
         if (trash_root() / run.id).exists():
             raise UserMistake(f"A run {run.id} is in the trash already; nothing was deleted.")
+        if not read_state(run.folder).ended and not _cancelled(run):
+            raise UserMistake(f"Run {run.id} is training. Stop it first: python -m core runs stop {run.id}")
+        trash_root().mkdir(parents=True, exist_ok=True)
         return open_run(_move(run.folder, trash_root() / run.id))
 
 
@@ -191,16 +198,28 @@ def list_deleted() -> list[Run]:
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
 
 
-def empty_trash() -> int:
-    """Delete every run in the trash for good; how many there were. Killed half-way, the rest of what it had begun is
-    swept by the next one."""
+def empty_trash(older_than_days: float | None = None) -> int:
+    """Delete the runs in the trash for good, or those that have been there for so many days; how many there were.
+
+    Killed half-way, the rest of what it had begun is swept by the next one."""
+    latest = time.time() - (older_than_days or 0.0) * 86_400
     with queue_lock():  # each is out of restore_run's sight in one step, before the first of its files goes
-        for folder in _deleted():
+        old = [folder for folder in _deleted() if older_than_days is None or folder.stat().st_ctime <= latest]
+        for folder in old:
             folder.rename(folder.with_name(f"{_EMPTIED}{folder.name}"))
         emptied = list(trash_root().glob(f"{_EMPTIED}*"))
     for folder in emptied:
         shutil.rmtree(folder)
     return len(emptied)
+
+
+def trash_bytes() -> int:
+    """How much of the disk the trash takes."""
+    sizes = 0
+    for path in trash_root().rglob("*"):
+        with suppress(OSError):  # somebody may be emptying it
+            sizes += path.lstat().st_size
+    return sizes
 
 
 def _with_epochs(run: Run, checkpoint: Checkpoint | None, epochs: int | None) -> RunConfig:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors.numpy
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import ModelConfig, RunConfig
@@ -53,6 +54,7 @@ VANISHED = (
 _ID = re.compile(r"[a-z0-9]{12}")
 _PART_OF_ID = re.compile(r"[a-z0-9]{1,12}")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+BRIEFLY = 2.0  # seconds to wait for a worker to put down the file at hand
 _WISHES = 50  # runs that are looked through for one that was asked for with the same key
 _HEADER_BYTES = 2**20  # of a safetensors file; ours have a few kB, and a longer one is not ours
 
@@ -375,18 +377,28 @@ def ask_to_stop(run: Run) -> str:
 
     May be asked as often as one likes, by anyone, at any time.
     """
-    with queue_lock():
+    with queue_lock(), suppress(Timeout):
         must_exist(run.folder)
         state = read_state(run.folder)
-        launch = read_launch(run.folder)
-        if state.status == "queued" and not (launch and launch[0] == "worker"):
-            drop_ticket(run.id)
-            write_state(run.folder, replace_state(state, status="stopped", message="Cancelled before it started."))
-            return f"Run {run.id} was cancelled before it started."
+        if state.status == "queued":
+            with run_lock(run.folder).acquire(timeout=BRIEFLY):  # it may be starting in this very moment
+                if cancel(run.folder):
+                    return f"Run {run.id} was cancelled before it started."
         if state.ended:
             return f"Run {run.id} had already ended ({state.status})."
-        (run.folder / "stop").touch()
-        return f"Run {run.id} was asked to stop. It keeps what it has learnt."
+    must_exist(run.folder)
+    (run.folder / "stop").touch()
+    return f"Run {run.id} was asked to stop. It keeps what it has learnt."
+
+
+def cancel(folder: Path) -> bool:
+    """End a run that nobody has begun to train; whether it was one. Under queue_lock and run_lock."""
+    state, launch = read_state(folder), read_launch(folder)
+    if state.status != "queued" or (launch and launch[0] == "worker"):
+        return False
+    drop_ticket(folder.name)
+    write_state(folder, replace_state(state, status="stopped", message="Cancelled before it started."))
+    return True
 
 
 def must_exist(folder: Path) -> None:
@@ -396,7 +408,10 @@ def must_exist(folder: Path) -> None:
 
 
 def run_lock(folder: Path) -> FileLock:
-    """The lock for what a worker writes: held for each file, and to take the run from that worker."""
+    """The lock for what a worker writes: held for each file, and by whoever starts the run, ends it or takes it over.
+
+    Taken after queue_lock where both are held; a worker holds it alone, so that one that is halted halts no other run.
+    """
     return FileLock(folder / "manifest.lock", timeout=30, poll_interval=0.01)
 
 

@@ -23,7 +23,7 @@ class Silence:
     pid: int
     wordless: float = 0.0  # seconds in which it wrote nothing
     idle: float = 0.0  # seconds in which it wrote nothing and computed nothing
-    _looked: float = field(default_factory=time.monotonic)
+    _looked: float = field(default_factory=lambda: time.monotonic())
     _written: tuple[int, ...] = ()
     _computed: float = 0.0
 

@@ -35,7 +35,7 @@ from core.runs.run import (
     write_launch,
     write_state,
 )
-from core.runs.tickets import drop_ticket, queue_lock
+from core.runs.tickets import drop_ticket, has_ticket, queue_lock
 from core.settings import must_have_room
 from core.watch import Watch
 
@@ -57,7 +57,8 @@ class RunWriter:
 
     def starting(self, message: str = "Getting ready.") -> None:
         """Take the run: from now on it is this process's. UserMistake where it has ended or another process has it."""
-        with self._plainly(), queue_lock():
+        self._must_exist()
+        with self._plainly(), run_lock(self.folder):
             self._must_exist()
             state = read_stored_state(self.folder)
             launch = read_launch(self.folder)
@@ -71,10 +72,12 @@ class RunWriter:
                 raise UserMistake(f"Run {self.folder.name} was lost: its training process is gone. Start a new one.")
             if not launch or launch[1] != me or launch[0] != "worker":
                 write_launch(self.folder, me, role="worker", attempt=state.attempt)
-            drop_ticket(self.folder.name)
             (self.folder / "reserve").write_bytes(os.urandom(_RESERVE_BYTES))
             self._state = state
-            self._move_to("starting", message=message)
+            self._keep(replace_state(state, status="starting", message=message))
+        if has_ticket(self.folder.name):  # somebody trains here what waits for the supervisor
+            with queue_lock():
+                drop_ticket(self.folder.name)
 
     def running(self, **progress: Any) -> None:
         """Say how far the run is: any of message, epoch, epochs, step, steps, seconds, seconds_left,
@@ -180,14 +183,19 @@ class RunWriter:
         return self._state
 
     def _write(self) -> None:
-        state = self._mine()
-        with self._plainly(), queue_lock():
+        # not the queue's lock: a worker that is halted here would halt everybody
+        self._must_exist()
+        with self._plainly(), run_lock(self.folder):
             self._must_exist()
             self._must_be_mine()
-            if state.ended:
-                (self.folder / "reserve").unlink(missing_ok=True)
-            write_state(self.folder, state)
-            self._written = time.monotonic()
+            self._keep(self._mine())
+
+    def _keep(self, state: RunState) -> None:
+        if state.ended:
+            (self.folder / "reserve").unlink(missing_ok=True)
+        self._state = state
+        write_state(self.folder, state)
+        self._written = time.monotonic()
 
     def _drop_evaluations(self) -> None:
         with self._alone():
@@ -268,15 +276,16 @@ def mark_ended(
     resumed since then nothing is written. For the worker itself, and for the supervisor once the worker is dead.
     """
     with queue_lock():
-        stored = read_stored_state(folder)
-        if stored.ended or not (folder / "config.json").exists():
+        if not (folder / "config.json").exists():
             return False
-        if attempt is not None and stored.attempt != attempt:
-            return False
-        drop_ticket(folder.name)
-        (folder / "reserve").unlink(missing_ok=True)
-        write_state(folder, replace_state(known or stored, status=status, message=message, seconds_left=None))
-        return True
+        with run_lock(folder):
+            stored = read_stored_state(folder)
+            if stored.ended or (attempt is not None and stored.attempt != attempt):
+                return False
+            drop_ticket(folder.name)
+            (folder / "reserve").unlink(missing_ok=True)
+            write_state(folder, replace_state(known or stored, status=status, message=message, seconds_left=None))
+            return True
 
 
 def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:

@@ -17,6 +17,7 @@ from core.runs.deeds import (
     note_run,
     rename_run,
     resume_run,
+    trash_bytes,
 )
 from core.runs.run import Run, ask_to_stop, read_run
 from pages.parts.cached import LIVE_STATUSES, deleted_runs
@@ -267,7 +268,7 @@ def _draw_empty() -> None:
         _done()
     st.markdown(
         f"**{count} {'run' if count == 1 else 'runs'}** with {'its' if count == 1 else 'their'} networks and answers "
-        "are deleted for good. This cannot be undone."
+        f"are deleted for good; that frees {trash_bytes() / 2**20:,.0f} MB. This cannot be undone."
     )
     _buttons("Empty the trash", ":material/delete_forever:", _empty)
 
