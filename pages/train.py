@@ -4,18 +4,31 @@ import streamlit as st
 
 from pages.parts.asking import draw_asked
 from pages.parts.cached import datasets, runs
-from pages.parts.frame import frame
+from pages.parts.frame import boundary, frame
 from pages.parts.live import show_run
 from pages.parts.queue_line import draw_line
+from pages.parts.rate_finder import draw_finder
 from pages.parts.run_form import draw_form, pick_dataset
 from pages.parts.run_table import draw_runs, pick_run
 from pages.parts.starting import draw_start, newest_name, supervisor
 from pages.parts.telling import draw_told
 from pages.parts.together import stay_together
 
-with frame("Train"):
+
+@st.fragment  # a slider draws this side anew, and the run beside stays still
+@boundary()
+def choose_and_start() -> None:
     known = datasets()
-    if not known:
+    dataset = pick_dataset(known, newest_name(known))
+    form = draw_form(dataset)
+    with form.rate:
+        draw_finder(dataset, form.config)
+    with form.middle:
+        draw_start(dataset, form)
+
+
+with frame("Train"):
+    if not datasets():
         st.info("There are no pictures to learn from yet.", icon=":material/photo_library:")
         st.page_link("pages/data.py", label="Add pictures on the Data page", icon=":material/photo_library:")
         st.page_link("streamlit_app.py", label="Or start with the samples", icon=":material/home:")
@@ -23,10 +36,7 @@ with frame("Train"):
 
     left, panel = st.columns([4, 7], gap="large")
     with left:
-        dataset = pick_dataset(known, newest_name(known))
-        form = draw_form(dataset)
-    with form.middle:
-        draw_start(dataset, form)
+        choose_and_start()
     with panel:
         told = st.container()
         draw_line()

@@ -60,7 +60,7 @@ def test_without_pictures_it_leads_to_the_data_page(tmp_path, monkeypatch):
 def test_with_pictures_it_offers_a_start_and_says_what_would_be_learnt_from(home):
     app = open_page("pages/train.py")
     assert not app.button(key="start").disabled
-    assert "**6** to learn from · **2** to watch · **4** to test · 1 iterations an epoch" in said(app)
+    assert "**6** to learn from · **2** to watch · **4** to test" in said(app)
     assert "Nothing has been trained yet" in said(app)
     assert not app.exception and not app.error
 

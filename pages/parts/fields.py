@@ -13,11 +13,10 @@ from core.errors import UserMistake
 
 ROOMS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
 CHOSEN_APART = ("data.dataset",)  # picked above the form
-FRONT = ("train.learning_rate", "train.epochs", "train.batch_size", "train.momentum", "train.seed")
-HALF = ("train.momentum", "train.seed")  # of those in front, the two that share a row
+FRONT = ("train.learning_rate", "train.epochs", "train.batch_size")
 GROUPS: dict[str, tuple[str, ...]] = {
+    "Training": ("train.optimizer", "train.momentum", "train.weight_decay", "train.seed", "train.precision"),
     "Schedule": ("train.schedule", "train.warmup", "train.patience"),
-    "Training": ("train.optimizer", "train.weight_decay", "train.precision"),
     "Loss": ("train.label_smoothing", "train.class_weights"),
     "Augmentation": ("train.augment",),
     "Pictures": (),
@@ -98,7 +97,7 @@ def summary(title: str, values: Values) -> str:
     data = {field.removeprefix("data."): value for field, value in values.items() if field.startswith("data.")}
     told = {
         "Schedule": [say(train["schedule"]), f"stops after {train['patience']}" if train["patience"] else ""],
-        "Training": [train["optimizer"], f"decay {say(train['weight_decay'])}" if train["weight_decay"] else ""],
+        "Training": [train["optimizer"], f"momentum {say(train['momentum'])}", f"seed {train['seed']}"],
         "Loss": [
             f"smoothing {say(train['label_smoothing'])}" if train["label_smoothing"] else "",
             "weighted" if train["class_weights"] != "none" else "",

@@ -16,7 +16,6 @@ from pages.parts.augment_preview import draw_preview
 from pages.parts.escape import escape, shown
 from pages.parts.fields import (
     FRONT,
-    HALF,
     all_fields,
     bounds,
     exactly,
@@ -43,7 +42,7 @@ ASKED = "form.asked"  # what set_field and take_config ask for until the form is
 WRONG = "form.wrong"  # field -> why what was typed is no value of it
 TOKEN = "form.token"  # under which the form is kept for a reload
 MOST_KEPT = 500  # forms
-BOX = 92  # pixels; room for 0.00123
+BOX = 84  # pixels; room for 0.00123
 DATASET = "train_dataset"  # the name of the chosen dataset; other pages set it too
 
 USUAL = "quick"  # the preset that a newcomer finds: it ends in seconds
@@ -168,16 +167,11 @@ def _draw_preset(dataset: Dataset) -> RunConfig:
 
 def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenerator, DeltaGenerator]:
     with st.container(gap="xsmall"):
-        rate = st.container()
+        rate = st.container(gap=None)
         with rate:
             _draw_field(FRONT[0], base, remarks)
         for field in FRONT[1:]:
-            if field not in HALF:
-                _draw_field(field, base, remarks)
-        with st.grid(len(HALF), min_column_width=130, gap="small"):
-            for field in HALF:
-                with st.container():
-                    _draw_field(field, base, remarks)
+            _draw_field(field, base, remarks)
     return rate, st.container(gap="xsmall")
 
 
@@ -255,12 +249,9 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
         return
     value, typed = st.session_state[key_of(field)], f"typed.{field}"
     options = sorted({*steps_of(field), value_of(base, field), value})
-    if field in HALF:
-        st.select_slider(options=options, format_func=exactly, **common)
-        return
     if field not in _wrong():  # what is wrong stays as it was typed, so that it can be corrected
         st.session_state[typed] = exactly(value)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="small"):
         st.select_slider(
             options=options,
             format_func=exactly,

@@ -62,7 +62,7 @@ def draw_start(dataset: Dataset, form: Form) -> None:
 
 def draw_plan(plan: Plan) -> None:
     told = [f"**{count:,}** {PART_SAYS[part]}" for part, count in plan.pictures.items() if count]
-    st.caption(f"{' · '.join(told)} · {plan.iterations:,} iterations an epoch")
+    st.caption(" · ".join(told), help=f"{plan.iterations:,} iterations an epoch, in batches of {plan.batch_size:,}.")
 
 
 def start_label() -> str:
