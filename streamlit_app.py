@@ -10,16 +10,27 @@ from core.data.dataset import Dataset
 from core.evaluation import Evaluation
 from core.runs.run import Run, ask_to_stop
 from pages.parts.adding import draw_ended_badly, draw_progress
-from pages.parts.cached import LIVE_STATUSES, dataset_named, datasets, drawn_pictures, received_picture, runs, thumbnail
+from pages.parts.answers import evaluation_or_none
+from pages.parts.cached import (
+    LIVE_STATUSES,
+    course,
+    dataset_named,
+    datasets,
+    drawn_pictures,
+    live_runs,
+    received_picture,
+    runs,
+    thumbnail,
+)
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.curves import accuracy_options
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary, frame
 from pages.parts.importing import ImportJob, list_jobs, start_import
-from pages.parts.live import STATUS, evaluation_or_none, queue_sentence, time_left
+from pages.parts.live import queue_sentence, time_left
 from pages.parts.palette import class_colours
 from pages.parts.starting import supervisor
-from pages.parts.words import interval_of, share, span
+from pages.parts.words import STATUS, interval_of, share, span
 
 SAMPLES = "sample-artworks"
 NEWEST = 5
@@ -40,7 +51,7 @@ def main() -> None:
             _show_store(found)
         if runs():
             _show_runs()
-        if any(run.state.status == "queued" for run in runs()):
+        if any(run.state.status == "queued" for run in live_runs()):
             supervisor()  # a run waits in vain where the machine was restarted since
 
 
@@ -106,7 +117,7 @@ def _at_work(job: ImportJob) -> bool:
 
 
 def _run_of(job: ImportJob) -> Run | None:
-    return next((run for run in runs() if run.id == job.run), None)
+    return next((run for run in runs(hidden=True) if run.id == job.run), None)
 
 
 def _follow_journey(job: ImportJob) -> None:
@@ -154,8 +165,8 @@ def _draw_training(run: Run) -> None:
         asked = (run.folder / "stop").exists()
         if st.button("Stop", key="stop_run", icon=":material/stop:", disabled=asked):
             ask_to_stop(run)
-    rows = run.rows()
-    if rows:
+    rows = course(run)
+    if not rows.is_empty:
         options = accuracy_options(rows, run.config.train.epochs, len(run.classes))
         st.echarts_chart(options, key="home_accuracy", height=220, alt="Accuracy after each epoch, in per cent")
 
@@ -253,7 +264,7 @@ def _show_runs() -> None:
         test = evaluation_or_none(run, "test") if run.state.ended else None
         with st.container(horizontal=True, vertical_alignment="center", key=f"run_{run.id}"):
             st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
-            st.markdown(escape(run.title), width="content")
+            st.markdown(("★ " if run.marks.star else "") + escape(run.title), width="content")
             if test is not None:
                 st.markdown(f"**{share(test.accuracy)}** of {test.n:,} test pictures", width="content")
             elif run.state.status in ("failed", "lost"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.data.dataset import delete_dataset, find_dataset
+from core.runs.course import CourseReader
 from core.evaluation import Evaluation, wilson
 from core.experiments.paper import ARTWORK, CIFAR10, paper_accuracy, paper_numbers
 from pages.parts.compare import class_table, confusions, highest_loss
@@ -113,9 +114,10 @@ def test_mix_ups_are_counted_and_the_most_frequent_is_first():
 
 
 def test_two_losses_share_an_axis(tiny_run):
-    top = highest_loss(tiny_run.rows(), [])
+    course, nothing = CourseReader(tiny_run.folder).read(), CourseReader(tiny_run.folder / "nowhere").read()
+    top = highest_loss(course, nothing)
     assert top is not None and math.isclose(top, round(top, 1))
-    assert highest_loss([], []) is None
+    assert highest_loss(nothing, nothing) is None
 
 
 def test_the_csv_is_what_is_shown_and_no_spreadsheet_runs_it(tiny_run):

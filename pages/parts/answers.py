@@ -8,6 +8,7 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
 from core.data.store import preprocess_of
+from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.runs.run import Run
 from pages.parts.cached import dataset_named, thumbnail
@@ -23,6 +24,15 @@ def pictures_of(run: Run) -> Dataset | None:
     if dataset is None or fingerprint_of(dataset.content_hash, preprocess_of(run.config.data)) != run.fingerprint:
         return None
     return dataset
+
+
+def evaluation_or_none(run: Run, part: str, measure: str = "evaluation") -> Evaluation | None:
+    """The answers of a run on one part; None where there are none, they are empty, or the file is damaged."""
+    try:
+        evaluation = run.evaluation(part, measure)  # type: ignore[arg-type]
+    except UserMistake:
+        return None
+    return evaluation if evaluation is not None and evaluation.n else None
 
 
 def draw_answers(run: Run, evaluation: Evaluation, chosen: np.ndarray, key: str) -> None:

@@ -16,6 +16,7 @@ from core.data.samples import SAMPLES
 from core.data.store import TensorStore, load_store
 from core.errors import UserMistake
 from core.runs.catalogue import Catalogue
+from core.runs.course import Course, CourseReader
 from core.runs.run import Run
 from core.settings import atelier_home, datasets_root, load_limits, runs_root, trash_root
 from pages.parts.importing import ImportJob, list_jobs
@@ -54,6 +55,11 @@ def live_runs() -> list[Run]:
     """Runs that train or wait, also hidden ones, the one at work first."""
     at_work = [run for run in runs(hidden=True) if run.state.status in LIVE_STATUSES]
     return sorted(at_work, key=lambda run: (run.state.status == "queued", run.created))
+
+
+def course(run: Run) -> Course:
+    """The rows of a run as columns; only what was appended since the last look is read."""
+    return _course_reader(str(run.folder)).read()
 
 
 def deleted_runs() -> list[Run]:
@@ -119,6 +125,11 @@ def _store(home: str, stamps: tuple, data: str) -> TensorStore:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _catalogue(root: str) -> Catalogue:
     return Catalogue(Path(root))
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _course_reader(folder: str) -> CourseReader:
+    return CourseReader(Path(folder))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -11,8 +11,9 @@ from core.evaluation import Evaluation, wilson
 from pages.parts.escape import plotted, shown
 from pages.parts.palette import BLOCK, CALM, CLASS_COLOURS, PART_COLOURS, PART_NAMES
 
-MOST_POINTS = 400  # of a curve that is sent to the browser; nobody sees more
+MOST_POINTS = 600  # of a curve that is sent to the browser; nobody sees more
 PLOTLY_CONFIG = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False}
+Column = Sequence[float] | Sequence[float | None] | np.ndarray
 _ROW = 30  # height in pixels of one class in a chart of horizontal bars
 _GRID = "rgba(128, 128, 128, 0.22)"  # seen on light and on dark
 
@@ -177,7 +178,7 @@ def probability_figure(classes: Sequence[tuple[str, float]], colours: Mapping[st
 
 
 def curve_options(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float | None]]],
+    curves: Mapping[str, tuple[Column, Column]],
     x_title: str,
     y_title: str,
     *,
@@ -185,15 +186,15 @@ def curve_options(
     dots: bool = False,
     colours: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """ECharts option for lines that grow; curves: label -> (x, y), y None where a value was not finite.
+    """ECharts option for lines that grow; curves: label -> (x, y), y None or nan where a value was not finite.
 
     With `percent`, y holds fractions 0..1 and is shown as 0..100. Each line is thinned to MOST_POINTS.
     """
     series = []
     for label, (xs, ys) in curves.items():
         points = [
-            [x, None if y is None or not math.isfinite(y) else round(100 * y, 3) if percent else round(y, 6)]
-            for x, y in _thinned(xs, ys)
+            [round(x, 4), None if not math.isfinite(y) else round(100 * y, 2) if percent else float(f"{y:.5g}")]
+            for x, y in thinned(xs, ys)
         ]
         line: dict[str, Any] = {"type": "line", "name": shown(label, 40), "data": points}
         line |= {"showSymbol": dots and len(points) <= 60, "symbolSize": 5, "lineStyle": {"width": 2}}
@@ -215,12 +216,30 @@ def curve_options(
     }
 
 
-def _thinned(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[float, float | None]]:
-    """At most MOST_POINTS points, evenly taken; the first and the last always stay."""
-    if len(xs) <= MOST_POINTS:
-        return list(zip(xs, ys, strict=True))
-    kept = np.unique(np.linspace(0, len(xs) - 1, MOST_POINTS).round().astype(int))
-    return [(xs[index], ys[index]) for index in kept]
+def thinned(xs: Column, ys: Column, most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points of a curve, as a person would see it: of each bin the lowest and the highest value.
+
+    The first and the last point always stay, and so does a gap (None or nan) in each bin that has one. Bins are
+    powers of two of points, counted from the first: while a curve grows, what is drawn already does not move, except
+    when the bins double.
+    """
+    x, y = np.asarray(xs, dtype=np.float64), np.asarray(ys, dtype=np.float64)  # None becomes nan
+    if len(x) > most:
+        gaps = not np.isfinite(y).all()
+        bins = max(1, (most - 2) // (3 if gaps else 2))
+        size = 2 ** math.ceil(math.log2(len(x) / bins))
+        padded = np.full(-(-len(x) // size) * size, np.nan)
+        padded[: len(y)] = y
+        rows = padded.reshape(-1, size)
+        first = np.arange(len(rows)) * size
+        finite = np.isfinite(rows)
+        kept = [first + np.where(finite, rows, np.inf).argmin(1), first + np.where(finite, rows, -np.inf).argmax(1)]
+        if gaps:
+            kept.append(first + finite.argmin(1))  # the first that is not finite; of a whole bin, its first point
+        chosen = np.unique(np.concatenate([*kept, [0, len(x) - 1]]))
+        chosen = chosen[chosen < len(x)]
+        x, y = x[chosen], y[chosen]
+    return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
 def _horizontal(figure: go.Figure, classes: Sequence[str], unit: str, legend: bool = False, bars: int = 1) -> go.Figure:

@@ -1,14 +1,12 @@
 """What the Results page shows of each of its two runs: the numbers of each class, and a matrix to click."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from core.evaluation import Evaluation, wilson
 from core.experiments.paper import PaperNumbers, paper_accuracy
-from core.rows import Row
+from core.runs.course import Course
 from pages.parts.charts import accuracy_figure, confusion_figure
 from pages.parts.escape import shown
 from pages.parts.palette import CALM, PART_COLOURS
@@ -69,11 +67,12 @@ def levels_in_words(test: Evaluation) -> str:
     return told + "."
 
 
-def highest_loss(*histories: Sequence[Row]) -> float | None:
+def highest_loss(*courses: Course) -> float | None:
     """A common top for the axes, so that two curves side by side can be compared by eye."""
-    drawn = (loss for rows in histories for row in rows for loss in (row.train_loss, getattr(row, "val_loss", None)))
-    losses = [loss for loss in drawn if loss is not None]
-    return round(1.1 * float(np.percentile(losses, 99)), 1) or None if losses else None
+    drawn = [column for course in courses for column in (course.loss, course.train_loss, course.val_loss)]
+    losses = np.concatenate([np.zeros(0), *drawn])
+    losses = losses[np.isfinite(losses)]
+    return round(1.1 * float(np.percentile(losses, 99)), 1) or None if len(losses) else None
 
 
 def clickable_confusion(evaluation: Evaluation) -> go.Figure:

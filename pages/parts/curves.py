@@ -1,47 +1,77 @@
 """The curves of a run as ECharts options, which update in place: loss, accuracy, classes, learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.rows import EpochRow, IterationRow, Row
-from pages.parts.charts import curve_options
-from pages.parts.escape import shown
-from pages.parts.palette import CALM, PART_COLOURS
+import numpy as np
 
-Curves = dict[str, tuple[Sequence[float], Sequence[float | None]]]  # label -> x, y
+from core.evaluation import wilson
+from core.runs.course import Course
+from pages.parts.charts import Column, curve_options
+from pages.parts.escape import shown
+from pages.parts.palette import BLOCK, CALM, PART_COLOURS
+
+Curves = dict[str, tuple[Column, Column]]  # label -> x, y
 FINE, TRAINING, VALIDATION = "every 200 iterations", "training", "validation"
 COLOURS = {FINE: "#56B4E9", TRAINING: PART_COLOURS["train"], VALIDATION: PART_COLOURS["val"]}
+BEFORE, BEHIND, ABOVE = 4, 1, 3  # z: own curves lie in front of those of earlier runs
 
 
-def loss_options(rows: Sequence[Row], epochs: int, top: float | None = None) -> dict[str, Any]:
-    """Loss against epochs: thin for each 200 iterations, strong for whole epochs. `top` fixes the axis from 0 on."""
-    fine = [row for row in rows if isinstance(row, IterationRow)]
-    whole = [row for row in rows if isinstance(row, EpochRow)]
-    if len(fine) <= len(whole):
-        fine = []  # one an epoch at most: they would only lie on the epochs' own curve
-    curves: Curves = {TRAINING: ([row.epoch for row in whole], [row.train_loss for row in whole])}
-    if fine:
-        curves = {FINE: ([place(row) for row in fine], [row.train_loss for row in fine])} | curves
-    if any(row.val_loss is not None for row in whole):
-        curves[VALIDATION] = ([row.epoch for row in whole], [row.val_loss for row in whole])
-    options = _over_epochs(curve_options(curves, "epoch", "", dots=True, colours=COLOURS), epochs)
-    if fine:
-        options["series"][0] |= {"lineStyle": {"width": 1.2, "opacity": 0.9}, "showSymbol": len(fine) < 3}
+@dataclass(frozen=True)
+class Overlaid:
+    """An earlier run whose curves lie behind the ones of the run that is looked at."""
+
+    label: str  # plain text, unlike every other one
+    colour: str
+    course: Course
+
+    @property
+    def epochs(self) -> int:
+        return self.course.last.epoch if self.course.last else 0
+
+
+def loss_options(
+    course: Course, epochs: int, top: float | None = None, over: Sequence[Overlaid] = ()
+) -> dict[str, Any]:
+    """Loss against epochs: thin for each 200 iterations, strong for whole epochs. `top` fixes the axis from 0 on.
+
+    Of an earlier run one line: its validation loss, or its training loss where it has no validation part.
+    """
+    curves: Curves = {}
+    if len(course.place) > len(course.epoch):  # one an epoch at most would only lie on the epochs' own curve
+        curves[FINE] = (course.place, course.loss)
+    curves[TRAINING] = (course.epoch, course.train_loss)
+    if course.has_val:
+        curves[VALIDATION] = (course.epoch, course.val_loss)
+    behind: Curves = {
+        one.label: (one.course.epoch, one.course.val_loss if one.course.has_val else one.course.train_loss)
+        for one in over
+    }
+    options = _laid_over(curves, behind, over, epochs)
+    for line in options["series"]:
+        if line["name"] == FINE:
+            line |= {"lineStyle": {"width": 1.2, "opacity": 0.9}, "showSymbol": len(course.place) < 3, "z": ABOVE - 1}
+        if line["name"] == VALIDATION and course.best is not None:
+            left = course.best.epoch < options["xAxis"]["max"] / 2
+            line["markPoint"] = _best(course.best.epoch, course.best.val_loss, "right" if left else "left")
     if top is not None:
         options["yAxis"] |= {"min": 0, "max": top, "scale": False}
     return options
 
 
-def accuracy_options(rows: Sequence[Row], epochs: int, classes: int) -> dict[str, Any]:
-    """Accuracy in per cent against epochs, over the line of pure chance."""
-    whole = [row for row in rows if isinstance(row, EpochRow)]
-    at = [row.epoch for row in whole]
-    curves: Curves = {TRAINING: (at, [row.train_accuracy for row in whole])}
-    if any(row.val_accuracy is not None for row in whole):
-        curves[VALIDATION] = (at, [row.val_accuracy for row in whole])
-    options = curve_options(curves, "epoch", "", percent=True, dots=True, colours=COLOURS)
+def accuracy_options(course: Course, epochs: int, classes: int, over: Sequence[Overlaid] = ()) -> dict[str, Any]:
+    """Accuracy in per cent against epochs, over the line of pure chance; earlier runs as in loss_options."""
+    curves: Curves = {TRAINING: (course.epoch, course.train_accuracy)}
+    if course.has_val:
+        curves[VALIDATION] = (course.epoch, course.val_accuracy)
+    behind: Curves = {
+        one.label: (one.course.epoch, one.course.val_accuracy if one.course.has_val else one.course.train_accuracy)
+        for one in over
+    }
+    options = _laid_over(curves, behind, over, epochs, percent=True)
     options["yAxis"] |= {"axisLabel": {"formatter": "{value} %"}, "interval": 25}
-    options["series"][0]["markLine"] = {
+    options["series"][-1]["markLine"] = {
         "silent": True,
         "symbol": "none",
         "animation": False,
@@ -49,14 +79,57 @@ def accuracy_options(rows: Sequence[Row], epochs: int, classes: int) -> dict[str
         "label": {"formatter": "chance", "position": "insideEndTop", "color": CALM},
         "data": [{"yAxis": round(100 / max(classes, 1), 2)}],
     }
-    return _over_epochs(options, epochs)
+    return options
 
 
-def class_options(classes: Sequence[str], shares: Sequence[float | None], colour: str) -> dict[str, Any]:
-    """One bar a class, accuracy in per cent; a class without pictures has no bar."""
+def class_options(
+    classes: Sequence[str], shares: Sequence[float | None], colour: str, counts: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """One bar a class, accuracy in per cent; a class without pictures has no bar.
+
+    With `counts`, pictures a class, each bar says of how many, and a thin box is the 95 % interval.
+    """
+    bars = []
+    for place, value in enumerate(shares):
+        told = "" if value is None else f"{100 * value:.1f} %"
+        told += f" of {counts[place]:,}" if counts and value is not None else ""
+        bars.append({"value": None if value is None else round(100 * value, 1), "label": {"formatter": told}})
+    series: list[dict[str, Any]] = [
+        {
+            "type": "bar",
+            "data": bars,
+            "barMaxWidth": 18,
+            "showBackground": True,
+            "backgroundStyle": {"color": "rgba(128,128,128,0.10)", "borderRadius": 4},
+            "itemStyle": {"color": colour, "borderRadius": 4},
+            "label": {"show": False},
+        },
+        # a bar that is not seen: its label stands at the right edge, in one column, whatever the value
+        {
+            "type": "bar",
+            "data": [{"value": 100, "label": bar["label"]} for bar in bars],
+            "barGap": "-100%",
+            "silent": True,
+            "itemStyle": {"color": "transparent"},
+            "label": {"show": True, "position": "right", "color": CALM},
+        },
+    ]
+    if counts:
+        spans = [None if v is None else wilson(round(v * n), n) for v, n in zip(shares, counts, strict=True)]
+        series.append(
+            {
+                "type": "boxplot",
+                "data": ["-" if span is None else _box(*span) for span in spans],
+                "boxWidth": [4, 5],
+                "silent": True,
+                "itemStyle": {"color": "rgba(128,128,128,0.55)", "borderColor": CALM, "borderWidth": 1},
+            }
+        )
+    for one in series:
+        one["animation"] = False
     return {
         "animation": False,
-        "grid": {"left": 8, "right": 56, "top": 4, "bottom": 4, "containLabel": True},
+        "grid": {"left": 8, "right": 92 if counts else 56, "top": 4, "bottom": 4, "containLabel": True},
         "xAxis": {"type": "value", "min": 0, "max": 100, "show": False},
         "yAxis": {
             "type": "category",
@@ -65,17 +138,7 @@ def class_options(classes: Sequence[str], shares: Sequence[float | None], colour
             "axisLine": {"show": False},
             "data": [shown(name, 18) for name in classes],
         },
-        "series": [
-            {
-                "type": "bar",
-                "data": [None if share is None else round(100 * share, 1) for share in shares],
-                "barMaxWidth": 18,
-                "showBackground": True,
-                "backgroundStyle": {"color": "rgba(128,128,128,0.10)", "borderRadius": 4},
-                "itemStyle": {"color": colour, "borderRadius": 4},
-                "label": {"show": True, "position": "right", "formatter": "{c} %", "color": CALM},
-            }
-        ],
+        "series": series,
     }
 
 
@@ -94,11 +157,74 @@ def schedule_options(rates: Sequence[float], epochs: int) -> dict[str, Any]:
     }
 
 
-def place(row: Row) -> float:
-    """Where a row stands on the axis of epochs: 1.0 is the end of the first epoch."""
-    if isinstance(row, IterationRow):
-        return round(row.epoch - 1 + row.iteration / max(row.iterations, 1), 4)
-    return float(row.epoch)
+def rate_options(rates: Sequence[float], epochs: int, course: Course, now: float) -> dict[str, Any]:
+    """The learning rate of a run that is under way: what was taken as a line, what is planned as a dashed one.
+
+    `rates` are evenly spaced from the first step to the last, `now` is the place on the axis of epochs.
+    """
+    last = max(len(rates) - 1, 1)
+    at = [epochs * i / last for i in range(len(rates))]
+    ahead = [(x, rate) for x, rate in zip(at, rates, strict=True) if x >= now]
+    taken_at, taken = course.place, course.fine_rate
+    current = float(np.interp(now, at, rates))
+    curves: Curves = {
+        "planned": ([now, *(x for x, _ in ahead)], [current, *(rate for _, rate in ahead)]),
+        "taken": ([*taken_at.tolist(), now], [*taken.tolist(), current]),
+    }
+    options = curve_options(curves, "", "", colours={"planned": CALM, "taken": BLOCK})
+    planned, done = options["series"]
+    planned["lineStyle"] = {"width": 1.5, "type": "dashed"}
+    done |= {"areaStyle": {"opacity": 0.15}, "lineStyle": {"width": 2}}
+    done["markPoint"] = {
+        "symbol": "circle",
+        "symbolSize": 8,
+        "silent": True,
+        "animation": False,
+        "label": {"show": False},
+        "data": [{"coord": [round(now, 4), current]}],
+    }
+    options["yAxis"] |= {"min": 0, "splitNumber": 2, "scale": False}
+    options = _over_epochs(options, epochs)
+    return options | {
+        "legend": {"show": False},
+        "grid": {"left": 4, "right": 12, "top": 10, "bottom": 4, "containLabel": True},
+    }
+
+
+def _laid_over(
+    curves: Curves, behind: Curves, over: Sequence[Overlaid], epochs: int, percent: bool = False
+) -> dict[str, Any]:
+    """The curves of earlier runs, then the run's own in front of them; the axis holds them all."""
+    colours: Mapping[str, str] = COLOURS | {one.label: one.colour for one in over}
+    options = curve_options(behind | curves, "epoch", "", percent=percent, dots=True, colours=colours)
+    for line, label in zip(options["series"], behind | curves, strict=True):
+        line["z"] = BEHIND if label in behind else ABOVE
+        if label in behind:
+            line |= {"showSymbol": False, "lineStyle": {"width": 1.5, "opacity": 0.85}}
+    options = _over_epochs(options, max([epochs, *(one.epochs for one in over)]))
+    # own curves first, however many lie behind them
+    names = {label: line["name"] for line, label in zip(options["series"], behind | curves, strict=True)}
+    options["legend"]["data"] = [names[label] for label in (*curves, *behind)]
+    return options
+
+
+def _best(epoch: int, loss: float | None, side: str) -> dict[str, Any]:
+    """A ring around the lowest validation loss; its label stands on the side where there is room."""
+    return {
+        "symbol": "circle",
+        "symbolSize": 11,
+        "silent": True,
+        "animation": False,
+        "itemStyle": {"color": "transparent", "borderColor": COLOURS[VALIDATION], "borderWidth": 2},
+        "label": {"formatter": f"best, epoch {epoch}", "position": side, "distance": 8, "color": CALM}
+        | {"show": True, "fontSize": 11},
+        "data": [{"coord": [epoch, loss]}],
+    }
+
+
+def _box(low: float, high: float) -> list[float]:
+    ends = round(100 * low, 1), round(100 * high, 1)
+    return [ends[0], ends[0], round((ends[0] + ends[1]) / 2, 1), ends[1], ends[1]]
 
 
 def _over_epochs(options: dict[str, Any], epochs: int) -> dict[str, Any]:

@@ -1,83 +1,113 @@
-"""One run as it is now: what it does, its curves, and what it reached once it has ended."""
+"""One run as it is now: what it does, its curves, what it answers, and what it reached once it has ended."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import streamlit as st
 
-from core.errors import UserMistake
-from core.evaluation import Evaluation
-from core.experiments.paper import ARTWORK, paper_numbers
-from core.rows import EpochRow, IterationRow, Row
+from core.engine.schedule import learning_rate
+from core.evaluation import wilson
+from core.rows import EpochRow
+from core.runs.course import Course
 from core.runs.run import Run, RunState, read_run
 from pages.parts.answers import pictures_of
-from pages.parts.cached import LIVE_STATUSES, live_runs, runs
-from pages.parts.curves import accuracy_options, class_options, loss_options
+from pages.parts.cached import LIVE_STATUSES, course, live_runs
+from pages.parts.curves import Overlaid, accuracy_options, class_options, loss_options, rate_options
 from pages.parts.deeds import draw_deeds, stop_asked
+from pages.parts.ended import draw_ending, draw_result
 from pages.parts.escape import escape
+from pages.parts.fields import say
 from pages.parts.frame import boundary
+from pages.parts.notice import draw_notice
+from pages.parts.overlay import pick_overlaid
 from pages.parts.palette import PART_COLOURS
 from pages.parts.planning import part_counts
 from pages.parts.telling import draw_gone
-from pages.parts.words import clock, interval_of, percent_of, points, share, span
+from pages.parts.watching import draw_filters, draw_sheet, draw_watched
+from pages.parts.words import STATUS, clock, share, span
 
-STATUS = {
-    "queued": ("Waiting", ":material/schedule:", "gray"),
-    "starting": ("Starting", ":material/hourglass_top:", "blue"),
-    "running": ("Training", ":material/model_training:", "blue"),
-    "done": ("Done", ":material/check:", "green"),
-    "stopped": ("Stopped", ":material/stop_circle:", "orange"),
-    "failed": ("Failed", ":material/error:", "red"),
-    "lost": ("Lost", ":material/power_off:", "red"),
-}
+SECONDS = 1.0  # between two looks at a run that waits or trains
+FEW_CLASSES = 12  # that are all drawn; of more, the best and the worst
+RATES_DRAWN = 120
 
 
 def show_run(run_id: str) -> None:
-    """The panel of one run; while it waits or trains it redraws itself once a second, and nothing else does."""
-    live = read_run(run_id).state.status in LIVE_STATUSES
+    """The panel of one run. While it waits or trains, what moves is drawn anew once a second, and nothing else is."""
+    draw_gone(run_id)
+    run = read_run(run_id)
+    live, drawn = run.state.status in LIVE_STATUSES, _moment(run)
+    draw_head(run)
+    draw_sheet(run)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="beside"):
+        draw_notice(run)
+        over = pick_overlaid(run)
 
     @boundary()
     def panel() -> None:
         draw_gone(run_id)
-        run = read_run(run_id)
-        draw_run(run)
-        if live and run.state.status not in LIVE_STATUSES:
-            word, icon, _ = STATUS[run.state.status]
-            st.toast(f"{escape(run.title)}: {word.lower()}", icon=icon)
-            st.rerun()  # once in full, so that the clock stops and the table below has the result
+        now = read_run(run_id)
+        if _moment(now) != drawn:
+            if live and now.state.status not in LIVE_STATUSES:
+                word, icon, _ = STATUS[now.state.status]
+                st.toast(f"{escape(now.title)}: {word.lower()}", icon=icon)
+            st.rerun()  # once in full: the head says what can be done now, and the table below has the result
+        draw_run(now, over)
 
-    st.fragment(panel, run_every=1.0 if live else None)()
+    st.fragment(panel, run_every=SECONDS if live else None)()
 
 
-def draw_run(run: Run) -> None:
-    """Head, result, progress and curves of a run, from what its folder says now."""
-    rows = run.rows()
-    draw_head(run)
-    if run.state.status in LIVE_STATUSES:
-        draw_progress(run, rows)
-    elif run.state.status in ("done", "stopped"):
-        draw_result(run)
-    if any(isinstance(row, EpochRow | IterationRow) for row in rows):
-        draw_curves(run, rows)
+def _moment(run: Run) -> tuple[object, ...]:
+    """What the still part of the panel depends on."""
+    looked_at = (run.folder / "watch.npz").exists()
+    return run.state.status, run.state.attempt, stop_asked(run), run.state.silent > 0, looked_at
 
 
 def draw_head(run: Run) -> None:
+    """What it is, what happened, and what can be done about it."""
     word, icon, colour = STATUS[run.state.status]
-    with st.container(horizontal=True, vertical_alignment="center", key="run-head"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-head"):
+        if run.state.silent:
+            word, icon, colour = "Not responding", ":material/hourglass_disabled:", "orange"
         st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
         st.caption(settings_in_words(run), width="content")
-    if run.state.status in ("failed", "lost"):
-        st.error(escape(run.state.message or "The training ended without a word.", 600), icon=":material/error:")
+    draw_ending(run)
     draw_deeds(run)
 
 
 def settings_in_words(run: Run) -> str:
     """The settings that make one run differ from another, in one line."""
     train = run.config.train
-    told = [train.optimizer, f"learning rate {train.learning_rate:g}", f"batch {train.batch_size}"]
+    told = [train.optimizer, f"learning rate {say(train.learning_rate)}", f"batch {train.batch_size}"]
     told += [train.schedule.replace("_", " ")] if train.schedule != "constant" else []
-    told += [" + ".join(train.augment).replace("_", " ")] if train.augment else []
+    told += [say(train.augment)] if train.augment else []
     return " · ".join([*told, f"seed {train.seed}"])
 
 
-def draw_progress(run: Run, rows: list[Row]) -> None:
+def draw_run(run: Run, over: Sequence[Overlaid] = ()) -> None:
+    """Progress or result, curves and answers of a run, from what its folder says now."""
+    rows = course(run)
+    if run.state.status in LIVE_STATUSES:
+        draw_progress(run, rows)
+    elif run.state.status in ("done", "stopped"):
+        draw_result(run, rows)
+    if not rows.is_empty or over:
+        draw_curves(run, rows, over)
+    watch = run.watch()
+    if watch is not None:
+        draw_watched(run, watch)
+    if rows.last is None and watch is None:
+        return
+    with st.grid(2, min_column_width=300, gap="small", key="below"):
+        if rows.last is not None:
+            draw_classes(run, rows.last)
+        with st.container(gap="small"):
+            if run.state.status in LIVE_STATUSES and run.state.steps:
+                draw_rate(run, rows)
+            if watch is not None:
+                draw_filters(watch)
+
+
+def draw_progress(run: Run, rows: Course) -> None:
     state = run.state
     if state.status == "queued":
         st.progress(0.0, text=queue_sentence(run))
@@ -88,26 +118,63 @@ def draw_progress(run: Run, rows: list[Row]) -> None:
         # `epoch` counts the epoch at work; the bar is the whole run, because that is what one waits for
         done = min(1.0, state.step / state.steps)
         told = f"Epoch {max(1, state.epoch)} of {state.epochs} · {done:.0%}"
+        if state.message and not state.silent:
+            told += f" · {escape(state.message, 120)}"
         if state.step >= state.steps or stop_asked(run):
             told = "Trained. Now every picture is answered once, for the result."
         st.progress(done, text=told)
-    whole = [row for row in rows if isinstance(row, EpochRow)]
-    fine = [row for row in rows if isinstance(row, IterationRow)]
-    latest = (fine or whole)[-1] if fine or whole else None
-    loss = latest.train_loss if latest else None
-    last = whole[-1] if whole else None
+    draw_numbers(run, rows)
+
+
+def draw_numbers(run: Run, rows: Course) -> None:
+    state = run.state
+    loss = rows.last_fine.train_loss if rows.last_fine else rows.last.train_loss if rows.last else None
     watched = run.config.data.val_fraction > 0
-    accuracy = (last.val_accuracy if watched else last.train_accuracy) if last else None
+    part = "val" if watched else "train"
+    accuracy = (rows.last.val_accuracy if watched else rows.last.train_accuracy) if rows.last else None
     numbers = [
-        ("Loss", "–" if loss is None else f"{loss:.3f}"),
-        ("Validation accuracy" if watched else "Training accuracy", share(accuracy)),
-        ("Pictures a second", f"{state.images_per_second:,.0f}" if state.images_per_second else "–"),
-        ("Elapsed", clock(state.seconds)),
-        ("Left", clock(time_left(state))),
+        ("Loss", "–" if loss is None else f"{loss:.3f}", "" if rows.last_fine is None else "last 200 iterations"),
+        ("Validation accuracy" if watched else "Training accuracy", share(accuracy), span_of(run, part, accuracy)),
+        (
+            "Pictures a second",
+            f"{state.images_per_second:,.0f}" if state.images_per_second else "–",
+            f"epoch of {span(rows.last.seconds)}" if rows.last else "",
+        ),
+        ("Elapsed", clock(state.seconds), ""),
+        ("Left", clock(time_left(state)), ""),
     ]
-    with st.grid(5, min_column_width=115, gap="small", key="run-numbers"):
-        for name, value in numbers:
-            st.metric(name, value)
+    st.html(numbers_html(numbers))
+
+
+def numbers_html(numbers: Sequence[tuple[str, str, str]]) -> str:
+    """(name, value, what is said of it) in a row: one message a second to the browser, not one for each."""
+    cells = [
+        f'<div style="min-width:0"><div style="font-size:0.875rem">{name}</div>'
+        f'<div style="font-size:1.75rem;line-height:1.5;font-variant-numeric:tabular-nums">{value}</div>'
+        # an empty one keeps its line, so that nothing below moves when a number comes
+        f'<div style="font-size:0.8rem;opacity:0.65;white-space:nowrap">{told or "&nbsp;"}</div></div>'
+        for name, value, told in numbers
+    ]
+    style = "display:grid;grid-template-columns:repeat(auto-fit,minmax(115px,1fr));gap:0.5rem 1rem"
+    return f'<div style="{style}">{"".join(cells)}</div>'
+
+
+def span_of(run: Run, part: str, accuracy: float | None) -> str:
+    """'of 856 · 61 to 66 %': the pictures of a part and the 95 % interval of a share of them; "" if not known."""
+    counts = counts_of(run, part)
+    if accuracy is None or not counts:
+        return ""
+    n = sum(counts)
+    low, high = wilson(round(accuracy * n), n)
+    return f"of {n:,} · {100 * low:.0f} to {100 * high:.0f} %"
+
+
+def counts_of(run: Run, part: str) -> list[int] | None:
+    """Pictures of each class in a part; None where the dataset is no longer the one that the run learnt from."""
+    dataset = pictures_of(run)
+    if dataset is None:
+        return None
+    return part_counts(dataset.content_hash, run.config.data.model_dump_json(), dataset)[part]
 
 
 def time_left(state: RunState) -> float | None:
@@ -126,120 +193,85 @@ def queue_sentence(run: Run) -> str:
     return f"{len(ahead)} in front, first {escape(ahead[0].title)}. It starts by itself."
 
 
-def draw_curves(run: Run, rows: list[Row]) -> None:
+def draw_curves(run: Run, rows: Course, over: Sequence[Overlaid]) -> None:
     epochs = run.config.train.epochs
-    classes = run.classes
-    whole = [row for row in rows if isinstance(row, EpochRow)]
-    with st.grid(2, min_column_width=260, gap="small"):
-        with st.container(border=True):
+    with st.grid(2, min_column_width=260, gap="small", key="curves"):
+        with st.container(border=True, gap=None):
             st.markdown("**Loss**")
-            st.echarts_chart(loss_options(rows, epochs), key="loss", height=260, alt=loss_in_words(whole))
-        with st.container(border=True):
+            options = loss_options(rows, epochs, over=over)
+            st.echarts_chart(options, key="loss", height=270, alt=loss_in_words(rows))
+        with st.container(border=True, gap=None):
             st.markdown("**Accuracy**")
-            options = accuracy_options(rows, epochs, len(classes))
-            st.echarts_chart(options, key="accuracy", height=260, alt=accuracy_in_words(whole))
-    if whole:
-        draw_classes(run, whole[-1])
+            options = accuracy_options(rows, epochs, len(run.classes), over=over)
+            st.echarts_chart(options, key="accuracy", height=270, alt=accuracy_in_words(rows))
+
+
+def draw_rate(run: Run, rows: Course) -> None:
+    """Where the learning rate is, and where it goes."""
+    train, state = run.config.train, run.state
+    iterations = state.steps / train.epochs
+    with st.container(border=True, gap="xsmall"):
+        # the step that is taken next; after the last one, the last one
+        rate = learning_rate(train, min(state.step, state.steps - 1), state.steps)
+        st.markdown(f"**Learning rate** · {float(f'{rate:.3g}'):g} now")
+        if train.schedule == "constant":
+            st.caption("It stays the same for the whole run.")
+            return
+        last = RATES_DRAWN - 1
+        rates = [learning_rate(train, round(i * (state.steps - 1) / last), state.steps) for i in range(RATES_DRAWN)]
+        options = rate_options(rates, train.epochs, rows, state.step / iterations)
+        told = f"Learning rate: {rate:.3g} now, at most {max(rates):.3g}, at the end {rates[-1]:.3g}"
+        st.echarts_chart(options, key="rate", height=110, alt=told)
 
 
 def draw_classes(run: Run, last: EpochRow) -> None:
-    classes = run.classes
     part = "val" if last.val_per_class else "train"
     shares = last.val_per_class or last.train_per_class
     told = "validation" if part == "val" else "training"
-    dataset = pictures_of(run)
-    n = sum(part_counts(dataset.content_hash, run.config.data.model_dump_json(), dataset)[part]) if dataset else None
-    with st.container(border=True):
-        st.markdown(f"**Accuracy of each class** · {f'{n:,} ' if n else ''}{told} pictures, after epoch {last.epoch}")
-        height = min(420, 30 + 26 * len(classes))
-        best = max(range(len(classes)), key=lambda i: shares[i] or 0.0)
-        st.echarts_chart(
-            class_options(classes, shares, PART_COLOURS[part]),
-            key="classes",
-            height=height,
-            alt=f"{classes[best]} is answered best, {share(shares[best])} of its {told} pictures",
-        )
+    counts = counts_of(run, part)
+    n = f"{sum(counts):,} " if counts else ""
+    order = list(range(len(shares)))
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"**Accuracy of each class** · {n}{told} pictures, after epoch {last.epoch}")
+        if len(order) <= FEW_CLASSES:
+            _draw_bars(run, "classes", order, shares, counts, part)
+            return
+        ranked = sorted((i for i in order if shares[i] is not None), key=lambda i: (-(shares[i] or 0.0), i))
+        half = FEW_CLASSES // 2
+        middle = [shares[i] or 0.0 for i in ranked[half:-half]]
+        _draw_bars(run, "classes", ranked[:half], shares, counts, part)
+        if middle:
+            between = f"{len(middle)} classes between them, from {share(max(middle))} to {share(min(middle))}"
+            st.caption(f"↕ {between}, half of them above {share(float(np.median(middle)))}")
+        _draw_bars(run, "weakest", ranked[half:][-half:], shares, counts, part)
 
 
-def loss_in_words(whole: list[EpochRow]) -> str:
-    losses = [row.train_loss for row in whole if row.train_loss is not None]
-    return f"Training loss from {losses[0]:.3f} to {losses[-1]:.3f}" if losses else "Training loss, no whole epoch yet"
+def _draw_bars(
+    run: Run,
+    key: str,
+    chosen: Sequence[int],
+    shares: Sequence[float | None],
+    counts: Sequence[int] | None,
+    part: str,
+) -> None:
+    names, values = [run.classes[i] for i in chosen], [shares[i] for i in chosen]
+    best = max(chosen, key=lambda i: shares[i] or 0.0)
+    st.echarts_chart(
+        class_options(names, values, PART_COLOURS[part], [counts[i] for i in chosen] if counts else None),
+        key=key,
+        height=16 + 26 * len(chosen),
+        alt=f"{run.classes[best]} is answered best of these, {share(shares[best])}",
+    )
 
 
-def accuracy_in_words(whole: list[EpochRow]) -> str:
-    if not whole:
+def loss_in_words(rows: Course) -> str:
+    losses = rows.train_loss[np.isfinite(rows.train_loss)]
+    return f"Training loss from {losses[0]:.3f} to {losses[-1]:.3f}" if len(losses) else "Training loss, no epoch yet"
+
+
+def accuracy_in_words(rows: Course) -> str:
+    if rows.last is None:
         return "Accuracy, no whole epoch yet"
-    told = f"Training accuracy {share(whole[-1].train_accuracy)}"
-    value = whole[-1].val_accuracy
-    return told if value is None else f"{told}, validation accuracy {share(value)} after epoch {whole[-1].epoch}"
-
-
-def draw_result(run: Run) -> None:
-    """What a finished run reached on its test part, against the run before it and the paper."""
-    test = evaluation_or_none(run, "test")
-    if run.state.status == "stopped":
-        told = f"Epoch {run.state.epoch} of {run.state.epochs}. " if run.state.epoch else ""
-        st.caption(told + escape(run.state.message, 300))
-    if test is None:
-        if run.has_model:
-            st.info("This run has no answers on a test part.", icon=":material/info:")
-        return
-    right = int(test.correct.sum())
-    train, before = evaluation_or_none(run, "train"), run_before(run)
-    earlier = evaluation_or_none(before, "test") if before else None
-    paper = paper_numbers(run.classes) or ARTWORK
-    others = paper is ARTWORK  # nobody but the paper's authors has its artworks, whatever the classes are called
-    with st.grid(5, min_column_width=125, gap="small", key="result"):
-        with st.container(gap=None):
-            st.metric("Test accuracy", share(test.accuracy))
-            st.caption(f"{right:,} of {test.n:,}; 95 % interval {interval_of(right, test.n)}")
-        if train is not None:
-            with st.container(gap=None):
-                st.metric("Training accuracy", share(train.accuracy))
-                gap = points(train.accuracy - test.accuracy)
-                st.caption(f"{int(train.correct.sum()):,} of {train.n:,}; {gap} against test")
-        if earlier is not None:
-            with st.container(gap=None):
-                st.metric("Since the run before", f"{100 * (test.accuracy - earlier.accuracy):+.1f}")
-                st.caption(f"points; that had {percent_of(int(earlier.correct.sum()), earlier.n)}")
-        with st.container(gap=None):
-            st.metric("The paper's artworks" if others else "The paper", f"{100 * paper.test.mean:.2f} %")
-            told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
-            st.caption(told, help=f"Other pictures, in classes {', '.join(paper.classes)}." if others else None)
-        with st.container(gap=None):
-            seconds = run.state.seconds  # whole seconds up to ten minutes: more words do not fit here
-            st.metric("Time", f"{seconds:.0f} s" if 10 <= seconds < 600 else span(seconds))
-            st.caption(f"{len(run.epochs())} epochs")
-    draw_next(run)
-
-
-def draw_next(run: Run) -> None:
-    side = "cifar" if run.config.data.dataset == "cifar10" else "own"
-    with st.container(horizontal=True, key="next"):
-        st.page_link(
-            "pages/results.py", label="See the results", icon=":material/insights:", query_params={side: run.id}
-        )
-        st.page_link(
-            "pages/try_it.py", label="Try it on a picture", icon=":material/image_search:", query_params={"run": run.id}
-        )
-
-
-def evaluation_or_none(run: Run, part: str, measure: str = "evaluation") -> Evaluation | None:
-    """The answers of a run on one part; None where there are none, they are empty, or the file is damaged."""
-    try:
-        evaluation = run.evaluation(part, measure)  # type: ignore[arg-type]
-    except UserMistake:
-        return None
-    return evaluation if evaluation is not None and evaluation.n else None
-
-
-def run_before(run: Run) -> Run | None:
-    """The finished run of the same dataset that was created last before this one."""
-    earlier = [
-        other
-        for other in runs()
-        if other.state.status == "done"
-        and other.config.data.dataset == run.config.data.dataset
-        and other.created < run.created
-    ]
-    return earlier[0] if earlier else None
+    told = f"Training accuracy {share(rows.last.train_accuracy)}"
+    value = rows.last.val_accuracy
+    return told if value is None else f"{told}, validation accuracy {share(value)} after epoch {rows.last.epoch}"

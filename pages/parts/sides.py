@@ -11,7 +11,8 @@ from core.evaluation import Evaluation, Measure
 from core.experiments.paper import ARTWORK, PaperNumbers, paper_numbers
 from core.rows import EpochRow, Row
 from core.runs.run import Run
-from pages.parts.answers import ORDERS, classes_in, draw_answers, ordered
+from pages.parts.answers import ORDERS, classes_in, draw_answers, evaluation_or_none, ordered
+from pages.parts.cached import course
 from pages.parts.charts import PLOTLY_CONFIG
 from pages.parts.compare import (
     CLICKABLE_CLASSES,
@@ -24,7 +25,6 @@ from pages.parts.compare import (
 )
 from pages.parts.curves import loss_options
 from pages.parts.escape import escape, shown
-from pages.parts.live import evaluation_or_none
 from pages.parts.words import interval_of, share, span
 
 MEASURES_SAY = {
@@ -145,7 +145,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def draw_loss(side: Side, sides: Sequence[Side]) -> None:
     losses = [row.train_loss for row in side.epochs if row.train_loss is not None]
     told = f"Training loss from {losses[0]:.3f} to {losses[-1]:.3f}" if losses else "Training loss"
-    options = loss_options(side.rows, side.run.config.train.epochs, highest_loss(*(other.rows for other in sides)))
+    top = highest_loss(*(course(other.run) for other in sides))
+    options = loss_options(course(side.run), side.run.config.train.epochs, top)
     st.echarts_chart(options, key=f"{side.key}.loss", height=360, alt=told)
     st.caption(f"{told} over {len(losses)} epochs.")
 

@@ -13,11 +13,10 @@ from PIL import Image
 from core.data.picture import Refusal, open_picture
 from core.runs.run import Run
 from core.settings import load_limits
-from pages.parts.answers import pictures_of
+from pages.parts.answers import evaluation_or_none, pictures_of
 from pages.parts.cached import pixels_to_png, thumbnail
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.escape import escape
-from pages.parts.live import evaluation_or_none
 from pages.parts.palette import class_colours
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]

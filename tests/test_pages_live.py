@@ -1,0 +1,260 @@
+"""The panel of a run on Train: a picture for every state that a run can be in, live and at its end."""
+
+import re
+import shutil
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.config import RunConfig, change_config
+from core.runs.course import CourseReader
+from core.runs.process import mark_process
+from core.runs.queue import SupervisorHandle
+from core.runs.run import (
+    NEVER_STARTED,
+    VANISHED,
+    create_run,
+    open_run,
+    read_run,
+    replace_state,
+    write_state,
+)
+from core.runs.writer import RunWriter
+from core.settings import datasets_root
+from core.watch import Watch
+from pages.parts import ended, overlay, starting, watching
+from pages.parts.live import queue_sentence
+from tests import tiny
+from tests.app import add_pictures, open_page, said
+from tests.test_course import fine, whole
+from tests.test_pages_train import metrics, plain
+
+DIVERGED = (
+    "Training diverged in epoch 2, iteration 3: the loss is no longer a finite number; the model of epoch 1 was kept. "
+    "The learning rate 0.5 is too high for this run: try a tenth of it."
+)
+
+
+@pytest.fixture(autouse=True)
+def nobody_trains(monkeypatch):
+    """This process stands for the supervisor, so that what is started stays in the line."""
+    me = mark_process()
+    monkeypatch.setattr(starting, "ensure_supervisor", lambda: SupervisorHandle(me.pid, me.started))
+
+
+@pytest.fixture
+def at_work(trained_home):
+    """A run in the middle of its training, and this process is its worker."""
+    run = tiny.new_run(train__epochs=10, train__schedule="cosine")
+    pen = RunWriter(run.folder)
+    pen.starting()
+    pen.append(fine(1, 4, 0.7, iterations=4))
+    pen.append(row_of_two(1, val_loss=0.5))
+    pen.save_watch(look())
+    pen.running(epoch=2, epochs=10, step=5, steps=40, seconds=3.0, seconds_left=21.0, images_per_second=900.0)
+    return read_run(run.id)
+
+
+def row_of_two(epoch: int, val_loss: float | None = None):
+    """An epoch of two classes; 6 of 8 watched pictures are right."""
+    row = whole(epoch, val_loss)
+    changes = {"val_accuracy": 0.75, "val_per_class": (1.0, 0.5)} if val_loss is not None else {}
+    return row.model_copy(update=changes)
+
+
+def look(pictures=(2, 3, 30, 31), classes: int = 2, part: str = "val") -> Watch:
+    """Half of the pictures are answered rightly: always the first class."""
+    shares = np.full((len(pictures), classes), 0.2 / (classes - 1), np.float32)
+    shares[:, 0] = 0.8
+    filters = np.random.default_rng(0).normal(size=(6, 3, 3, 3)).astype(np.float32)
+    labels = np.array([int(index >= 24) for index in pictures])
+    return Watch(part, 2, 5, np.array(pictures), labels, shares, filters + 1, filters)
+
+
+def give_state(run, **changes):
+    write_state(run.folder, replace_state(read_run(run.id).state, **changes))
+    return read_run(run.id)
+
+
+def html(app) -> str:
+    return "\n".join(one.proto.body for one in app.get("html"))
+
+
+def pressed(app) -> set[str]:
+    return {button.key for button in app.button}
+
+
+def opened(run):
+    app = open_page("pages/train.py", run=run.id)
+    assert not app.exception and "incident" not in said(app), said(app)
+    return app
+
+
+def test_a_waiting_run_says_its_place(trained_home):
+    run = tiny.new_run()
+    app = opened(run)
+    assert app.get("progress")[0].text == queue_sentence(run) and "deed.cancel" in pressed(app)
+
+
+def test_a_run_at_work_shows_how_far_it_is_with_n_and_interval(at_work):
+    app = opened(at_work)
+    assert "Epoch 2 of 10 · 12%" in app.get("progress")[0].text.replace("13%", "12%")
+    told = html(app)
+    for number in ("Loss", "0.700", "Validation accuracy", "75.0 %", "900", "0:03", "0:21"):
+        assert f">{number}<" in told, number
+    assert "of 10 · 49 to 94 %" in told  # round(0.75 x 10) = 8 of 10
+    assert "**Learning rate** · " in said(app) and len(app.get("echarts_chart")) >= 4
+    assert "deed.stop" in pressed(app)
+
+
+def test_what_it_answers_now_is_said_with_signs_and_words(at_work):
+    app = opened(at_work)
+    assert "2 of 4 right · epoch 2" in html(app) and "The same validation pictures all the time" in html(app)
+    assert html(app).count("✓ right") == html(app).count("✗ wrong") == 2
+    assert "80 %" in html(app) and "orange" in html(app)
+    assert html(app).count(f'class="sheet-{at_work.id}"') == 4 and "data:image/jpeg" in html(app)
+
+
+def test_the_filters_are_drawn_with_what_one_sees(at_work):
+    app = opened(at_work)
+    assert "6 filters of 3 × 3 pixels" in html(app) and "they have changed by" in html(app)
+    assert html(app).count("image-rendering:pixelated") == 12  # each at the start and now
+
+
+def test_before_its_first_row_a_run_gets_ready(trained_home):
+    run = tiny.new_run()
+    RunWriter(run.folder).starting("Opening the pictures.")
+    app = opened(run)
+    assert plain(app.get("progress")[0].text) == "Opening the pictures." and "Starting" in said(app)
+    assert ">–<" in html(app)
+
+
+def test_a_silent_run_asks_whether_to_wait_or_to_stop(at_work):
+    run = give_state(at_work, updated="2026-01-01T00:00:00+00:00")
+    assert run.state.silent > 60
+    app = opened(run)
+    assert "has not responded for" in plain(app.warning[0].value) and "deed.stop" in pressed(app)
+
+
+def test_a_diverged_run_says_what_was_kept_and_offers_a_smaller_rate(at_work):
+    app = opened(give_state(at_work, status="failed", message=DIVERGED, try_rate=0.05))
+    assert "no longer a finite number" in plain(app.error[0].value)
+    assert {"deed.clone_slower", "deed.clone"} <= pressed(app)
+    assert len(app.get("echarts_chart")) >= 2  # the curves up to there
+
+
+def test_a_failed_run_without_anything_kept_says_so(at_work):
+    app = opened(give_state(at_work, status="failed", message="The disk is full (0 MB free)."))
+    told = plain(app.error[0].value)
+    assert "The disk is full" in told and "Nothing had been saved yet" in told
+    assert "deed.resume" in pressed(app)
+
+
+def test_a_lost_run_says_up_to_where_it_can_go_on(trained_home, tiny_run):
+    app = opened(give_state(tiny_run, status="lost", message=VANISHED))
+    assert "Kept: the curves, and everything up to epoch 3" in plain(app.error[0].value)
+    assert "deed.resume" in pressed(app)
+
+
+def test_a_run_that_nobody_started_is_no_failure(trained_home):
+    run = give_state(tiny.new_run(), status="lost", message=NEVER_STARTED)
+    app = opened(run)
+    assert "never started" in plain(app.warning[0].value) and not app.error
+
+
+def test_a_stopped_run_shows_what_it_reached(trained_home, tiny_run):
+    app = opened(give_state(tiny_run, status="stopped", message="Stopped when asked to; what it had learnt is kept."))
+    assert "Epoch 3 of 3. Stopped when asked to" in plain(app.info[0].value)
+    assert metrics(app)["Test accuracy"] == "100.0 %" and "to_results" in pressed(app)
+
+
+def test_a_finished_run_leads_on_to_results_and_try_it(trained_home, tiny_run):
+    app = opened(tiny_run)
+    assert {"to_results", "to_try_it", "deed.train_on"} <= pressed(app)
+    assert ("validation loss" in said(app) and "Its model" in said(app)) or "its model" in said(app).lower()
+    assert "What it answers now" in html(app)  # the last look stays
+
+
+def test_what_changed_since_the_run_before_stands_in_a_small_table(trained_home, tiny_run):
+    second = tiny.train_tiny_run(train__epochs=1, train__learning_rate=0.01)
+    app = opened(second)
+    (table,) = [one.value for one in app.dataframe if "Before" in one.value]
+    assert sorted(table.values.tolist()) == [["Epochs", "3", "1"], ["Learning rate", "0.05", "0.01"]]
+    assert "What changed since the run before" in said(app) and "points" in said(app)
+
+
+def test_the_verdict_tells_noise_from_a_difference(trained_home, tiny_run):
+    again = tiny.train_tiny_run()
+    told = ended.verdict(again, tiny_run, again.evaluation("test"), tiny_run.evaluation("test"), changed=False)
+    assert told.startswith("No setting changed. +0.0 points, within what chance explains")
+    other = change_config(again.config, {"data.test_fraction": 0.5})
+    moved = create_run(other, again.fingerprint, again.classes)
+    told = ended.verdict(moved, tiny_run, again.evaluation("test"), tiny_run.evaluation("test"), changed=True)
+    assert "the test part was drawn differently" in told
+
+
+def test_settings_that_do_not_act_are_no_change():
+    now = change_config(RunConfig(), {"train.warmup": 0.5, "train.momentum": 0.5})
+    assert [title for title, _, _ in ended.changes(RunConfig(), now)] == ["Momentum"]
+
+
+def test_last_and_best_epoch_both_have_their_names(at_work):
+    pen_rows = at_work.folder / "rows.jsonl"
+    with pen_rows.open("a") as file:
+        file.write(row_of_two(2, val_loss=0.9).model_dump_json() + "\n")
+    told = ended.best_in_words(CourseReader(at_work.folder).read())
+    assert "**Last** epoch 2: validation loss 0.900" in told and "**Best** epoch 1: validation loss 0.500" in told
+
+
+def test_earlier_runs_are_laid_over_in_colours_that_stay(trained_home, tiny_run, at_work):
+    app = opened(at_work)
+    app.multiselect(key="overlay").set_value([tiny_run.id]).run()
+    assert not app.exception and app.multiselect(key="overlay").value == [tiny_run.id]
+    sent = app.get("echarts_chart")[-4:]
+    assert any(overlay.OVER_COLOURS[0] in str(chart.proto) for chart in sent)
+    ids = [f"run{i}" for i in range(6)]
+    first = overlay.paint(ids[:3], {})
+    assert overlay.paint([ids[2], ids[5]], first)[ids[2]] == first[ids[2]]
+    assert len(set(overlay.paint(ids, first).values())) == 6
+
+
+def test_of_a_hundred_classes_the_best_and_the_worst_are_drawn(trained_home):
+    classes = (*(f"class {i:03}" for i in range(98)), "**bold** <b>x</b>", "y" * 200)
+    run = create_run(change_config(tiny.new_run().config, {"train.epochs": 5}), "f" * 64, classes)
+    pen = RunWriter(run.folder)
+    pen.starting()
+    shares = tuple(i / 100 for i in range(100))
+    pen.append(whole(1, 0.5).model_copy(update={"val_per_class": shares, "train_per_class": shares}))
+    pen.save_watch(look((0, 1), classes=100))
+    pen.running(epoch=2, epochs=5, step=5, steps=20)
+    app = opened(run)
+    assert "88 classes between them, from 93.0 % to 6.0 %" in said(app)
+    assert html(app).count("class 000") >= 2 and "<b>x</b>" not in html(app)
+
+
+def test_a_dataset_that_is_gone_takes_its_pictures_but_not_the_panel(at_work):
+    run = open_run(at_work.folder)
+    shutil.rmtree(datasets_root())
+    add_pictures("others")
+    assert run.watch() is not None
+    app = opened(run)
+    assert "What it answers now" in html(app) and "aria-label" not in html(app)
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", '" onmouseover="alert(1)', "a" * 300, "**b** $x$"])
+def test_a_class_name_in_a_card_is_text(name):
+    card = watching.card(look(), 2, ("safe", name))
+    tags = re.findall(r"<[^>]*>", card)
+    assert {re.match(r"</?(\w+)", tag).group(1) for tag in tags} == {"div", "span"}
+    assert not any("onmouseover" in re.sub(r'"[^"]*"', "", tag) for tag in tags) and len(card) < 3_000
+
+
+def test_a_filter_is_grey_where_it_is_zero():
+    weights = np.zeros((3, 2, 2), np.float32)
+    weights[0, 0, 0], weights[2, 1, 1] = 1.0, -1.0
+    picture = Image.open(BytesIO(watching.png_of(weights, 1.0)))
+    assert picture.size == (2, 2)
+    assert [picture.getpixel(at) for at in ((0, 0), (1, 0), (1, 1))] == [(255, 128, 128), (128,) * 3, (128, 128, 0)]
+    assert Image.open(BytesIO(watching.png_of(np.zeros((5, 7, 7)), 1.0))).size == (7, 7)  # not colours: grey
