@@ -52,6 +52,13 @@ class DataConfig(_Choices):
         title="Validation share",
         description="Share of what is left after the test part that watches the training without taking part in it.",
     )
+    copies: Literal["ignore", "together"] = Field(
+        "ignore",  # what a config.json without this field meant
+        title="Copies",
+        description="together: pictures that are copies of one another (re-encoded, resized, mirrored, slightly "
+        "cropped) are drawn into one part, so that the test asks about pictures that were never seen. ignore: each "
+        "is drawn by itself. The paper's split and a test part that the dataset brings along stay as they are.",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Split seed", description="Draws the stratified split.")
 
 

@@ -14,14 +14,14 @@ PRESETS: dict[str, RunConfig] = {
     ),
     "quick": RunConfig(
         preset="quick",
-        data=DataConfig(val_fraction=0.05),
+        data=DataConfig(val_fraction=0.05, copies="together"),
         train=TrainConfig(
             epochs=3, batch_size=256, optimizer="nesterov", learning_rate=0.2, schedule="one_cycle", weight_decay=5e-4
         ),
     ),
     "better": RunConfig(
         preset="better",
-        data=DataConfig(val_fraction=0.02),
+        data=DataConfig(val_fraction=0.02, copies="together"),
         train=TrainConfig(
             epochs=150,
             batch_size=256,

@@ -105,6 +105,16 @@ class Dataset:
             places = zip(piece["offset"].tolist(), piece["length"].tolist(), strict=True)
             yield [Task(first + row, offset, length) for row, (offset, length) in enumerate(places)]
 
+    @property
+    def digests(self) -> np.ndarray:
+        """uint8 (used, 32): the SHA-256 of each original."""
+        return np.frombuffer(self._index["sha256"].tobytes(), np.uint8).reshape(-1, 32)
+
+    @property
+    def places(self) -> np.ndarray:
+        """int64 (used, 2): offset and length of each original in pictures.pack."""
+        return np.stack([self._index["offset"], self._index["length"]], axis=1)
+
     @cached_property
     def _index(self) -> np.ndarray:
         return np.load(self.folder / "index.npy", mmap_mode="r", allow_pickle=False)

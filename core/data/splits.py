@@ -11,12 +11,16 @@ PARTS = ("train", "val", "test")  # the number of a given part is its position h
 NO_PART = -1
 
 
-def split_indices(labels: np.ndarray, given_parts: np.ndarray, data: DataConfig) -> dict[str, np.ndarray]:
+def split_indices(
+    labels: np.ndarray, given_parts: np.ndarray, data: DataConfig, groups: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Sorted int64 indices for "train", "val" and "test"; no picture is in two of them.
 
     labels: int64 (N,) in store order, which is name order within a class; given_parts: int8 (N,), -1 none, 0 train,
     1 val, 2 test. A given test part is kept as it is; without one, a given val part is the test part. Balancing and
     drawing touch only what is left; pictures that balancing leaves out are in no part.
+    groups: int64 (N,): with copies="together" a stratified split draws pictures of one group into one part. It
+    differs from the one without groups only by what has to move for that.
     """
     assert labels.shape == given_parts.shape, (labels.shape, given_parts.shape)
     test, val = np.flatnonzero(given_parts == 2), np.flatnonzero(given_parts == 1)
@@ -31,14 +35,18 @@ def split_indices(labels: np.ndarray, given_parts: np.ndarray, data: DataConfig)
         pool = [random.permutation(members) for members in pool]
     test_share = Fraction(0) if len(test) else _exact(data.test_fraction)
     val_share = Fraction(0) if len(val) else _exact(data.val_fraction)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "val": [val], "test": [test]}
+    drawn: list[list[np.ndarray]] = []  # a class: its train, val and test
     for members in pool:
         kept = len(members) - _held_out(len(members), test_share)
         trained = kept - _held_out(kept, val_share)
-        parts["train"].append(members[:trained])
-        parts["val"].append(members[trained:kept])
-        parts["test"].append(members[kept:])
-    return {part: np.sort(np.concatenate(chosen or [val[:0]])).astype(np.int64) for part, chosen in parts.items()}
+        drawn.append(np.split(members, [trained, kept]))
+    if groups is not None and data.split == "stratified" and data.copies == "together":
+        drawn = _together(drawn, groups)
+    given = (val[:0], val, test)
+    return {
+        part: np.sort(np.concatenate([given[place], *(chosen[place] for chosen in drawn)])).astype(np.int64)
+        for place, part in enumerate(PARTS)
+    }
 
 
 def _by_class(labels: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
@@ -56,3 +64,81 @@ def _held_out(n: int, share: Fraction) -> int:
     if not share or n < 2:
         return 0
     return min(max(n - floor((1 - share) * n), 1), n - 1)
+
+
+# ---------------------------------------------------------------------------------------------------- copies
+
+
+def _together(drawn: list[list[np.ndarray]], groups: np.ndarray) -> list[list[np.ndarray]]:
+    """The same parts, of the same sizes as far as groups allow, with every group in one of them.
+
+    Groups choose first, the largest before the others: the part that their first picture was drawn into, so that a
+    group is as likely to test as a picture is; where there is no room for it, the part with the most. Single pictures
+    stay where they were drawn, except those that make room.
+    """
+    rows = np.concatenate([part for parts in drawn for part in parts])
+    _, unit, count = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    if (count == 1).all():
+        return drawn
+    label = np.repeat(np.arange(len(drawn)), [sum(map(len, parts)) for parts in drawn])
+    place = np.concatenate([np.full(len(part), at) for parts in drawn for at, part in enumerate(parts)])
+    asked = np.array([[len(part) for part in parts] for parts in drawn])  # (classes, 3)
+    room = asked.copy()
+    members_of = _members(unit, np.flatnonzero(count > 1))
+    for members in sorted(members_of, key=len, reverse=True):
+        need = np.bincount(label[members], minlength=len(drawn))
+        first = members[np.argmin(rows[members])]  # in name order: drawn as any other picture
+        place[members] = chosen = _roomiest(room, need, int(place[first]))
+        room[:, chosen] -= need
+    single = count[unit] == 1
+    for kind in range(len(drawn)):
+        _fill(place, np.flatnonzero(single & (label == kind)), room[kind])
+    _give_each_its_class(place, label, unit, asked)
+    return [[rows[(label == kind) & (place == at)] for at in range(len(PARTS))] for kind in range(len(drawn))]
+
+
+def _members(unit: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:
+    """The positions of each of the wanted units, in order."""
+    order = np.argsort(unit, kind="stable")
+    begins, ends = (np.searchsorted(unit[order], wanted, side) for side in ("left", "right"))
+    return [order[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+
+def _roomiest(room: np.ndarray, need: np.ndarray, drawn_into: int) -> int:
+    """The part that a group goes to: room (classes, parts) is left, need (classes,) is asked for."""
+    left = (room - need[:, None])[need > 0].min(axis=0)
+    return drawn_into if left[drawn_into] >= 0 else int(np.argmax(left))
+
+
+def _fill(place: np.ndarray, members: np.ndarray, room: np.ndarray) -> None:
+    """Let single pictures of one class stay in their part as long as there is room; the rest goes where room is."""
+    room, homeless = room.copy(), []
+    for at in range(len(PARTS)):
+        here = members[place[members] == at]
+        stay = max(0, int(room[at]))
+        homeless.append(here[stay:])
+        room[at] -= len(here[:stay])
+    for member in np.concatenate(homeless):
+        place[member] = at = int(np.argmax(room))
+        room[at] -= 1
+
+
+def _give_each_its_class(place: np.ndarray, label: np.ndarray, unit: np.ndarray, asked: np.ndarray) -> None:
+    """Where large groups have left a part without a class that it was to have, move the smallest unit that can go."""
+    for at in (0, 2, 1):  # nothing to learn from is worst, nothing to test on next
+        for kind in np.flatnonzero(asked[:, at]):
+            if (place[label == kind] == at).any():
+                continue
+            candidates = [
+                members
+                for members in _members(unit, np.unique(unit[label == kind]))
+                if not any(_is_last(place, label, unit, members, other) for other in np.unique(label[members]))
+            ]
+            if candidates:
+                place[min(candidates, key=len)] = at
+
+
+def _is_last(place: np.ndarray, label: np.ndarray, unit: np.ndarray, members: np.ndarray, kind: int) -> bool:
+    """Whether the unit is all that its part has of a class."""
+    here = (label == kind) & (place == place[members[0]])
+    return bool((unit[here] == unit[members[0]]).all())

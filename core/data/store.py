@@ -8,6 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from core.config import DataConfig
+from core.data.copies import find_copies, read_copies
 from core.data.dataset import Clock, Dataset, Progress, Refused, disk_troubles, find_dataset
 from core.data.decoding import decode
 from core.data.images import (
@@ -35,7 +36,7 @@ class TensorStore:
     images: np.ndarray  # uint8 (N, 3, S, S), memory-mapped, read-only
     labels: np.ndarray  # int64 (N,), index into classes
     names: Sequence[str]  # read from the disk when the first one is asked for
-    groups: np.ndarray  # int64 (N,): pictures of one group belong into one part; for now each is its own
+    groups: np.ndarray  # int64 (N,): copies of one another have one number; each its own where none were looked for
     classes: tuple[str, ...]
     parts: dict[str, np.ndarray]  # "train", "val", "test": int64, sorted, disjoint
     refused: tuple[Refused, ...]
@@ -53,30 +54,49 @@ def load_store(data: DataConfig) -> TensorStore:
 
     Raises UserMistake for an unknown dataset and for a split that leaves nothing to learn from or to test on.
     """
+    for _ in build_store(data):
+        pass
     dataset, preprocess = find_dataset(data.dataset), preprocess_of(data)
-    fingerprint = fingerprint_of(dataset.content_hash, preprocess)
-    if not has_store(fingerprint):
-        for _ in build_store(data):
-            pass
-    return _open(dataset, preprocess, fingerprint, data)
+    return _open(dataset, preprocess, fingerprint_of(dataset.content_hash, preprocess), data)
 
 
 def build_store(data: DataConfig) -> Iterator[Progress]:
-    """Make the store that `data` asks for, unless it is there. Closing the generator leaves nothing behind."""
+    """Make the store that `data` asks for, and look for copies where the split keeps them together; what is there is
+    not made again. Closing the generator leaves nothing behind."""
     dataset, preprocess = find_dataset(data.dataset), preprocess_of(data)
+    yield from _make(dataset, preprocess)
+    if data.copies == "together" and data.split == "stratified":
+        yield from look_for_copies(dataset)
+    yield Progress("done", dataset.used, dataset.used, 0.0, dataset)
+
+
+def look_for_copies(dataset: Dataset) -> Iterator[Progress]:
+    """Find the copies among the pictures, unless they are known: read_copies() then has them. Phase "comparing"."""
+    if read_copies(dataset) is None:
+        yield from _make(dataset, Preprocess())
+        fingerprint = fingerprint_of(dataset.content_hash, Preprocess())
+        yield from find_copies(dataset, store_folder(fingerprint) / "images.npy", _kept(dataset, fingerprint))
+
+
+def _make(dataset: Dataset, preprocess: Preprocess) -> Iterator[Progress]:
     fingerprint = fingerprint_of(dataset.content_hash, preprocess)
     if not has_store(fingerprint):
         stores_root().mkdir(parents=True, exist_ok=True)
         with FileLock(stores_root() / f"{fingerprint}.lock", thread_local=False):  # a second one waits for the first
             if not has_store(fingerprint):
                 yield from _build(dataset, preprocess, fingerprint)
-    yield Progress("done", dataset.used, dataset.used, 0.0, dataset)
+
+
+def split_dataset(dataset: Dataset, data: DataConfig) -> dict[str, np.ndarray]:
+    """The rows of "train", "val" and "test" as `data` splits them; reads no picture. Copies that nobody has looked for
+    yet do not count, which moves a few pictures and hardly ever a number."""
+    found = read_copies(dataset) if data.copies == "together" else None
+    return split_indices(dataset.labels, dataset.given_parts, data, None if found is None else found.groups)
 
 
 def count_parts(data: DataConfig) -> dict[str, int]:
     """Pictures in "train", "val" and "test" as `data` splits them; reads no picture and makes no store."""
-    dataset = find_dataset(data.dataset)
-    return {part: len(rows) for part, rows in split_indices(dataset.labels, dataset.given_parts, data).items()}
+    return {part: len(rows) for part, rows in split_dataset(find_dataset(data.dataset), data).items()}
 
 
 def pictures_now(data: DataConfig) -> tuple[str, int]:
@@ -114,16 +134,19 @@ def _open(dataset: Dataset, preprocess: Preprocess, fingerprint: str, data: Data
     folder = store_folder(fingerprint)
     refused: list[Any] = read_json(folder / "store.json")["refused"]
     labels, given_parts, names = dataset.labels, dataset.given_parts, dataset.names
+    found = read_copies(dataset)
+    groups = np.arange(dataset.used, dtype=np.int64) if found is None else found.groups
     if refused:
-        kept = np.setdiff1d(np.arange(dataset.used), [row for row, _, _ in refused])
+        kept = _kept(dataset, fingerprint)
         labels, given_parts, names = labels[kept], given_parts[kept], [names[row] for row in kept]
-    parts = split_indices(labels, given_parts, data)
-    _check_parts(parts, dataset)
+        groups = np.unique(groups[kept], return_inverse=True)[1].astype(np.int64)
+    parts = split_indices(labels, given_parts, data, groups)
+    _check_parts(parts, dataset, data)
     return TensorStore(
         images=np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
         labels=labels,
         names=names,
-        groups=np.arange(len(labels), dtype=np.int64),
+        groups=groups,
         classes=dataset.classes,
         parts=parts,
         refused=(*dataset.refused, *(Refused(name, reason) for _, name, reason in refused)),
@@ -133,9 +156,17 @@ def _open(dataset: Dataset, preprocess: Preprocess, fingerprint: str, data: Data
     )
 
 
-def _check_parts(parts: dict[str, np.ndarray], dataset: Dataset) -> None:
+def _kept(dataset: Dataset, fingerprint: str) -> np.ndarray:
+    """int64: the dataset's row of each picture in a store; what could not be read this way is not in it."""
+    refused = read_json(store_folder(fingerprint) / "store.json")["refused"]
+    return np.setdiff1d(np.arange(dataset.used, dtype=np.int64), [row for row, _, _ in refused])
+
+
+def _check_parts(parts: dict[str, np.ndarray], dataset: Dataset, data: DataConfig) -> None:
+    alike = ", or set copies to ignore, if they are copies of one another" if data.copies == "together" else ""
     for part, purpose in (("train", "to learn from"), ("test", "to test on")):
         if not len(parts[part]):
             raise UserMistake(
-                f"{dataset.name!r} has too few pictures: the split leaves none {purpose}; add some or change the shares"
+                f"{dataset.name!r} has too few pictures: the split leaves none {purpose}; add some or change the "
+                f"shares{alike}"
             )
