@@ -160,7 +160,8 @@ def cut_middle(path: Path, most: int) -> None:
         beginning = file.read(most // 2).rfind(b"\n") + 1 or most // 2
         size = file.seek(0, os.SEEK_END)
         file.seek(size - most // 4)
-        newest = file.read().partition(b"\n")[2]
+        newest = file.read()
+        newest = newest[newest.find(b"\n", 0, len(newest) // 2) + 1 :]  # from the beginning of a line, if there is one
         told = f"\n[... {size - beginning - len(newest):,} bytes were left out here ...]\n".encode()
         file.truncate(beginning)
     with path.open("ab") as file:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -269,6 +270,21 @@ def test_a_fault_is_an_incident_number_and_exit_code_1(command, trained, atelier
     number = stderr.partition("Incident ")[2][:6]
     assert code == 1 and "Traceback" not in stderr
     assert "ZeroDivisionError" in (atelier / "log" / "incidents.jsonl").read_text().partition(number)[2]
+
+
+def test_sigterm_ends_the_training_in_words_and_keeps_the_model(command, colours):
+    def end_it():
+        while not any(run.state.status == "running" and run.state.step for run in list_runs()):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_it, daemon=True).start()
+    code, _, stderr = command("train", "--data", colours, "--set", "train.epochs=1000")
+    run = read_run("latest")
+    assert code == 1 and run.state.status == "stopped" and run.weights() and run.evaluation("test").n == 10
+    assert stderr.endswith(
+        f"Ended by SIGTERM; run {run.id} keeps what it had learnt. To go on: python -m core runs resume {run.id}\n"
+    )
 
 
 @pytest.mark.slow  # imports torch in a process of its own

@@ -1,7 +1,12 @@
 """What people do to runs: marks of their own, the trash and the way back, the next attempt. Without training."""
 
 import json
+import random
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +27,7 @@ from core.runs.deeds import (
     restore_run,
     resume_run,
     star_run,
+    trash_bytes,
 )
 from core.runs.process import ProcessMark
 from core.runs.queue import submit
@@ -31,6 +37,7 @@ from core.runs.writer import RunWriter, mark_ended
 from core.settings import runs_root, trash_root
 from tests.test_run import card, evaluation, row
 
+ROOT = Path(__file__).resolve().parent.parent
 FINGERPRINT = "f" * 64
 
 
@@ -159,6 +166,57 @@ def test_the_trash_is_emptied_for_good_and_nothing_else_with_it(run, home):
     assert [path.name for path in trash_root().iterdir()] == ["keep.txt"] and read_run(other.id)
     with pytest.raises(UserMistake, match="No such deleted run"):
         restore_run(run.id)
+
+
+def test_of_the_trash_what_is_old_enough_goes(run, capsys):
+    delete_run(ended(run))
+    assert trash_bytes() > 1000 and main(["runs", "empty-trash", "--days", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"emptied": 0, "bytes": 0} and len(list_deleted()) == 1
+    assert main(["runs", "empty-trash", "--days", "0"]) == 0
+    assert capsys.readouterr().out == "1 run deleted for good; 0.0 MB are free again.\n"
+    assert trash_bytes() == 0 and list_deleted() == []
+
+
+DELETER = """
+import sys
+from core.runs.deeds import delete_run, empty_trash, restore_run
+from core.runs.run import read_run
+while True:
+    delete_run(read_run(sys.argv[1])); print("deleted", flush=True)
+    if sys.argv[2] == "empty": empty_trash()
+    restore_run(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("status", ["done", "lost", "queued"])
+def test_killed_while_it_is_deleted_a_run_is_whole_here_or_there(run, status):
+    chance = random.Random(status)
+    before = ended(run, status) if status != "queued" else run
+    names = {path.name for path in run.folder.iterdir()} | {"manifest.lock"}
+    for _ in range(2):
+        deleter = subprocess.Popen([sys.executable, "-c", DELETER, run.id, ""], cwd=ROOT, stdout=subprocess.PIPE)
+        assert deleter.stdout.readline() == b"deleted\n"
+        time.sleep(chance.random() * 0.05)
+        deleter.kill()
+        deleter.wait()
+        here, there = (root / run.id for root in (runs_root(), trash_root()))
+        assert here.exists() is not there.exists()
+        assert {path.name for path in (here if here.exists() else there).iterdir()} | {"manifest.lock"} == names
+        if there.exists():
+            restore_run(run.id)
+    assert read_run(run.id).marks == before.marks and read_run(run.id).has_model == before.has_model
+
+
+def test_killed_while_the_trash_is_emptied_a_run_is_gone_for_good(run):
+    ended(run)
+    deleter = subprocess.Popen([sys.executable, "-c", DELETER, run.id, "empty"], cwd=ROOT, stdout=subprocess.PIPE)
+    assert deleter.stdout.readline() == b"deleted\n"
+    deleter.kill()
+    deleter.wait()
+    whole = [found for found in list_deleted() if found.id == run.id]
+    assert list_runs() == [] and all(found.weights() for found in whole)
+    empty_trash()
+    assert trash_bytes() == 0
 
 
 @pytest.mark.parametrize("name", ["", "..", "../runs", "zzzz", "latest", "/etc"])

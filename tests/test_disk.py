@@ -11,11 +11,13 @@ import pytest
 from core.disk import (
     DRAFT,
     append_line,
+    cut_middle,
     disk_trouble,
     draft_beside,
     finite,
     read_json,
     read_lines,
+    rotate,
     sha256_of,
     sync_folder,
     write_atomic,
@@ -137,3 +139,38 @@ def test_a_disk_that_refuses_is_told_in_one_sentence(tmp_path):
     assert "read-only" in told(OSError(30, "Read-only file system"))
     assert "right" in told(PermissionError(13, "Permission denied"))
     assert disk_trouble(FileNotFoundError(2, "No such file"), tmp_path, "") is None
+
+
+def test_of_a_log_that_grows_five_old_ones_stay(tmp_path):
+    log = tmp_path / "a.log"
+    for number in range(9):
+        log.write_text(f"{number}" * 10)
+        rotate(log, 5)
+    assert not log.exists()
+    assert [path.read_text()[0] for path in sorted(tmp_path.iterdir())] == ["8", "7", "6", "5", "4"]
+    log.write_text("short")
+    rotate(log, 5)
+    assert log.read_text() == "short"
+
+
+@pytest.mark.parametrize("line", ["a line\n", "x"])
+def test_a_cut_log_keeps_its_beginning_and_its_newest_end(tmp_path, line):
+    log = tmp_path / "log.txt"
+    log.write_text("the first words\n" + line * 1000 + "the last words\n")
+    size = log.stat().st_size
+    cut_middle(log, 1000)
+    told = log.read_text()
+    assert told.startswith("the first words\n") and told.endswith("the last words\n") and len(told) < 900
+    left_out = int(told.partition("[... ")[2].partition(" bytes")[0].replace(",", ""))
+    assert size - left_out == len(told) - len(f"\n[... {left_out:,} bytes were left out here ...]\n")
+    cut_middle(log, 1000)
+    assert log.read_text() == told
+
+
+def test_who_appends_to_a_log_while_it_is_cut_goes_on_at_its_end(tmp_path):
+    log = tmp_path / "log.txt"
+    with log.open("ab", buffering=0) as pen:
+        pen.write(b"line\n" * 1000)
+        cut_middle(log, 1000)
+        pen.write(b"the next line\n")
+    assert log.read_text().endswith("line\nthe next line\n") and log.stat().st_size < 900

@@ -1,11 +1,17 @@
 """Training that cannot be lost: killed, stopped, damaged or finished, a run goes on as if nothing had happened."""
 
+import contextlib
 import errno
 import json
 import multiprocessing
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +26,12 @@ from core.rows import EpochRow, TickRow
 from core.runs.checkpoint import read_checkpoint
 from core.runs.deeds import resume_run
 from core.runs.run import open_run, read_run
+from core.settings import atelier_home, runs_root
 from core.train import train_rows, train_run
 from tests import tiny, tiny_worker
 from tests.test_position import TIMES
 
+ROOT = Path(__file__).resolve().parent.parent
 CHOICES = {
     "train__epochs": 4,
     "train__augment": "flip,shift_crop,rotate,colour,cutout,mixup",
@@ -358,6 +366,68 @@ def test_a_checkpoint_that_the_disk_gives_back_changed_is_not_trusted(new_run, s
     with pytest.raises(UserMistake, match="did not give back the checkpoint of step 2 as it was written"):
         train_run(new_run.folder)
     assert read_checkpoint(new_run.folder).step == 1
+
+
+HALTING = """
+import os, signal, sys
+from pathlib import Path
+os.sched_getaffinity = lambda _: {0}
+import core.train
+from core.engine import fit
+from core.rows import TickRow
+fit.SECONDS_A_TICK = -1.0
+core.train.SECONDS_IN_AN_EPOCH, core.train.SHARE_OF_SAVING = 0.0, float("inf")
+for row in core.train.train_rows(Path(sys.argv[1])):
+    if isinstance(row, TickRow) and row.step == 6:
+        os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_worker_that_wakes_after_its_run_was_resumed_elsewhere_writes_nothing_more(trained_home, saved_often):
+    whole, run = tiny.train_tiny_run(**CHOICES), tiny.new_run(**CHOICES)
+    sleeper = subprocess.Popen([sys.executable, "-c", HALTING, run.folder], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+        launch = read_json(run.folder / "launch.json")  # to whom its process is out of sight, it is gone
+        write_json(run.folder / "launch.json", launch | {"started": "another machine"})
+        train_run(resumed(open_run(run.folder)).folder)
+        files = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+        sleeper.send_signal(signal.SIGCONT)
+        assert "is no longer this process's; nothing was written" in sleeper.communicate(timeout=30)[1]
+        assert files == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+        assert same(open_run(run.folder), whole)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.fixture
+def small_disk(trained_home):
+    """The folder of the runs on a disk of 8 MB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", runs_root()], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only the superuser may mount a disk")
+    yield runs_root()
+    subprocess.run(["umount", "--lazy", runs_root()], check=True)
+
+
+def test_on_a_disk_that_is_really_full_a_run_ends_in_words_and_goes_on_when_there_is_room(small_disk, saved_often):
+    write_json(atelier_home() / "limits.json", {"free_bytes": 0})
+    whole, run = tiny.train_tiny_run(), tiny.new_run()
+    rows = train_rows(run.folder)
+    ballast = small_disk / "ballast"
+    with pytest.raises(UserMistake, match=r"^The disk is full \(0 MB free\)\. What was saved before is kept\."):
+        for row in rows:
+            if isinstance(row, TickRow) and row.step == 5:
+                with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                    while file.write(b"x" * 4096):
+                        pass
+    failed = open_run(run.folder)
+    assert failed.state.status == "failed" and failed.state.step >= 4 and failed.weights()
+    assert read_checkpoint(run.folder).step >= 4
+    ballast.unlink()
+    train_run(resumed(failed).folder)
+    assert same(open_run(run.folder), whole)
 
 
 LONG = {"train__epochs": 6, "train__optimizer": "adam"} | {

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -241,6 +242,55 @@ def test_a_thousand_runs_are_listed_well_below_a_second(finished, home):
     began = time.perf_counter()
     assert len(list_runs()) == 1001
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.parametrize("left", [b"", b'{"status": "runn', b"\0" * 300])
+def test_a_state_that_a_power_cut_damaged_does_not_hide_the_run(finished, left):
+    (finished.folder / "state.json").write_bytes(left)
+    run = read_run(finished.id)
+    assert run.state.status == "lost" and "its state.json is damaged" in run.state.message and run.state.attempt == 1
+    assert run.weights() and run.evaluation("test").n == 2 and [found.id for found in list_runs()] == [run.id]
+
+
+def test_a_worker_without_a_word_is_told_by_every_reader(run, home):
+    pen = RunWriter(run.folder)
+    pen.starting()
+    pen.running(epoch=2)
+    assert read_run(run.id).state.silent == 0.0
+    state = read_json(run.folder / "state.json")
+    minutes_ago = (datetime.now(UTC) - timedelta(seconds=90)).isoformat()
+    write_json(run.folder / "state.json", state | {"updated": minutes_ago})
+    told = read_run(run.id).state
+    assert 89 < told.silent < 99 and told.message.startswith("Training has not responded for 9") and told.epoch == 2
+    write_json(home / "limits.json", {"silence_seconds": 600})
+    assert read_run(run.id).state.silent == 0.0
+    pen.finish("done")
+    assert "silent" not in read_json(run.folder / "state.json")
+
+
+def test_a_sign_of_life_is_written_when_the_last_word_is_old(run, monkeypatch):
+    pen = RunWriter(run.folder)
+    pen.beat()  # nothing to say before it has the run
+    pen.starting()
+    before = read_json(run.folder / "state.json")["updated"]
+    pen.beat()
+    assert read_json(run.folder / "state.json")["updated"] == before
+    monkeypatch.setattr("core.runs.writer._SECONDS_BETWEEN_BEATS", 0.0)
+    time.sleep(0.002)
+    pen.beat()
+    assert read_json(run.folder / "state.json")["updated"] > before
+    pen.finish("done")
+    pen.beat()
+    assert read_run(run.id).state.status == "done"
+
+
+def test_a_run_needs_room_on_the_disk_to_start(run, home):
+    pen = RunWriter(run.folder)
+    write_json(home / "limits.json", {"free_bytes": 2**60})
+    for deed in (lambda: create_run(RunConfig(), "f", ("a", "b")), pen.starting):
+        with pytest.raises(UserMistake, match=r"The disk has only [\d,]+ MB free; a run needs 1,099,511,627,776 MB"):
+            deed()
+    assert [found.id for found in list_runs()] == [run.id] and read_run(run.id).state.status == "queued"
 
 
 def test_the_files_of_a_run_are_strict_json(finished):

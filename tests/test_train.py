@@ -1,5 +1,6 @@
 """The one door for a run: every ending is written down, with what was learnt."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from core.evaluation import MEASURES
 from core.rows import EpochRow, TickRow
 from core.runs.process import mark_process
 from core.runs.run import open_run, write_launch
-from core.settings import datasets_root
+from core.settings import datasets_root, stores_root
 from core.train import _Looker, main, train_rows, train_run
 from tests import tiny
 from tests.test_position import TIMES
@@ -102,6 +103,27 @@ def test_a_run_that_is_asked_to_stop_keeps_its_model(trained_home):
     assert len(rows) <= 2 and run.weights() and run.evaluation("test").n == 12
 
 
+def test_a_run_that_is_asked_to_stop_while_its_pictures_are_read_ends_before_it_learns(trained_home):
+    run = tiny.new_run()
+    shutil.rmtree(stores_root())
+    (run.folder / "stop").touch()
+    assert list(train_rows(run.folder)) == []
+    assert (state(run).status, state(run).message) == (
+        "stopped",
+        "Stopped before it began to learn; what it had before is kept.",
+    )
+
+
+def test_evaluating_for_long_is_no_silence(trained_home, monkeypatch):
+    beats = []
+    monkeypatch.setattr("core.runs.writer.RunWriter.beat", lambda self: beats.append(self.folder))
+    monkeypatch.setattr("core.train.fit", lambda *_: (row for row in ()))
+    run = tiny.new_run()
+    with contextlib.suppress(IndexError):  # a run without an epoch has no last row to tell of
+        train_run(run.folder)
+    assert len(beats) >= 5  # batches of the evaluations; nothing was trained
+
+
 def test_the_rows_are_handed_on_as_they_are_written(new_run):
     rows = list(train_rows(new_run.folder))
     kept = [row for row in rows if not isinstance(row, TickRow)]
@@ -142,6 +164,23 @@ def test_whatever_ends_training_is_said_in_words_and_raised_again(new_run, monke
         train_run(new_run.folder)
     assert state(new_run).status == "failed"
     assert said in state(new_run).message
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_is_said_with_what_to_try(trained_home):
+    run = tiny.new_run(data__image_size=512, train__batch_size=1024)
+    limited = (
+        "import resource, sys, torch; from pathlib import Path; from core.train import main\n"
+        "torch.ones(8).exp()\n"
+        "held = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (held + 300 * 2**20,) * 2)\n"
+        "main(sys.argv[1:])"
+    )
+    told = subprocess.run([sys.executable, "-c", limited, run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 1, told.stderr
+    # the whole part, 26 pictures, is one batch
+    said = "There was not enough memory for batches of 26 pictures of 512 px. Try batches of 13 or 256 px."
+    assert (state(run).status, state(run).message) == ("failed", said)
 
 
 def test_a_caller_who_leaves_interrupts_the_run(new_run):

@@ -1,0 +1,41 @@
+"""Which runs need a dataset, before it is deleted."""
+
+import pytest
+
+from core.config import DataConfig, RunConfig
+from core.errors import UserMistake
+from core.runs.queue import submit
+from core.runs.run import ask_to_stop, create_run, list_runs
+from core.runs.usage import refuse_if_needed, tell_use
+from core.runs.writer import RunWriter
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+
+
+def run_on(dataset: str):
+    return create_run(RunConfig(data=DataConfig(dataset=dataset)), "f" * 64, ("a", "b"))
+
+
+def test_a_dataset_says_which_runs_use_it_and_is_kept_while_one_needs_it():
+    assert tell_use("ours", list_runs()) == ""
+    refuse_if_needed("ours", list_runs())
+    run_on("theirs")
+    ended, waits, trains = run_on("ours"), run_on("ours"), run_on("ours")
+    ask_to_stop(ended)
+    assert tell_use("ours", list_runs()) == "It is used by 2 waiting and 1 finished runs."
+    submit(waits)
+    pen = RunWriter(trains.folder)
+    pen.starting()
+    pen.running()
+    assert tell_use("ours", list_runs()) == "It is used by 1 running, 1 waiting and 1 finished runs."
+    with pytest.raises(
+        UserMistake, match=f"'ours' was not deleted.*Stop those that train or wait first: .*{trains.id}"
+    ):
+        refuse_if_needed("ours", list_runs())
+    pen.finish("done")
+    ask_to_stop(waits)
+    refuse_if_needed("ours", list_runs())
+    assert tell_use("ours", list_runs()) == "It is used by 3 finished runs."
