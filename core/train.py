@@ -4,6 +4,7 @@ python -m core.train RUN_FOLDER
 torchrun --nproc-per-node=2 -m core.train RUN_FOLDER
 """
 
+import contextlib
 import math
 import os
 import signal
@@ -19,7 +20,7 @@ import torch.distributed as dist
 from torch import nn
 
 from core.data.batches import Part, load_part
-from core.data.store import TensorStore, build_store, load_store, pictures_now
+from core.data.store import TensorStore, build_store, count_parts, load_store, pictures_now
 from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
@@ -333,6 +334,8 @@ def _sentence(fault: BaseException, folder: Path) -> str:
 def _memory_sentence(folder: Path) -> str:
     config = open_run(folder).config
     batch, side = config.train.batch_size, config.data.image_size
+    with contextlib.suppress(Exception):  # where even counting takes too much memory, the number that was asked for
+        batch = min(batch, count_parts(config.data)["train"])  # a batch larger than the part is the whole part
     smaller = [f"batches of {batch // 2}"] if batch > 3 else []  # batch norm needs 2 pictures a step
     smaller += [f"{side // 2} px"] if side > 63 else []
     tried = f" Try {' or '.join(smaller)}." if smaller else ""
