@@ -100,6 +100,26 @@ def data_show(name: DataName, as_json: AsJson = False) -> None:
     _tell_dataset(find_dataset(name), as_json)
 
 
+@data_app.command("copies")
+def data_copies(name: DataName, as_json: AsJson = False) -> None:
+    """Pictures that are the same one again: across classes, across parts, and how many a split would test on."""
+    from core.data.copies import read_copies
+    from core.data.dataset import find_dataset
+    from core.data.store import look_for_copies
+
+    dataset = find_dataset(name)
+    with Bar() as bar, closing(look_for_copies(dataset)) as steps:  # type: ignore[type-var]
+        for progress in steps:
+            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    found = read_copies(dataset)
+    assert found is not None, dataset.folder
+    document = _copies_document(dataset, found)
+    if as_json:
+        print_json(document)
+    else:
+        _print_copies(document)
+
+
 @data_app.command("delete")
 def data_delete(name: DataName, as_json: AsJson = False) -> None:
     """Remove a dataset and the stores made of it; finished runs keep their models."""
@@ -152,6 +172,75 @@ def _tell_dataset(dataset: Any, as_json: bool) -> None:
         print(f"refused: {shown(refused.name)} {shown(refused.reason)}")
     if len(dataset.refused) > 20:
         print(f"... and {len(dataset.refused) - 20:,} more; --json lists them all")
+
+
+def _copies_document(dataset: Any, found: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from core.data.copies import KINDS
+    from core.data.splits import PARTS
+    from core.data.store import split_dataset
+
+    names, labels, given = dataset.names, dataset.labels, dataset.given_parts
+
+    def told(row: int) -> dict[str, Any]:
+        part = PARTS[given[row]] if given[row] >= 0 else None
+        return {"name": names[row], "class": dataset.classes[labels[row]], "part": part}
+
+    pairs = [
+        {"first": told(first), "second": told(second), "kind": KINDS[kind], "distance": round(float(distance), 4)}
+        for (first, second), kind, distance in zip(found.pairs.tolist(), found.kinds, found.distances, strict=True)
+    ]
+    order = np.argsort(found.groups, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(found.groups[order])) + 1)
+    tested = {}
+    for copies in ("ignore", "together"):
+        parts = split_dataset(dataset, DataConfig(dataset=dataset.name, copies=copies))
+        tested[copies] = {"test": len(parts["test"]), "copies_of_train": len(found.leaked(parts))}
+    return {
+        "name": dataset.name,
+        "pictures": dataset.used,
+        "groups": [[names[row] for row in group] for group in groups if len(group) > 1],
+        "pairs": pairs,
+        "conflicts": [pairs[i] for i in found.across(labels)],
+        "leaks": [pairs[i] for i in found.across(given)],
+        "split": tested,
+    }
+
+
+def _print_copies(document: dict[str, Any]) -> None:
+    count = sum(len(group) for group in document["groups"])
+    print(f"{shown(document['name'])}: {count:,} of {document['pictures']:,} pictures have a copy among them")
+    told: list[tuple[str, list[dict[str, Any]]]] = [
+        ("in another class, so that no network can be right about both", document["conflicts"]),
+        ("in another given part, which makes the test too easy", document["leaks"]),
+    ]
+    for where, pairs in told:
+        if pairs:
+            print(f"{len(pairs):,} pair(s) {where}:")
+            _print_pairs(pairs)
+    if document["pairs"]:
+        print(f"{len(document['pairs']):,} pair(s) in all, in {len(document['groups']):,} group(s):")
+        _print_pairs(document["pairs"])
+    for copies, split in document["split"].items():
+        print(
+            f"split with data.copies={copies}: {split['copies_of_train']:,} of {split['test']:,} test pictures "
+            "are copies of what is learnt from"
+        )
+
+
+def _print_pairs(pairs: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            pair["kind"],
+            pair["distance"],
+            *(pair[which][field] for which in ("first", "second") for field in ("class", "name")),
+        ]
+        for pair in pairs[:20]
+    ]
+    print_table(["kind", "distance", "class", "picture", "class", "picture"], rows)
+    if len(pairs) > 20:
+        print(f"... and {len(pairs) - 20:,} more; --json lists them all")
 
 
 def _dataset_document(dataset: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -81,6 +82,36 @@ def test_help_names_every_command_and_comes_without_torch(atelier):
         if arguments == ["--help"]:
             words = ("data", "train", "estimate", "find-rate", "runs", "evaluate", "predict", "bench", "presets")
             assert all(word in told.stdout for word in words)
+
+
+def test_data_copies_names_pairs_conflicts_and_leaks(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    random = np.random.default_rng(0)
+    for part, class_name, count in (("train", "red", 6), ("train", "blue", 6), ("test", "red", 2), ("test", "blue", 2)):
+        (tmp_path / "twice" / part / class_name).mkdir(parents=True)
+        for i in range(count):
+            noise = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            noise.resize((120, 120), Image.Resampling.BICUBIC).save(tmp_path / "twice" / part / class_name / f"{i}.png")
+    first = Image.open(tmp_path / "twice" / "train" / "red" / "0.png")
+    first.save(tmp_path / "twice" / "train" / "blue" / "conflict.jpg", quality=60)
+    first.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "twice" / "test" / "red" / "leak.png")
+    assert command("data", "add", "twice", "--from", str(tmp_path / "twice"))[0] == 0
+    code, told, _ = command("data", "copies", "twice", "--json")
+    assert code == 0 and (told["name"], told["pictures"]) == ("twice", 18)
+    (group,) = told["groups"]
+    assert {name.rsplit("/", 1)[-1] for name in group} == {"0.png", "conflict.jpg", "leak.png"}
+    kinds = {pair["kind"] for pair in told["pairs"]}
+    assert kinds == {"near", "mirrored"} and set(told["pairs"][0]) == {"first", "second", "kind", "distance"}
+    assert {pair["second"]["class"] for pair in told["conflicts"]} | {
+        pair["first"]["class"] for pair in told["conflicts"]
+    } == {"red", "blue"}
+    assert told["leaks"] and all(
+        {pair["first"]["part"], pair["second"]["part"]} == {"train", "test"} for pair in told["leaks"]
+    )
+    assert told["split"]["ignore"] == {"test": 5, "copies_of_train": 1}  # a given test part stays as it is
+    assert main(["data", "copies", "twice"]) == 0
+    text = capsys.readouterr().out
+    assert "in another class" in text and "in another given part" in text
 
 
 def test_data_show_has_its_stable_fields(command, colours):

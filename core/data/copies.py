@@ -33,7 +33,9 @@ from core.settings import load_limits, stores_root
 
 Kind = Literal["bytes", "pixels", "near", "mirrored", "cropped"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-VERSION = 1  # of what is found: a file of another one is made anew
+# Of what is found: a file of another one is made anew. Runs were split by this one, so whoever finds other copies
+# gives DataConfig.copies another word for it.
+VERSION = 1
 
 LIKELY = 0.94  # correlation at 32 pixels from which on a pair is read at 96
 SAME_COARSE = 0.97  # the same, where one of the two has no more to show: of 90 such pairs of CIFAR-10, 1 is none
@@ -57,6 +59,10 @@ class Copies:
         """
         first, second = values[self.pairs[:, 0]], values[self.pairs[:, 1]]
         return np.flatnonzero((first != second) & (first >= 0) & (second >= 0))
+
+    def leaked(self, parts: dict[str, np.ndarray]) -> np.ndarray:
+        """The rows of "test" that are copies of what "train" learns from."""
+        return parts["test"][np.isin(self.groups[parts["test"]], self.groups[parts["train"]])]
 
 
 def read_copies(dataset: Dataset) -> Copies | None:
