@@ -106,7 +106,7 @@ def test_every_field_has_a_widget_or_a_reason(app):
 def test_a_field_that_does_not_act_is_left_out(app):
     app.get_by_key("form.data.split").set_value("paper").run()
     app.get_by_key("form.train.schedule").set_value("cosine").run()
-    for field in ("data.seed", "train.warmup"):
+    for field in ("data.seed", "data.copies", "train.warmup"):
         with pytest.raises(KeyError):
             app.get_by_key(f"form.{field}")
 

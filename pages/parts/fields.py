@@ -65,7 +65,7 @@ def matters(field: str, values: Values, given: frozenset[int] = frozenset()) -> 
     """
     if field == "train.warmup":
         return bool(values["train.schedule"] == "one_cycle")
-    if field == "data.seed":
+    if field in ("data.seed", "data.copies"):
         return bool(values["data.split"] == "stratified")
     if field == "data.test_fraction":
         return not given & {1, 2}  # a given val part is the test part where there is no other
