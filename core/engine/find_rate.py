@@ -86,6 +86,14 @@ def suggest_rate(points: Sequence[RatePoint]) -> Suggestion | None:
     The fall is from the loss of the first fifth of the points (their median: rates too small to change anything) to
     the minimum. On an S-shaped curve that is its steepest place, but told by the whole curve instead of by two
     neighbouring points.
+
+    Measured with the paper's network, three seeds each, against short runs at fixed rates (CIFAR-10: 2 epochs of 12,000
+    pictures, two seeds a rate; in brackets the rates within a point of the best accuracy). CIFAR-10: sgd at batch 32
+    0.045 to 0.074 (0.01 to 0.02, and 0.05 one and a half below), nesterov at 256 with one-cycle 0.063 to 0.074 (0.2;
+    0.05 is three below), adam at 32 0.0028 to 0.0055 (0.001 to 0.002), adamw at 256 with one-cycle 0.0034 to 0.0046
+    (0.01 to 0.02; 0.003 is two below), rmsprop at 64 0.0002 to 0.0003 (0.0001 to 0.0003). Artworks: sgd 0.017 to
+    0.02, nesterov 0.015 to 0.02, adam 0.0015 to 0.0024, adamw 0.0017 to 0.0021, rmsprop 0.00007 to 0.00009. A tenth of
+    the minimum's rate differed by up to a factor of 13 between these seeds, the steepest pair of points by one of 8.
     """
     finite = [point for point in points if math.isfinite(point.smoothed)]
     if len(finite) < 5:
