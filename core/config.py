@@ -121,8 +121,8 @@ class TrainConfig(_Choices):
         title="Augmentation",
         description="Changes drawn anew for each training picture in each epoch, always in this order. flip: mirrored "
         "left to right, half of the time. shift_crop: moved by up to a tenth. rotate: turned by up to 15 degrees. "
-        "colour: brightness, contrast and saturation by up to a third. cutout: a square is blanked. mixup: blended "
-        "with another picture, whose class then counts as much as its share.",
+        "colour: brightness, contrast and saturation by up to 30 %. cutout: a square is blanked. mixup: blended with "
+        "up to half of another picture, whose class then counts by its share.",
     )
     label_smoothing: float = Field(
         0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."

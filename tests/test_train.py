@@ -262,6 +262,19 @@ def test_torchrun_with_two_ranks_counts_every_picture_once(trained_home, batch_s
 
 
 @pytest.mark.slow
+def test_torchrun_with_two_ranks_ends_early_together(trained_home):
+    choices = {"train__class_weights": "balanced", "train__label_smoothing": 0.1, "train__patience": 1}
+    run = tiny.new_run(train__epochs=300, train__augment="rotate,colour,mixup", **choices)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    run = open_run(run.folder)
+    assert run.state.status == "done" and run.state.message.startswith("Stopped early after epoch")
+    losses = [row.val_loss for row in run.epochs()]
+    assert losses.index(min(losses)) + 2 == len(losses) == run.epochs()[-1].best_epoch + 1
+
+
+@pytest.mark.slow
 def test_torchrun_that_diverges_says_so_and_ends(trained_home):
     run = tiny.new_run(train__epochs=1000, train__learning_rate=1, train__momentum=0.999, train__weight_decay=1)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
