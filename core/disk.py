@@ -13,6 +13,7 @@ from typing import Any
 
 from core.errors import UserMistake
 
+_NETWORK_DRIVES = {"nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afpfs", "webdav", "davfs", "fuse.sshfs"}
 DRAFT = ".draft"  # a file whose name ends in this is an unfinished write and may be swept
 
 
@@ -136,6 +137,34 @@ def _free_megabytes(folder: Path) -> int:
         return shutil.disk_usage(folder).free // 2**20
     except OSError:
         return 0
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether nothing can be written in `folder`, or where it would be made: its disk or its rights say no."""
+    there = existing(folder)
+    flags = os.statvfs(there).f_flag if hasattr(os, "statvfs") else 0
+    return bool(flags & getattr(os, "ST_RDONLY", 1)) or not os.access(there, os.W_OK)
+
+
+def is_on_network(folder: Path) -> bool:
+    """Whether `folder` lies on a drive that other machines share: locks cannot be relied on there."""
+    import psutil  # here, because no writer of files needs it
+
+    there = str(existing(folder).resolve())
+    parts = [part for part in psutil.disk_partitions(all=True) if _lies_below(there, part.mountpoint)]
+    nearest = max(parts, key=lambda part: len(part.mountpoint), default=None)
+    if nearest is None:
+        return False
+    return nearest.fstype.lower() in _NETWORK_DRIVES or "remote" in nearest.opts.split(",")
+
+
+def existing(folder: Path) -> Path:
+    """`folder`, or the nearest folder above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _lies_below(path: str, mountpoint: str) -> bool:
+    return path == mountpoint or path.startswith(mountpoint.rstrip("/\\") + os.sep)
 
 
 def rotate(path: Path, most: int, kept: int = 5) -> None:

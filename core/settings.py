@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import wrong_fields
-from core.disk import read_json
+from core.disk import existing, is_on_network, is_read_only, read_json
 from core.errors import UserMistake
 
 
@@ -71,9 +71,7 @@ class Limits(BaseModel):
     silence_stop_seconds: float = Field(20.0, description="seconds of silence until one that shall stop is ended")
     silence_end_seconds: float = Field(600.0, description="seconds without a word until a training is ended")
     run_log_bytes: int = Field(50 * 2**20, description="largest log of a run: its beginning and its newest part stay")
-    log_bytes: int = Field(
-        10 * 2**20, description="largest log of the program until the next is begun; five stay"
-    )
+    log_bytes: int = Field(10 * 2**20, description="largest log of the program until the next is begun; five stay")
     free_bytes: int = Field(1 * 2**30, description="free space in bytes that the disk must have for a run to start")
 
 
@@ -95,7 +93,7 @@ def load_limits() -> Limits:
 def must_have_room() -> None:
     """UserMistake where the disk has too little space for a run to start: it would end in the middle of a save."""
     try:
-        free = shutil.disk_usage(_existing(atelier_home())).free
+        free = shutil.disk_usage(existing(atelier_home())).free
     except OSError:
         return  # whatever is wrong there is told by the first write
     least = load_limits().free_bytes
@@ -106,8 +104,19 @@ def must_have_room() -> None:
         )
 
 
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())
+def home_trouble() -> str:
+    """What is wrong with the place where Atelier keeps its files, in a sentence; "" where nothing is."""
+    try:
+        if is_read_only(atelier_home()):
+            return "The workspace is read-only. You can look at runs and classify, but not train or import."
+        if is_on_network(atelier_home()):
+            return (
+                "The workspace is on a network drive; locking is unreliable there, and two servers could train the "
+                "same run. Choose a local folder in ATELIER_HOME."
+            )
+    except OSError:
+        pass  # whatever is wrong there is told by the first read or write
+    return ""
 
 
 def _names() -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,8 @@ from core.disk import (
     disk_trouble,
     draft_beside,
     finite,
+    is_on_network,
+    is_read_only,
     read_json,
     read_lines,
     rotate,
@@ -174,3 +177,20 @@ def test_who_appends_to_a_log_while_it_is_cut_goes_on_at_its_end(tmp_path):
         cut_middle(log, 1000)
         pen.write(b"the next line\n")
     assert log.read_text().endswith("line\nthe next line\n") and log.stat().st_size < 900
+
+
+@pytest.mark.parametrize(("kind", "shared"), [("ext4", False), ("nfs4", True), ("CIFS", True), ("fuse.sshfs", True)])
+def test_a_network_drive_is_known_by_its_kind(tmp_path, monkeypatch, kind, shared):
+    def parts(all):
+        return [part("/", "ext4"), part(str(tmp_path), kind), part(f"{tmp_path}-beside", "nfs4")]
+
+    def part(mountpoint, fstype):
+        return SimpleNamespace(mountpoint=mountpoint, fstype=fstype, opts="rw")
+
+    monkeypatch.setattr("psutil.disk_partitions", parts)
+    assert is_on_network(tmp_path / "not" / "there" / "yet") is shared
+    assert not is_on_network(tmp_path.parent)
+
+
+def test_a_folder_of_the_test_can_be_written(tmp_path):
+    assert not is_read_only(tmp_path / "not there yet")

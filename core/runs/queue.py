@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.disk import read_json, rotate, write_json
+from core.disk import disk_trouble, read_json, rotate, write_json
 from core.errors import UserMistake
 from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
@@ -110,13 +110,17 @@ def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) 
     """The living supervisor of this atelier_home(), started here if there is none; it outlives this process.
 
     `worker` is the dotted name of the function that trains a run folder. Raises RuntimeError with the end of its log
-    where the supervisor does not come up.
+    where the supervisor does not come up, UserMistake where the disk is full or read-only.
     """
     heartbeat()
     handle = find_supervisor()
     if handle is not None:
         return handle
-    process = start_supervisor(worker, idle_seconds)
+    try:
+        process = start_supervisor(worker, idle_seconds)
+    except OSError as error:
+        told = disk_trouble(error, atelier_home(), "What was saved before is kept. Free some space, then train.")
+        raise told or error from error
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         handle = find_supervisor()  # ours, or one that somebody else started in the same moment
@@ -150,8 +154,9 @@ def stop_supervisor(seconds: float = 30.0) -> None:
 
 def heartbeat() -> None:
     """Say that somebody is there: the supervisor stays ready until this is idle_seconds old."""
-    atelier_home().mkdir(parents=True, exist_ok=True)
-    _heartbeat_path().touch()
+    with suppress(OSError):  # a read-only disk is told where somebody wants to write on it
+        atelier_home().mkdir(parents=True, exist_ok=True)
+        _heartbeat_path().touch()
 
 
 def seconds_since_heartbeat() -> float:

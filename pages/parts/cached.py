@@ -1,6 +1,7 @@
 """What pages read again and again, read once: datasets, stores, thumbnails, runs. Keys hold the files' own stamps."""
 
 import io
+import time
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from core.errors import UserMistake
 from core.runs.catalogue import Catalogue
 from core.runs.course import Course, CourseReader
 from core.runs.run import Run
-from core.settings import atelier_home, datasets_root, load_limits, runs_root, trash_root
+from core.settings import atelier_home, datasets_root, home_trouble, load_limits, runs_root, trash_root
 from pages.parts.importing import ImportJob, list_jobs
 
 LIVE_STATUSES = ("queued", "starting", "running")
@@ -67,6 +68,11 @@ def deleted_runs() -> list[Run]:
     return _catalogue(str(trash_root())).runs()
 
 
+def trouble_at_home() -> str:
+    """What is wrong with the place where everything is kept; "" where nothing is."""
+    return _trouble(str(atelier_home()), int(time.time() // 30))
+
+
 def live_imports() -> list[ImportJob]:
     """Datasets that are being added right now."""
     return [job for job in list_jobs() if job.live]
@@ -110,6 +116,11 @@ def _stamps(root: Path, name: str) -> tuple[tuple[str, int], ...]:
         except OSError:
             continue  # deleted between the two looks
     return tuple(sorted(stamps))
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _trouble(home: str, clock: int) -> str:
+    return home_trouble()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -7,10 +7,12 @@ from pathlib import Path
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
+from core.disk import disk_trouble
 from core.errors import UserMistake
 from core.incidents import report_incident
 from core.runs.queue import heartbeat, seconds_since_heartbeat
-from pages.parts.cached import live_imports, live_runs
+from core.settings import atelier_home
+from pages.parts.cached import live_imports, live_runs, trouble_at_home
 from pages.parts.escape import escape
 
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
@@ -38,6 +40,8 @@ def frame(title: str, intro: str = "", heading: bool = True) -> Iterator[None]:
         if seconds_since_heartbeat() > HEARTBEAT_SECONDS:
             heartbeat()  # somebody looks: whoever trains stays ready, with torch in memory
         _draw_links()
+        if told := trouble_at_home():
+            st.warning(told, icon=":material/hard_drive:")
     if heading:
         st.title(title, anchor=False)
         if intro:
@@ -63,11 +67,22 @@ def boundary() -> Iterator[None]:
     except FragmentHandledException:
         raise  # Streamlit has dealt with it already
     except Exception as error:
+        if trouble := _trouble_of_the_disk(error):
+            st.warning(escape(trouble, 600), icon=":material/hard_drive:")
+            return
         number = report_incident(error)
         st.error(
             f"Something went wrong. Your data is unchanged. The details are in the log under incident **{number}**.",
             icon=":material/error:",
         )
+
+
+def _trouble_of_the_disk(error: Exception) -> UserMistake | None:
+    """The sentence for a full or read-only disk under our own folder; None for whatever else it is."""
+    home = atelier_home()
+    if not isinstance(error, OSError) or not Path(str(error.filename or home)).is_relative_to(home):
+        return None
+    return disk_trouble(error, home, "What was saved before is kept. Free some space and try again.")
 
 
 def _draw_links() -> None:

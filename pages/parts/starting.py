@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
 from core.data.store import preprocess_of
+from core.disk import is_read_only
 from core.errors import UserMistake
 from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit
 from core.runs.run import create_run
@@ -18,7 +19,7 @@ from pages.parts.cached import live_runs, runs
 from pages.parts.estimate import draw_estimate
 from pages.parts.remarks import Plan, Remark
 from pages.parts.run_form import Form, draw_remark
-from pages.parts.session import asker
+from pages.parts.session import asker, draw_name
 
 PART_SAYS = {"train": "to learn from", "val": "to watch", "test": "to test"}
 DOUBLE_CLICK_SECONDS = 2.0
@@ -42,6 +43,8 @@ def draw_start(dataset: Dataset, form: Form) -> None:
     if not stops:
         draw_estimate(dataset, form.config)
     refused = None
+    if live_runs():  # somebody waits, or will: then it helps to know whose run is whose
+        draw_name()
     if st.button(
         start_label(),
         type="primary",
@@ -79,12 +82,12 @@ def start(dataset: Dataset, config: RunConfig) -> None:
     fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(config.data))
     told = config.model_dump_json()
     before, moment, key = st.session_state.get("start.wish", ("", 0.0, ""))
-    if told == before and time.monotonic() - moment < DOUBLE_CLICK_SECONDS:
-        return  # the second half of a double click: the run of the first is open already
-    key = secrets.token_hex(8)
+    if told != before or time.monotonic() - moment > DOUBLE_CLICK_SECONDS:
+        key = secrets.token_hex(8)
+    # kept first: the second half of a double click may interrupt this script, and means the run of the first half
+    st.session_state["start.wish"] = (told, time.monotonic(), key)
     run = create_run(config, fingerprint, dataset.classes, asker(), key)
     place = submit(run)
-    st.session_state["start.wish"] = (told, time.monotonic(), key)
     st.session_state["run"] = run.id
     supervisor()
     at_work = any(run.state.status in ("starting", "running") for run in live_runs())
@@ -93,8 +96,11 @@ def start(dataset: Dataset, config: RunConfig) -> None:
     )
 
 
-def supervisor() -> SupervisorHandle:
-    """The process that trains, with torch already imported; a new one where the old one has ended."""
+def supervisor() -> SupervisorHandle | None:
+    """The process that trains, with torch already imported; a new one where the old one has ended. None where nothing
+    can be written, which the frame says."""
+    if is_read_only(atelier_home()):
+        return None
     heartbeat()
     return _supervisor(str(atelier_home()))
 
