@@ -53,10 +53,10 @@ def _draw_place(place: int, places: int, run: Run, at_work: Run | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=f"line.{run.id}"):
         st.badge("Next" if place == 1 else str(place), color="primary" if place == 1 else "gray")
         _button("open", run, escape(run.title, 60), "", "Look at it", _open)
-        told = _whose(run)
+        told = _whose(run).removeprefix(" · ")
         if place == 1 and at_work is not None and at_work.state.seconds_left is not None:
-            told += f" · in about {span(at_work.state.seconds_left)}"
-        st.caption(told.removeprefix(" "), width="stretch")
+            told += f"{' · ' if told else ''}in about {span(at_work.state.seconds_left)}"
+        st.caption(told, width="stretch")
         if places > 1:
             _button("front", run, "", "vertical_align_top", "To the front", _to_front, place == 1)
             _button("up", run, "", "arrow_upward", "One place up", _up, place == 1)
@@ -72,6 +72,7 @@ def _button(
         key=f"line.{name}.{run.id}",
         help=help,
         type="tertiary",
+        width="content" if label else 32,  # a finger's worth
         disabled=disabled,
         on_click=_do,
         args=(do, run.id),
