@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from core.data.dataset import delete_dataset, find_dataset
-from core.runs.course import CourseReader
 from core.evaluation import Evaluation, wilson
 from core.experiments.paper import ARTWORK, CIFAR10, paper_accuracy, paper_numbers
+from core.runs.course import CourseReader
 from pages.parts.compare import class_table, confusions, highest_loss
 from pages.parts.sides import disarm, open_side, results_csv
 from tests.app import add_failed_run, add_pictures, open_page, said

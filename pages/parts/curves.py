@@ -53,8 +53,8 @@ def loss_options(
         if line["name"] == FINE:
             line |= {"lineStyle": {"width": 1.2, "opacity": 0.9}, "showSymbol": len(course.place) < 3, "z": ABOVE - 1}
         if line["name"] == VALIDATION and course.best is not None:
-            left = course.best.epoch < options["xAxis"]["max"] / 2
-            line["markPoint"] = _best(course.best.epoch, course.best.val_loss, "right" if left else "left")
+            line["markPoint"] = _best(course.best.epoch, course.best.val_loss)
+    top = top or _below_spikes([*curves.values(), *behind.values()])
     if top is not None:
         options["yAxis"] |= {"min": 0, "max": top, "scale": False}
     return options
@@ -201,23 +201,44 @@ def _laid_over(
         line["z"] = BEHIND if label in behind else ABOVE
         if label in behind:
             line |= {"showSymbol": False, "lineStyle": {"width": 1.5, "opacity": 0.85}}
-    options = _over_epochs(options, max([epochs, *(one.epochs for one in over)]))
+    now = max((xs[-1] for xs, _ in curves.values() if len(xs)), default=0.0)
+    options = _over_epochs(options, _seen(max([epochs, *(one.epochs for one in over)]), now))
     # own curves first, however many lie behind them
     names = {label: line["name"] for line, label in zip(options["series"], behind | curves, strict=True)}
     options["legend"]["data"] = [names[label] for label in (*curves, *behind)]
     return options
 
 
-def _best(epoch: int, loss: float | None, side: str) -> dict[str, Any]:
-    """A ring around the lowest validation loss; its label stands on the side where there is room."""
+def _seen(epochs: int, now: float) -> int:
+    """Where the axis ends: the whole run, halved while the curve would fill less than a quarter of it. So it jumps a
+    few times in a run and is still in between, and the first epochs of a thousand are seen."""
+    while epochs > 8 and now < epochs / 4:
+        epochs = -(-epochs // 2)
+    return epochs
+
+
+def _below_spikes(curves: Sequence[tuple[Column, Column]]) -> float | None:
+    """Where an axis of losses ends so that a few spikes do not press everything else flat; None where none does.
+
+    The beginning of each curve is always seen; a spike leaves at the top, and the pointer tells its value.
+    """
+    losses = [np.asarray(ys, dtype=np.float64) for _, ys in curves]
+    seen = np.concatenate([np.zeros(0), *(values[np.isfinite(values)] for values in losses)])
+    if len(seen) < 20:
+        return None
+    top = max(1.3 * float(np.percentile(seen, 95)), *(float(np.nan_to_num(values[:1]).sum()) for values in losses))
+    return float(f"{top:.2g}") if seen.max() > 2.5 * top else None
+
+
+def _best(epoch: int, loss: float | None) -> dict[str, Any]:
+    """A ring around the lowest validation loss; its name stands in the heading, where no curve crosses it."""
     return {
         "symbol": "circle",
         "symbolSize": 11,
         "silent": True,
         "animation": False,
         "itemStyle": {"color": "transparent", "borderColor": COLOURS[VALIDATION], "borderWidth": 2},
-        "label": {"formatter": f"best, epoch {epoch}", "position": side, "distance": 8, "color": CALM}
-        | {"show": True, "fontSize": 11},
+        "label": {"show": False},
         "data": [{"coord": [epoch, loss]}],
     }
 
@@ -228,7 +249,7 @@ def _box(low: float, high: float) -> list[float]:
 
 
 def _over_epochs(options: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """The axis shows the whole run from the start, so that a growing curve does not shift what is drawn already."""
+    """An axis that does not follow the newest point: a growing curve must not shift what is drawn already."""
     options["xAxis"] |= {"min": 0, "max": max(epochs, 1), "minInterval": 1 if epochs > 1 else 0.25}
     options["legend"] |= {"left": 0, "right": "auto", "icon": "roundRect", "itemHeight": 3, "itemWidth": 16}
     options["grid"] |= {"top": 36}

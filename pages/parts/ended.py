@@ -14,7 +14,7 @@ from pages.parts.cached import runs
 from pages.parts.deeds import has_diverged
 from pages.parts.escape import escape
 from pages.parts.fields import all_fields, matters, same, say, title_of, value_of
-from pages.parts.words import interval_of, percent_of, points, share, span
+from pages.parts.words import clock, interval_of, percent_of, points, share, span
 
 
 def draw_ending(run: Run) -> None:
@@ -74,7 +74,7 @@ def draw_scores(run: Run, test: Evaluation, earlier: Evaluation | None) -> None:
     right, train = int(test.correct.sum()), evaluation_or_none(run, "train")
     paper = paper_numbers(run.classes) or ARTWORK
     others = paper is ARTWORK  # nobody but the paper's authors has its artworks, whatever the classes are called
-    with st.grid(5, min_column_width=125, gap="small", key="result"):
+    with st.grid(5, min_column_width=108, gap="small", key="result"):
         with st.container(gap=None):
             st.metric("Test accuracy", share(test.accuracy))
             st.caption(f"{right:,} of {test.n:,}; 95 % interval {interval_of(right, test.n)}")
@@ -92,8 +92,9 @@ def draw_scores(run: Run, test: Evaluation, earlier: Evaluation | None) -> None:
             told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
             st.caption(told, help=f"Other pictures, in classes {', '.join(paper.classes)}." if others else None)
         with st.container(gap=None):
-            seconds = run.state.seconds  # whole seconds up to ten minutes: more words do not fit here
-            st.metric("Time", f"{seconds:.0f} s" if 10 <= seconds < 600 else span(seconds))
+            seconds = run.state.seconds  # more words do not fit here
+            told = span(seconds) if seconds < 60 else f"{seconds:.0f} s" if seconds < 600 else clock(seconds)
+            st.metric("Time", told)
             st.caption(f"{run.state.epoch} epochs")
 
 

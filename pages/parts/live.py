@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.engine.schedule import learning_rate
 from core.evaluation import wilson
-from core.rows import EpochRow
+from core.rows import EpochRow, IterationRow
 from core.runs.course import Course
 from core.runs.run import Run, RunState, read_run
 from pages.parts.answers import pictures_of
@@ -29,6 +29,7 @@ from pages.parts.words import STATUS, clock, share, span
 SECONDS = 1.0  # between two looks at a run that waits or trains
 FEW_CLASSES = 12  # that are all drawn; of more, the best and the worst
 RATES_DRAWN = 120
+ROW_ITERATIONS = 200  # of one row, as the paper prints its loss
 
 
 def show_run(run_id: str) -> None:
@@ -98,13 +99,13 @@ def draw_run(run: Run, over: Sequence[Overlaid] = ()) -> None:
     if rows.last is None and watch is None:
         return
     with st.grid(2, min_column_width=300, gap="small", key="below"):
-        if rows.last is not None:
-            draw_classes(run, rows.last)
         with st.container(gap="small"):
+            if rows.last is not None:
+                draw_classes(run, rows.last)
             if run.state.status in LIVE_STATUSES and run.state.steps:
                 draw_rate(run, rows)
-            if watch is not None:
-                draw_filters(watch)
+        if watch is not None:
+            draw_filters(watch)
 
 
 def draw_progress(run: Run, rows: Course) -> None:
@@ -133,7 +134,7 @@ def draw_numbers(run: Run, rows: Course) -> None:
     part = "val" if watched else "train"
     accuracy = (rows.last.val_accuracy if watched else rows.last.train_accuracy) if rows.last else None
     numbers = [
-        ("Loss", "–" if loss is None else f"{loss:.3f}", "" if rows.last_fine is None else "last 200 iterations"),
+        ("Loss", "–" if loss is None else f"{loss:.3f}", _iterations(rows.last_fine)),
         ("Validation accuracy" if watched else "Training accuracy", share(accuracy), span_of(run, part, accuracy)),
         (
             "Pictures a second",
@@ -144,6 +145,11 @@ def draw_numbers(run: Run, rows: Course) -> None:
         ("Left", clock(time_left(state)), ""),
     ]
     st.html(numbers_html(numbers))
+
+
+def _iterations(row: IterationRow | None) -> str:
+    """Over how many iterations the newest loss is the mean: 200, at the end of an epoch the rest of it."""
+    return "" if row is None else f"last {row.iteration % ROW_ITERATIONS or ROW_ITERATIONS} iterations"
 
 
 def numbers_html(numbers: Sequence[tuple[str, str, str]]) -> str:
@@ -197,7 +203,8 @@ def draw_curves(run: Run, rows: Course, over: Sequence[Overlaid]) -> None:
     epochs = run.config.train.epochs
     with st.grid(2, min_column_width=260, gap="small", key="curves"):
         with st.container(border=True, gap=None):
-            st.markdown("**Loss**")
+            best = f" · lowest for validation in epoch {rows.best.epoch}" if rows.best else ""
+            st.markdown(f"**Loss**{best}")
             options = loss_options(rows, epochs, over=over)
             st.echarts_chart(options, key="loss", height=270, alt=loss_in_words(rows))
         with st.container(border=True, gap=None):

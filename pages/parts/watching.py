@@ -18,7 +18,7 @@ from pages.parts.palette import CALM, class_colour
 
 BARS = 3  # classes under a picture
 TILE = 120  # pixels: side of a picture in the sheet of all of them
-RIGHT, WRONG = "0, 158, 115", "213, 94, 0"  # green and vermilion of the palette, told apart with any kind of vision
+RIGHT, WRONG = "#00704f", "#b03a00"  # green and vermilion, dark enough for white letters
 PARTS = {"val": "validation pictures", "test": "test pictures"}
 _CUT = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 _SMALL = "font-size:0.875rem;opacity:0.65"
@@ -57,18 +57,20 @@ def card(watch: Watch, place: int, classes: tuple[str, ...], sheet: str = "") ->
     shares, label, last = watch.probabilities[place], int(watch.labels[place]), max(len(watch.labels) - 1, 1)
     verdict, colour = ("✓ right", RIGHT) if int(watch.predictions[place]) == label else ("✗ wrong", WRONG)
     name = classes[label]
+    chip = (
+        f'<span style="background:{colour};color:#fff;border-radius:0.35rem;padding:0 0.4em;white-space:nowrap;'
+        f'font-size:0.72rem">{verdict}</span>'
+    )
     picture = (
         f'<div class="{sheet}" role="img" aria-label="A picture of {_title(name)}" style="aspect-ratio:1;'
-        f"border-radius:0.4rem;background-size:{100 * (last + 1)}% 100%;"
-        f'background-position:{100 * place / last:.3f}% 0;margin-bottom:0.3rem"></div>'
+        "border-radius:0.4rem;display:flex;align-items:flex-end;justify-content:flex-end;padding:0.25rem;"
+        f"box-sizing:border-box;background-size:{100 * (last + 1)}% 100%;background-position:"
+        f'{100 * place / last:.3f}% 0;margin-bottom:0.2rem">{chip}</div>'
     )
     lines = [
         '<div style="font-size:0.78rem;line-height:1.35;min-width:0">',
-        picture if sheet else "",
-        '<div style="display:flex;gap:0.3em;margin-bottom:0.25em">'
-        f'<span style="flex:1;min-width:0;font-weight:600;{_CUT}" title="{_title(name)}">{plotted(name, 24)}</span>'
-        f'<span style="background:rgba({colour},0.22);border-radius:0.4em;padding:0 0.35em;white-space:nowrap">'
-        f"{verdict}</span></div>",
+        picture if sheet else chip,
+        f'<div style="font-weight:600;margin-bottom:0.15em;{_CUT}" title="{_title(name)}">{plotted(name, 40)}</div>',
     ]
     lines += [_bar(classes[i], float(shares[i]), class_colour(i), i == label) for i in most_likely(shares)]
     return "".join([*lines, "</div>"])
@@ -123,7 +125,7 @@ def draw_filters(watch: Watch) -> None:
     told = f"The weights for {colours}: grey is zero, brighter adds, darker takes away. {formed_in_words(watch)}"
     with st.container(border=True, key="first-layer"):
         st.html(
-            f"<b>First layer</b> · {many} of {height} × {width} pixels, each at the start → now"
+            f"<b>First layer</b> · {many} of {height} × {width} pixels: above at the start, below now"
             f'{filters_html(watch)}<div style="{_SMALL}">{told}</div>'
         )
 
@@ -131,11 +133,11 @@ def draw_filters(watch: Watch) -> None:
 def filters_html(watch: Watch) -> str:
     """Pairs of tiny pictures, enlarged by the browser without smoothing; one scale for all, so that they compare."""
     top = max(float(np.abs(watch.filters).max()), float(np.abs(watch.first_filters).max()), 1e-12)
-    side = 44 if len(watch.filters) <= 16 else 22
+    side = 40 if len(watch.filters) <= 16 else 22
     pairs = []
     for number, (first, now) in enumerate(zip(watch.first_filters, watch.filters, strict=True), 1):
         pairs.append(
-            '<span style="display:inline-flex;align-items:center;gap:2px">'
+            '<span style="display:inline-flex;flex-direction:column;gap:4px">'
             f"{_tile(first, top, side // 2, f'Filter {number} at the start')}"
             f"{_tile(now, top, side, f'Filter {number} now')}</span>"
         )
