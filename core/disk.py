@@ -167,6 +167,19 @@ def _lies_below(path: str, mountpoint: str) -> bool:
     return path == mountpoint or path.startswith(mountpoint.rstrip("/\\") + os.sep)
 
 
+def allow_more_files(most: int = 4096) -> None:
+    """Raise this process's limit of open files, which is 256 on some systems: a class of thirty fills that."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def rotate(path: Path, most: int, kept: int = 5) -> None:
     """Begin a new log where `path` has grown beyond `most` bytes: it becomes path.1, that one path.2, and so on."""
     if not path.exists() or path.stat().st_size <= most:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from core.data.child import wait_briefly
-from core.disk import DRAFT, cut_middle, rotate
+from core.disk import DRAFT, allow_more_files, cut_middle, rotate
 from core.errors import UserMistake
 from core.runs.ending import Memory, tell_ending, where_to_resume
 from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
@@ -58,6 +58,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
     lock = FileLock(atelier_home() / "supervisor.lock")
     if not _acquire(lock):
         return 0
+    allow_more_files()
     told: list[int] = []  # signals that came; an Event must not be set in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda came, _: told.append(came))

@@ -194,3 +194,14 @@ def test_a_network_drive_is_known_by_its_kind(tmp_path, monkeypatch, kind, share
 
 def test_a_folder_of_the_test_can_be_written(tmp_path):
     assert not is_read_only(tmp_path / "not there yet")
+
+
+def test_a_process_may_open_more_files_than_it_was_given():
+    code = (
+        "import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+        "from core.disk import allow_more_files; allow_more_files(500); allow_more_files(100)\n"
+        "files = [open('/dev/null') for _ in range(400)]; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert told.stdout == "500\n", told.stderr

@@ -15,6 +15,7 @@ from core.data.picture import open_picture
 from core.data.preprocess import Preprocess
 from core.data.samples import SAMPLES
 from core.data.store import TensorStore, load_store
+from core.disk import allow_more_files
 from core.errors import UserMistake
 from core.runs.catalogue import Catalogue
 from core.runs.course import Course, CourseReader
@@ -116,6 +117,12 @@ def _stamps(root: Path, name: str) -> tuple[tuple[str, int], ...]:
         except OSError:
             continue  # deleted between the two looks
     return tuple(sorted(stamps))
+
+
+@st.cache_resource(show_spinner=False)
+def prepare_server() -> None:
+    """What a server does once, when its first page is opened."""
+    allow_more_files()
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -12,7 +12,7 @@ from core.errors import UserMistake
 from core.incidents import report_incident
 from core.runs.queue import heartbeat, seconds_since_heartbeat
 from core.settings import atelier_home
-from pages.parts.cached import live_imports, live_runs, trouble_at_home
+from pages.parts.cached import live_imports, live_runs, prepare_server, trouble_at_home
 from pages.parts.escape import escape
 
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
@@ -37,6 +37,7 @@ def frame(title: str, intro: str = "", heading: bool = True) -> Iterator[None]:
     """
     st.set_page_config(page_title=f"{title} · Atelier", page_icon=str(ICON), layout="wide")
     with boundary():
+        prepare_server()
         if seconds_since_heartbeat() > HEARTBEAT_SECONDS:
             heartbeat()  # somebody looks: whoever trains stays ready, with torch in memory
         _draw_links()
