@@ -38,7 +38,7 @@ def zipped(tmp_path):
 def test_from_a_zip_to_an_answered_artwork(visit, page, zipped):
     add_zip(visit, page, zipped, "colours")
     start_training(visit, page, "1")
-    page.get_by_role("link", name="See the results").click(timeout=120_000)
+    page.get_by_role("button", name="See the results").click(timeout=120_000)
     page.get_by_role("heading", name="Results", level=1).wait_for()
     page.get_by_text("Test accuracy").first.wait_for()
     page.get_by_text(re.compile(r"\d+ of 1\d")).first.wait_for()  # a fifth of 48 pictures
