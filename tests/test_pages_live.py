@@ -189,9 +189,8 @@ def test_the_verdict_tells_noise_from_a_difference(trained_home, tiny_run):
     again = tiny.train_tiny_run()
     told = ended.verdict(again, tiny_run, again.evaluation("test"), tiny_run.evaluation("test"), changed=False)
     assert told.startswith("No setting changed. +0.0 points, within what chance explains")
-    other = change_config(again.config, {"data.test_fraction": 0.5})
-    moved = create_run(other, again.fingerprint, again.classes)
-    told = ended.verdict(moved, tiny_run, again.evaluation("test"), tiny_run.evaluation("test"), changed=True)
+    moved = tiny.train_tiny_run(data__test_fraction=0.5, train__epochs=1)
+    told = ended.verdict(moved, tiny_run, moved.evaluation("test"), tiny_run.evaluation("test"), changed=True)
     assert "the test part was drawn differently" in told
 
 

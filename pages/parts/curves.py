@@ -201,7 +201,7 @@ def _laid_over(
         line["z"] = BEHIND if label in behind else ABOVE
         if label in behind:
             line |= {"showSymbol": False, "lineStyle": {"width": 1.5, "opacity": 0.85}}
-    now = max((xs[-1] for xs, _ in curves.values() if len(xs)), default=0.0)
+    now = max((float(np.asarray(xs)[-1]) for xs, _ in curves.values() if len(xs)), default=0.0)
     options = _over_epochs(options, _seen(max([epochs, *(one.epochs for one in over)]), now))
     # own curves first, however many lie behind them
     names = {label: line["name"] for line, label in zip(options["series"], behind | curves, strict=True)}

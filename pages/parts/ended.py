@@ -1,5 +1,6 @@
 """How a run ended: what happened, what was kept, what it reached, against the run before it and the paper."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -150,7 +151,7 @@ def verdict(run: Run, before: Run, test: Evaluation, earlier: Evaluation, change
     told.append("more than chance explains." if clear else "within what chance explains: the intervals overlap.")
     seconds = run.state.seconds - before.state.seconds
     cost = f" It took {span(run.state.seconds)}, {span(abs(seconds))} {'more' if seconds > 0 else 'less'}."
-    other = _other_pictures(run, before)
+    other = _other_pictures(run, before, test, earlier)
     if other:
         return f"{told[0]}, but {other}: the two numbers are about different pictures.{cost}"
     if not changed:
@@ -158,11 +159,10 @@ def verdict(run: Run, before: Run, test: Evaluation, earlier: Evaluation, change
     return f"{told[0]}, {told[1]}{cost}"
 
 
-def _other_pictures(run: Run, before: Run) -> str:
+def _other_pictures(run: Run, before: Run, test: Evaluation, earlier: Evaluation) -> str:
     if run.fingerprint != before.fingerprint and run.config.data.image_size == before.config.data.image_size:
         return "the dataset is not the same"
-    split = ("split", "test_fraction", "seed", "balance")
-    if any(getattr(run.config.data, name) != getattr(before.config.data, name) for name in split):
+    if not np.array_equal(np.sort(test.indices), np.sort(earlier.indices)):
         return "the test part was drawn differently"
     return ""
 
