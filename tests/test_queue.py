@@ -117,6 +117,19 @@ def test_the_same_wish_ten_times_is_one_run():
     assert new_run(ANNA, "form 8").id != runs[0].id and len(list_runs()) == 2
 
 
+def test_submitted_again_when_it_trains_a_run_is_neither_trained_twice_nor_withdrawn(home):
+    run = submitted(ANNA)
+    assert _hand_over(run.folder, ME) == 1
+    write_json(home / "limits.json", {"queue_length": 0})  # full: a run that is refused is withdrawn
+    assert submit(run) == 0 and waiting_ids() == [] and read_run(run.id).id == run.id
+
+
+def test_submitted_again_when_it_was_cancelled_a_run_stays_cancelled():
+    run = submitted(ANNA)
+    ask_to_stop(run)
+    assert submit(run) == 0 and waiting_ids() == []
+
+
 @pytest.mark.parametrize("each", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_sixteen_who_submit_at_once_each_have_a_place_each(home, each):
     write_json(home / "limits.json", {"queue_length": 1000})

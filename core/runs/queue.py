@@ -18,7 +18,7 @@ from core.disk import disk_trouble, read_json, rotate, write_json
 from core.errors import UserMistake
 from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
-from core.runs.run import Run, must_exist, open_run
+from core.runs.run import Run, must_exist, open_run, read_launch, read_stored_state
 from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
 from core.settings import Limits, atelier_home, load_limits, runs_root
 
@@ -39,14 +39,17 @@ class SupervisorHandle:
 
 
 def submit(run: Run) -> int:
-    """Put a queued run at the end of the line and return its position, 1 for the next one.
+    """Put a queued run at the end of the line and return its position, 1 for the next one, 0 where it has begun.
 
-    Submitting it again changes nothing. Where the line is full, or the run's asker has enough in it, the run is
-    withdrawn again and UserMistake says so.
+    Submitting it again changes nothing, also when it trains already. Where the line is full, or the run's asker has
+    enough in it, the run is withdrawn again and UserMistake says so.
     """
     with queue_lock():
         must_exist(run.folder)
         if run.id not in waiting_ids():
+            launch = read_launch(run.folder)
+            if read_stored_state(run.folder).status != "queued" or (launch and launch[0] == "worker"):
+                return 0
             try:
                 refuse_if_full(run.asker)
             except UserMistake:

@@ -92,7 +92,8 @@ def start(dataset: Dataset, config: RunConfig) -> None:
     supervisor()
     at_work = any(run.state.status in ("starting", "running") for run in live_runs())
     st.toast(
-        f"In the queue, place {place}" if at_work or place > 1 else "The training starts", icon=":material/play_arrow:"
+        f"In the queue, place {place}" if place > 1 or (place and at_work) else "The training starts",
+        icon=":material/play_arrow:",
     )
 
 
