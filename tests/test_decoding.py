@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +158,14 @@ def test_a_child_imports_neither_torch_nor_streamlit():
     asked = "import sys, core.data.decoding; print(sorted({'torch', 'torchvision', 'streamlit'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_what_a_killed_server_left_of_try_it_is_swept_by_the_next_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, age in (("left", 7200), ("at-work", 60)):
+        folder = tmp_path / f"{decoding.FOR_TRY_IT}{name}"
+        folder.mkdir()
+        (folder / "pack").write_bytes(b"a picture of somebody")
+        os.utime(folder, (time.time() - age,) * 2)
+    assert not isinstance(receive_in_child([png(0)], SMALL)[0], Refusal)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{decoding.FOR_TRY_IT}at-work"]

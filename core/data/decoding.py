@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -28,6 +29,8 @@ from core.settings import Limits, load_limits
 CHILD = [sys.executable, "-m", "core.data.decoding"]
 CHUNK_PICTURES, CHUNK_BYTES = 64, 2**20  # work is handed out in pieces of at most so much
 PATIENCE = 3  # so many children may die on no picture before it is our own fault
+FOR_TRY_IT = "atelier-pictures-"
+OLD_SECONDS = 3600.0
 AHEAD = 2  # pieces a child may hold: the next one waits while it works on the first
 
 
@@ -92,7 +95,8 @@ def receive_in_child(
     limits = limits or load_limits()
     size = preprocess.image_size
     answers: list[np.ndarray | Refusal] = [Refusal("is empty")] * len(contents)
-    with tempfile.TemporaryDirectory(prefix="atelier-pictures-") as folder:
+    _sweep_old(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=FOR_TRY_IT) as folder:
         pack, images = Path(folder) / "pack", Path(folder) / "images"
         offsets = np.cumsum([0, *map(len, contents)])
         pack.write_bytes(b"".join(contents))
@@ -106,6 +110,14 @@ def receive_in_child(
                 answers[row] = Refusal(refusal) if refusal else np.array(received[row])
         del received
     return answers
+
+
+def _sweep_old(temporary: Path) -> None:
+    """Pictures of people lie there for seconds; what a server that was killed meanwhile left is removed."""
+    for folder in temporary.glob(f"{FOR_TRY_IT}*"):
+        with suppress(OSError):  # somebody else's, or swept by somebody else
+            if time.time() - folder.stat().st_mtime > OLD_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Crew:

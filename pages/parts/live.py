@@ -27,6 +27,7 @@ from pages.parts.watching import draw_filters, draw_sheet, draw_watched
 from pages.parts.words import STATUS, clock, share, span
 
 SECONDS = 1.0  # between two looks at a run that waits or trains
+SECONDS_AT_START = 0.25  # until the first loss is there: somebody waits for it, and there is little to draw
 FEW_CLASSES = 12  # that are all drawn; of more, the best and the worst
 RATES_DRAWN = 120
 ROW_ITERATIONS = 200  # of one row, as the paper prints its loss
@@ -54,13 +55,26 @@ def show_run(run_id: str) -> None:
             st.rerun()  # once in full: the head says what can be done now, and the table below has the result
         draw_run(now, over)
 
-    st.fragment(panel, run_every=SECONDS if live else None)()
+    st.fragment(panel, run_every=_interval(run))()
+
+
+def _interval(run: Run) -> float | None:
+    """Seconds between two looks; None for a run that has ended."""
+    if run.state.status not in LIVE_STATUSES:
+        return None
+    first = next((other.id for other in live_runs()), run.id)
+    waits = run.state.status == "queued" and first != run.id  # one that is next starts in a moment
+    return SECONDS if waits or _has_rows(run) else SECONDS_AT_START
+
+
+def _has_rows(run: Run) -> bool:
+    return (run.folder / "rows.jsonl").exists()
 
 
 def _moment(run: Run) -> tuple[object, ...]:
-    """What the still part of the panel depends on."""
+    """What the still part of the panel and its clock depend on."""
     looked_at = (run.folder / "watch.npz").exists()
-    return run.state.status, run.state.attempt, stop_asked(run), run.state.silent > 0, looked_at
+    return run.state.status, run.state.attempt, stop_asked(run), run.state.silent > 0, looked_at, _has_rows(run)
 
 
 def draw_head(run: Run) -> None:
