@@ -121,7 +121,7 @@ def test_other_content_under_the_same_name_is_a_mistake(tmp_path, count):
         ({"cat/1.png": png(1), "cat/2.png": png(2)}, "only one class, 'cat'"),
         ({**two_classes(2), "bird/1.png": b"no picture", "bird/2.png": b""}, "class 'bird' has no usable picture"),
         ({**two_classes(2), "bird/1.png": png(5)}, "class 'bird' has 1 usable picture"),
-        ({"1.png": png(1), "2.png": png(2)}, "no folder with pictures"),
+        ({"1.png": png(1), "2.png": png(2)}, "side by side and no folder for each class"),
         ({"train/cat/1.png": png(1), "train/cat/2.png": png(2), "test/dog/1.png": png(3), "test/dog/2.png": png(4)},
          "class 'dog' has no picture to learn from"),
     ],

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from core.data.choices import Choices, check_classes
 from core.data.decoding import CHUNK_BYTES, CHUNK_PICTURES, Outcome, Task, decode
 from core.data.images import (
     HEADER_BYTES,
@@ -205,21 +206,25 @@ def _read_dataset(path: Path) -> Dataset:
 # ------------------------------------------------------------------------------------------------ intake
 
 
-def import_dataset(name: str, path: Path, source: str | None = None) -> Iterator[Progress]:
+def import_dataset(
+    name: str, path: Path, source: str | None = None, choices: Choices | None = None
+) -> Iterator[Progress]:
     """Import a zip or a folder with a folder for each class, with or without train/ and test/ (or val/) above them.
+
+    choices: classes to rename, merge or leave out, as look() of core/data/plan.py shows them before.
 
     Yields Progress about five times a second; the last one carries the dataset. The default store (32 pixels, crop)
     is made on the way, so that every picture is read once. Closing the generator cancels and leaves nothing behind.
     Content that is already there under this name is not imported twice. Raises UserMistake.
     """
-    limits = load_limits()
+    limits, choices = load_limits(), choices or Choices()
     yield Progress("listing", 0, 0, None)
-    with open_source(path, limits) as opened:
-        listing = opened.listing
+    with open_source(path, limits, choices.encoding) as opened:
+        listing = choices.apply(opened.listing)
         given = len(listing.entries) + len(listing.refused)
         _refuse_other_content(name, given)
         yield from _intake(
-            name, _read_all(opened), listing, source or ("folder" if path.is_dir() else "zip"), False, limits
+            name, _read_all(opened, listing), listing, source or ("folder" if path.is_dir() else "zip"), False, limits
         )
 
 
@@ -240,8 +245,8 @@ def import_pictures(
 Given = tuple[str, str, int, bytes | Refusal]  # name, class, part, content
 
 
-def _read_all(source: Source) -> Iterator[Given]:
-    for entry in source.listing.entries:
+def _read_all(source: Source, listing: Listing) -> Iterator[Given]:
+    for entry in listing.entries:
         try:
             yield entry.name, entry.class_name, entry.part, source.read(entry)
         except Refusal as refusal:
@@ -369,9 +374,13 @@ class _Draft:
         rank = {class_name: number for number, class_name in enumerate(classes)}
         used = [row for row in range(len(self.given)) if row not in self.refusals]
         used.sort(key=lambda row: (self.given[row][2], rank[self.given[row][1]], self.given[row][0], row))
-        _check_classes(classes, [self.given[row] for row in used], self.limits)
+        counts: dict[str, Counter[int]] = {class_name: Counter() for class_name in classes}
+        for row in used:
+            counts[self.given[row][1]][self.given[row][2]] += 1
+        check_classes(counts, self.limits)
         content_hash = self._content_hash(used)
         refused = [*listing.refused, *((self.given[row][0], why) for row, why in sorted(self.refusals.items()))]
+        notes = [*listing.notes, *self._notes(used)]
         document = {
             "schema_version": 1,
             "id": secrets.token_hex(8),
@@ -385,7 +394,7 @@ class _Draft:
             "refused": [{"name": refused_name, "reason": why} for refused_name, why in refused],
             "ignored": listing.ignored,
             "content_hash": content_hash,
-            "notes": [*listing.notes, *self._notes(used)],
+            "notes": notes,
         }
         rows = np.array(used, dtype=np.int64)
         close_images(self.folder / "store" / "images.npy", self.preprocess.image_size, rows, len(self.given))
@@ -396,6 +405,8 @@ class _Draft:
                     if dataset.content_hash != content_hash:
                         raise _taken(dataset)
                     return dataset
+                if dataset.content_hash == content_hash:
+                    document["notes"] = [*notes, f"The same pictures are here as {dataset.name!r} too."]
             fingerprint = fingerprint_of(content_hash, self.preprocess)
             place_store(self.folder / "store", fingerprint, content_hash, self.preprocess, [])
             write_json(self.folder / "dataset.json", document)
@@ -456,30 +467,6 @@ def _sorted_pack(pack: Path, used: list[int], places: list[tuple[int, int]]) -> 
         os.fsync(new.fileno())
     draft.replace(pack)
     return moved
-
-
-def _check_classes(classes: list[str], used: list[tuple[str, str, int]], limits: Limits) -> None:
-    if len(classes) < limits.classes_min:
-        found = f"only one class, {classes[0]!r}" if classes else "no folder with pictures"
-        raise UserMistake(
-            f"found {found}; expected at least {limits.classes_min}, one folder for each; nothing was imported"
-        )
-    if len(classes) > limits.classes_max:
-        raise UserMistake(f"found {len(classes):,} classes; the limit is {limits.classes_max}; nothing was imported")
-    counts = Counter(class_name for _, class_name, _ in used)
-    for class_name in classes:
-        if counts[class_name] < limits.pictures_per_class_min:
-            raise UserMistake(
-                f"class {class_name!r} has {counts[class_name] or 'no'} usable picture(s); at least "
-                f"{limits.pictures_per_class_min} are needed; add pictures or remove the folder; nothing was imported"
-            )
-    learnt = {class_name for _, class_name, part in used if part in (0, NO_PART)}
-    for class_name in classes:
-        if class_name not in learnt:
-            raise UserMistake(
-                f"class {class_name!r} has no picture to learn from: all its pictures are in the test or val folder; "
-                "nothing was imported"
-            )
 
 
 def _write_all(file: IO[bytes], content: bytes) -> None:

@@ -54,6 +54,9 @@ class Listing:
     refused: list[tuple[str, str]] = field(default_factory=list)  # (name, reason)
     ignored: int = 0
     notes: list[str] = field(default_factory=list)
+    wrapper: str = ""  # the folders that held everything else
+    has_parts: bool = False  # train, test or val stand above the classes
+    garbled: int = 0  # names whose code page is a guess
 
 
 class Source(Protocol):
@@ -63,10 +66,28 @@ class Source(Protocol):
         """The bytes of one file. Raises Refusal; raises UserMistake when the whole source must be refused."""
         ...
 
+    def length(self, entry: Entry) -> int:
+        """Bytes of one file, as its directory says."""
+        ...
+
+    def head(self, entry: Entry) -> bytes:
+        """The first HEAD_BYTES of one file, for a look before anything is imported. Raises as read()."""
+        ...
+
+    def checksum(self, entry: Entry) -> int | None:
+        """CRC-32 of one file where the directory has it."""
+        ...
+
+
+HEAD_BYTES = 1024  # of a file, enough to tell what it is
+
 
 @contextmanager
-def open_source(path: Path, limits: Limits) -> Iterator["Source"]:
-    """The zip or folder at `path`, listed. Raises UserMistake for anything else and for a hostile or broken zip."""
+def open_source(path: Path, limits: Limits, encoding: str | None = None) -> Iterator["Source"]:
+    """The zip or folder at `path`, listed. Raises UserMistake for anything else and for a hostile or broken zip.
+
+    encoding: the code page of names in a zip that are not UTF-8, one of ENCODINGS; None reads them as cp437.
+    """
     if path.is_dir():
         yield FolderSource(path, limits)
     elif not path.exists():
@@ -78,7 +99,7 @@ def open_source(path: Path, limits: Limits) -> Iterator["Source"]:
             why = os.strerror(error.errno or 0).lower()
             raise UserMistake(f"the file could not be opened ({why}); nothing was imported") from error
         with file:
-            yield ZipSource(file, limits)
+            yield ZipSource(file, limits, encoding)
 
 
 # ---------------------------------------------------------------------------------------------------- names
@@ -100,7 +121,8 @@ def class_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(p), "") if p.isdecimal() and p.isascii() else (1, 0, p) for p in pieces if p], name
 
 
-def _shown(name: str) -> str:
+def shortened(name: str) -> str:
+    """A name as the ledger keeps it: clean, and at most 120 characters."""
     name = clean_name(name)
     return name if len(name) <= 120 else name[:80] + "…" + name[-39:]
 
@@ -123,9 +145,10 @@ def arrange(files: list[Found], limits: Limits) -> Listing:
             kept.append((parts, key, reason))
     if not kept:
         raise UserMistake("it contains no pictures; expected one folder for each class; nothing was imported")
-    kept = _unwrapped(kept)
+    kept, listing.wrapper = _unwrapped(kept)
     _must_train(kept)
-    has_parts = _has_parts(kept)
+    _must_have_folders(kept)
+    has_parts = listing.has_parts = _has_parts(kept)
     if has_parts and not any(len(parts) > 2 for parts, _, _ in kept):
         raise UserMistake(
             "it has train and test folders but no folder for each class inside them; nothing was imported"
@@ -139,27 +162,35 @@ def arrange(files: list[Found], limits: Limits) -> Listing:
             reason = "is not inside the folder of a class"
         reason = reason or _too_deep(parts, limits)
         if reason is not None:
-            listing.refused.append((_shown("/".join(parts)), reason))
+            listing.refused.append((shortened("/".join(parts)), reason))
             continue
-        class_name = _class_name(below[0])
-        folders.setdefault(class_name, set()).add(below[0])
-        listing.entries.append(Entry(name, class_name, part, key))
+        named = class_name(below[0])
+        folders.setdefault(named, set()).add(below[0])
+        listing.entries.append(Entry(name, named, part, key))
     _note_names(listing, folders)
-    rank = {name: number for number, name in enumerate(sorted(folders, key=class_order))}
-    listing.entries.sort(key=lambda entry: (entry.part, rank[entry.class_name], entry.name, entry.key))
+    listing.entries = sort_entries(listing.entries)
     return listing
 
 
-def _unwrapped(files: list[Found]) -> list[Found]:
-    """Without the folders that hold everything else, as zips of a folder have: top/cat/1.png is cat/1.png."""
+def sort_entries(entries: list[Entry]) -> list[Entry]:
+    """By part, class and name: the order of a dataset."""
+    classes = sorted({entry.class_name for entry in entries}, key=class_order)
+    rank = {name: number for number, name in enumerate(classes)}
+    return sorted(entries, key=lambda entry: (entry.part, rank[entry.class_name], entry.name, entry.key))
+
+
+def _unwrapped(files: list[Found]) -> tuple[list[Found], str]:
+    """Without the folders that hold everything else, as zips of a folder have: top/cat/1.png is cat/1.png, in "top"."""
+    wrapper: list[str] = []
     while True:
         tops = {parts[0] for parts, _, _ in files if len(parts) > 1}
         inside = [parts for parts, _, reason in files if len(parts) > 1 and reason is None]
         if len(tops) != 1 or not inside or any(len(parts) == 2 for parts in inside):
-            return files
+            return files, clean_name("/".join(wrapper))
         (top,) = tops
         if top.casefold() in PART_FOLDERS and not {p[1].casefold() for p in inside} & PART_FOLDERS.keys():
-            return files
+            return files, clean_name("/".join(wrapper))
+        wrapper.append(top)
         files = [(parts[1:] if len(parts) > 1 else parts, key, reason) for parts, key, reason in files]
 
 
@@ -171,6 +202,15 @@ def _must_train(files: list[Found]) -> None:
     if deep and tops <= PART_FOLDERS.keys() and all(PART_FOLDERS[top] for top in tops):
         raise UserMistake(
             f"it has a {' and a '.join(sorted(tops))} folder but no train folder to learn from; nothing was imported"
+        )
+
+
+def _must_have_folders(files: list[Found]) -> None:
+    """Pictures side by side in one place say nothing about their classes."""
+    if all(len(parts) == 1 for parts, _, _ in files):
+        raise UserMistake(
+            f"it holds {len(files):,} file(s) side by side and no folder for each class; put the pictures of a class "
+            "into a folder of its own, as in cartoon/1.png and noir/2.png; nothing was imported"
         )
 
 
@@ -192,7 +232,8 @@ def _too_deep(parts: tuple[str, ...], limits: Limits) -> str | None:
     return None
 
 
-def _class_name(folder: str) -> str:
+def class_name(folder: str) -> str:
+    """What the class of a folder is called. Raises UserMistake where nothing of it can be seen."""
     name = clean_name(folder)
     if not name.replace("\ufffd", "").replace("\u200d", "").replace("\u200c", "").strip():
         raise UserMistake("a class folder has no visible name; rename it; nothing was imported")
@@ -254,21 +295,32 @@ class FolderSource:
             yield parts, len(self.paths) - 1, reason
 
     def read(self, entry: Entry) -> bytes:
+        return self._read(entry, self.limits.picture_bytes + 1)
+
+    def head(self, entry: Entry) -> bytes:
+        return self._read(entry, HEAD_BYTES)
+
+    def length(self, entry: Entry) -> int:
+        try:
+            return Path(self.paths[entry.key]).lstat().st_size
+        except OSError:
+            return 0  # what has gone since is refused when it is read
+
+    def checksum(self, entry: Entry) -> int | None:
+        return None
+
+    def _read(self, entry: Entry, most: int) -> bytes:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
             with os.fdopen(os.open(self.paths[entry.key], flags), "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise Refusal("is a device or a pipe, not a picture")
-                return _whole(file, status.st_size, self.limits)
+                if status.st_size > self.limits.picture_bytes:
+                    raise too_large(self.limits)
+                return file.read(most)
         except OSError as error:
             raise Refusal(f"could not be opened ({os.strerror(error.errno or 0).lower()})") from error
-
-
-def _whole(file: IO[bytes], size: int, limits: Limits) -> bytes:
-    if size > limits.picture_bytes:
-        raise too_large(limits)
-    return file.read(limits.picture_bytes + 1)
 
 
 # ------------------------------------------------------------------------------------------------------ zips
@@ -277,8 +329,10 @@ def _whole(file: IO[bytes], size: int, limits: Limits) -> bytes:
 class ZipSource:
     """A zip that nobody vouches for: bytes are counted as they come out, whatever the headers claim."""
 
-    def __init__(self, file: IO[bytes], limits: Limits) -> None:
-        self.file, self.limits = file, limits
+    def __init__(self, file: IO[bytes], limits: Limits, encoding: str | None = None) -> None:
+        if encoding is not None and encoding not in ENCODINGS:
+            raise UserMistake(f"unknown encoding {encoding!r}; known: {', '.join(ENCODINGS)}; nothing was imported")
+        self.file, self.limits, self.encoding = file, limits, encoding
         self.size = os.fstat(file.fileno()).st_size
         self.produced = self.consumed = self.damaged = self.tried = 0
         self.budget = min(limits.expanded_bytes, _free_bytes() // 2)
@@ -287,11 +341,14 @@ class ZipSource:
         self._check_overlaps()
         self.garbled = 0
         self.listing = arrange(list(self._files()), limits)
-        if self.garbled:
+        self.listing.garbled = self.garbled
+        if self.garbled and encoding is None:
             self.listing.notes.append(
-                f"{self.garbled} name(s) are in an old code page and may look garbled; pack the zip with UTF-8 "
-                "names to have them right."
+                f"{self.garbled} name(s) are in an old code page and may look garbled; choose the encoding, or pack "
+                "the zip with UTF-8 names to have them right."
             )
+        elif self.garbled:
+            self.listing.notes.append(f"{self.garbled} name(s) were read as {ENCODINGS[self.encoding or '']}.")
 
     def _check_kind(self) -> None:
         if self.size > self.limits.zip_bytes:
@@ -343,13 +400,13 @@ class ZipSource:
 
     def _files(self) -> Iterator[Found]:
         for key, info in enumerate(self.infos):
-            name, guessed = _entry_name(info)
+            name, guessed = _entry_name(info, self.encoding)
             self.garbled += guessed
             path = name.replace("\\", "/")
             parts = tuple(part for part in path.split("/") if part not in ("", "."))
             if ".." in parts or path.startswith("/") or re.match(r"[A-Za-z]:(/|$)", path):
                 raise UserMistake(
-                    f"this zip was refused: it contains a path that points outside the archive ({_shown(name)!r}); "
+                    f"this zip was refused: it contains a path that points outside the archive ({shortened(name)!r}); "
                     "nothing was imported"
                 )
             mode = info.external_attr >> 16
@@ -387,7 +444,24 @@ class ZipSource:
                 ) from refusal
             raise
 
-    def _packed(self, info: zipfile.ZipInfo) -> bytes:
+    def length(self, entry: Entry) -> int:
+        return self.infos[entry.key].file_size
+
+    def checksum(self, entry: Entry) -> int | None:
+        return self.infos[entry.key].CRC
+
+    def head(self, entry: Entry) -> bytes:
+        info = self.infos[entry.key]
+        packed = self._packed(info, 4 * HEAD_BYTES)
+        if info.compress_type == zipfile.ZIP_STORED:
+            return packed[:HEAD_BYTES]
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, HEAD_BYTES)
+        except zlib.error:
+            raise Refusal(DAMAGED) from None
+
+    def _packed(self, info: zipfile.ZipInfo, most: int | None = None) -> bytes:
+        """The bytes of a file as they lie in the zip, or the first `most` of them."""
         self.file.seek(info.header_offset)
         header = self.file.read(LOCAL_HEADER.size)
         if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
@@ -397,7 +471,7 @@ class ZipSource:
         if start + info.compress_size > self.ends[id(info)]:
             raise UserMistake(OVERLAP)
         self.file.seek(start)
-        return self.file.read(info.compress_size)
+        return self.file.read(info.compress_size if most is None else min(most, info.compress_size))
 
     def _expanded(self, info: zipfile.ZipInfo, packed: bytes) -> bytes:
         most = self.limits.picture_bytes
@@ -457,7 +531,24 @@ OTHER_ARCHIVES = (
 )
 
 
-def _entry_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
+ENCODINGS = {  # code pages in which zips without UTF-8 names are found, and what to call them
+    "cp932": "Japanese (Shift-JIS)",
+    "gb18030": "Chinese, simplified (GBK)",
+    "big5": "Chinese, traditional (Big5)",
+    "cp949": "Korean",
+    "cp866": "Cyrillic (DOS)",
+    "cp1251": "Cyrillic (Windows)",
+    "cp1252": "Western European (Windows)",
+    "cp850": "Western European (DOS)",
+    "cp1250": "Central European (Windows)",
+    "cp1253": "Greek (Windows)",
+    "cp1254": "Turkish (Windows)",
+    "cp1255": "Hebrew (Windows)",
+    "cp1256": "Arabic (Windows)",
+}
+
+
+def _entry_name(info: zipfile.ZipInfo, encoding: str | None = None) -> tuple[str, bool]:
     """The name as it was packed, and whether its code page is a guess. Names without the UTF-8 flag often are UTF-8."""
     name = info.orig_filename
     if info.flag_bits & 0x800 or name.isascii():
@@ -465,7 +556,7 @@ def _entry_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
     try:
         return name.encode("cp437").decode("utf-8"), False
     except UnicodeError:
-        return name, True
+        return (name.encode("cp437").decode(encoding, "replace") if encoding else name), True
 
 
 def _end_record(file: IO[bytes], size: int) -> tuple[int, int]:
