@@ -106,7 +106,7 @@ def test_no_page_is_imported_by_anyone():
 
 
 def test_every_package_that_is_imported_is_pinned_and_none_is_pinned_in_vain():
-    others = {"PIL": "pillow"}
+    others = {"PIL": "pillow", "sklearn": "scikit-learn"}
     used = {others.get(top, top) for path in FILES for top in {name.split(".")[0] for name in imported(path)}}
     used -= sys.stdlib_module_names | {"core", "pages"}
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]

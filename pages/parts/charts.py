@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,51 @@ def accuracy_figure(
     figure.update_layout(barmode="group", xaxis={"range": [0, 101], "dtick": 25}, margin_r=20)
     if height:
         figure.update_layout(height=height)
+    return figure
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of scores_figure: `right` of `n`."""
+
+    label: str
+    right: int
+    n: int
+    colour: str
+    note: str = ""  # what the pointer tells
+
+
+def scores_figure(bars: Sequence[Bar], chance: float) -> go.Figure:
+    """Shares right in per cent with their 95 % intervals, each beside its bar; a dotted line where chance lies."""
+    shares = [100 * bar.right / max(1, bar.n) for bar in bars]
+    spans = [wilson(bar.right, bar.n) for bar in bars]
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h",
+        y=list(range(len(bars))),
+        x=shares,
+        marker_color=[bar.colour for bar in bars],
+        customdata=[
+            [plotted(bar.label), bar.right, bar.n, 100 * low, 100 * high, plotted(bar.note, 80)]
+            for bar, (low, high) in zip(bars, spans, strict=True)
+        ],
+        error_x={
+            "type": "data",
+            "array": [100 * high - share for share, (_, high) in zip(shares, spans, strict=True)],
+            "arrayminus": [share - 100 * low for share, (low, _) in zip(shares, spans, strict=True)],
+            "thickness": 1.4,
+            "width": 4,
+            "color": CALM,
+        },
+        hovertemplate="%{customdata[0]}: %{x:.1f} % (%{customdata[1]} of %{customdata[2]}, 95 % interval "
+        "%{customdata[3]:.1f} to %{customdata[4]:.1f} %)<br>%{customdata[5]}<extra></extra>",
+    )
+    figure.add_vline(x=chance, line={"dash": "dot", "width": 1.4, "color": CALM})
+    figure = _horizontal(figure, [bar.label for bar in bars], "right answers, %")
+    for place, (share, (low, high)) in enumerate(zip(shares, spans, strict=True)):
+        told = f"{share:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
+        figure.add_annotation(x=101, y=place, text=told, xanchor="left", showarrow=False)
+    figure.update_layout(xaxis={"range": [0, 101], "dtick": 25}, margin_r=140)
     return figure
 
 

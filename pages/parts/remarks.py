@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from core.config import RunConfig, TrainConfig, check_with_data
 from core.data.dataset import Dataset
+from core.data.readiness import check_classes
 from core.data.splits import PARTS
 from core.errors import UserMistake
 from core.runs.queue import waiting_runs
 from core.settings import load_limits
 from pages.parts.planning import part_counts
 
-FEW = 20  # training pictures of a class; fewer are learnt by heart
-UNEVEN = 5  # times as many pictures in the largest class as in the smallest
 CALM_RATE = 0.01  # the most that Adam and its kin usually bear
 ADAPTIVE = ("adam", "adamw", "rmsprop")
 
@@ -44,7 +43,6 @@ def look_at(dataset: Dataset, config: RunConfig, session: str = "") -> tuple[Pla
     plan = Plan(pictures, batch, whole + (rest >= 2))  # a rest of one picture is left out, as in training_batches
     remarks = [
         *_of_queue(session),
-        *_of_parts(dataset, config, counts, pictures),
         *_of_classes(dataset, config, counts),
         *_of_training(config, pictures),
     ]
@@ -63,44 +61,14 @@ def _of_queue(session: str) -> list[Remark]:
     return []
 
 
-def _of_parts(
-    dataset: Dataset, config: RunConfig, counts: dict[str, list[int]], pictures: dict[str, int]
-) -> list[Remark]:
-    shares = ("data.test_fraction", "data.val_fraction")
-    if len(dataset.classes) < 2:
-        return [Remark(f"A classifier needs at least 2 classes; found {len(dataset.classes)}.", stops=True)]
-    for part, purpose in (("train", "to learn from"), ("test", "to test on")):
-        if not pictures[part]:
-            told = f"The split leaves no picture {purpose}. Change the shares, or add pictures."
-            return [Remark(told, shares, stops=True)]
-    for name, total, learnt in zip(dataset.classes, dataset.class_counts.values(), counts["train"], strict=True):
-        if not learnt:
-            told = f"Class {name!r} has {_pictures(total)}, none of them to learn from. "
-            told += "Change the shares, or add pictures; 2 are needed, 20 or more are good."
-            return [Remark(told, shares, stops=True)]
-    return []
-
-
 def _of_classes(dataset: Dataset, config: RunConfig, counts: dict[str, list[int]]) -> list[Remark]:
-    remarks, by_class = [], dict(zip(dataset.classes, counts["train"], strict=True))
-    if not by_class or not min(by_class.values()):
-        return []
-    few = [name for name, count in by_class.items() if count < FEW]
-    if few:
-        told = f"Class {few[0]!r} has {_pictures(by_class[few[0]])} to learn from"
-        others = {1: "", 2: ", and one other class has few"}.get(len(few), f", and {len(few) - 1} others have few")
-        remarks.append(Remark(f"{told}{others}; {FEW} or more are good.", ("data.test_fraction",)))
-    untested = [name for name, count in zip(dataset.classes, counts["test"], strict=True) if not count]
-    if untested:
-        told = f"Class {untested[0]!r} has no picture to test on: what is learnt of it is not measured."
-        remarks.append(Remark(told, ("data.test_fraction",)))
-    most, fewest = max(by_class, key=by_class.__getitem__), min(by_class, key=by_class.__getitem__)
-    times = by_class[most] / by_class[fewest]
-    if times >= UNEVEN and config.train.class_weights == "none":
-        told = f"Class {most!r} has {times:.0f} times as many training pictures as {fewest!r}: the accuracy of all "
-        told += "pictures will mislead. Class weights or balancing help."
-        remarks.append(Remark(told, ("train.class_weights", "data.balance")))
-    return remarks
+    """What the Data page says of the classes as well, without what is fine."""
+    found = check_classes(dataset, counts, weighted=config.train.class_weights != "none")
+    return [
+        Remark(finding.told, finding.fields, stops=finding.level == "blocks")
+        for finding in found
+        if finding.level != "fine"
+    ]
 
 
 def _of_training(config: RunConfig, pictures: dict[str, int]) -> list[Remark]:
@@ -127,10 +95,6 @@ def _refusal(train: TrainConfig, pictures: dict[str, int]) -> str:
     except UserMistake as mistake:
         return f"{mistake}."
     return ""
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'s' * (count != 1)}"
 
 
 def stopping(remarks: Sequence[Remark]) -> list[Remark]:

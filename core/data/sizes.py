@@ -1,0 +1,74 @@
+"""Widths and heights of the originals, read from their headers and kept beside the dataset."""
+
+import io
+import zipfile
+
+import numpy as np
+from PIL import Image
+
+from core.data.dataset import Dataset
+from core.data.picture import picture_kind
+from core.disk import write_atomic
+from core.settings import load_limits
+
+HEADER = 64 * 1024  # bytes of a file that hold its size; where they do not, the whole file is read
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+
+
+def picture_sizes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+    """int32 (rows, 2): width and height in pixels of the originals, the right way up; of all without `rows`.
+
+    Only headers are read, once a picture: about 20 microseconds a PNG and 100 a JPEG. What was read stays in sizes.npz.
+    """
+    every = _kept(dataset)
+    rows = np.arange(dataset.used) if rows is None else rows
+    unknown = rows[every[rows, 0] == 0]
+    if len(unknown):
+        every[unknown] = _measure(dataset, unknown)
+        _keep(dataset, every)
+    return every[rows]
+
+
+def _measure(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    sizes, limits, places = np.zeros((len(rows), 2), np.int32), load_limits(), dataset.places
+    with (dataset.folder / "pictures.pack").open("rb") as pack:
+        for at, (offset, length) in enumerate(places[rows].tolist()):
+            pack.seek(offset)
+            head = pack.read(min(length, 32))
+            if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
+                sizes[at] = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+                continue
+            head += pack.read(min(length, HEADER) - len(head))
+            kind = picture_kind(head, limits)
+            try:
+                sizes[at] = _size_of(head, kind)
+            except Exception:  # Pillow raises half a dozen kinds where a header goes on after HEADER bytes
+                sizes[at] = _size_of(head + pack.read(length - len(head)), kind)
+    return sizes
+
+
+def _size_of(content: bytes, kind: str) -> tuple[int, int]:
+    picture = Image.open(io.BytesIO(content), formats=(kind,))
+    turned = "exif" in picture.info and picture.getexif().get(0x0112) in TURNED
+    return (picture.height, picture.width) if turned else (picture.width, picture.height)
+
+
+def _kept(dataset: Dataset) -> np.ndarray:
+    """int32 (used, 2) as far as it is known; 0 where it is not, and everywhere if the file is not of these pictures."""
+    try:
+        with np.load(dataset.folder / "sizes.npz", allow_pickle=False) as stored:
+            sizes = stored["sizes"]
+            if str(stored["content_hash"]) == dataset.content_hash and sizes.shape == (dataset.used, 2):
+                return sizes.astype(np.int32)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass
+    return np.zeros((dataset.used, 2), np.int32)
+
+
+def _keep(dataset: Dataset, sizes: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, content_hash=np.array(dataset.content_hash), sizes=sizes)
+    try:
+        write_atomic(dataset.folder / "sizes.npz", buffer.getvalue())
+    except OSError:
+        pass  # a full or read-only disk: they are read again next time

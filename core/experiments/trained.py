@@ -1,0 +1,51 @@
+"""Which runs were trained on a dataset as it is now, and what they reached. No torch."""
+
+from collections.abc import Callable, Iterable
+
+from core.config import DataConfig
+from core.data.dataset import Dataset
+from core.data.images import fingerprint_of
+from core.data.store import preprocess_of
+from core.errors import UserMistake
+from core.runs.run import Run
+
+TEST = ("balance", "split", "test_fraction", "copies", "seed")  # the same of the test part: val is drawn from the rest
+
+
+def runs_on(dataset: Dataset, runs: Iterable[Run]) -> list[Run]:
+    """Those of the runs that have ended with answers and whose pictures are these, in the order given."""
+    return [
+        run
+        for run in runs
+        if run.config.data.dataset == dataset.name
+        and run.state.status in ("done", "stopped")
+        and run.fingerprint == fingerprint_of(dataset.content_hash, preprocess_of(run.config.data))
+    ]
+
+
+def stored_score(run: Run) -> tuple[int, int]:
+    """(right, n) on the test part; (0, 0) where there is no answer."""
+    if run.state.score is not None:
+        return run.state.score
+    try:
+        test = run.evaluation("test")
+    except UserMistake:
+        return 0, 0
+    return (int(test.correct.sum()), test.n) if test else (0, 0)
+
+
+def best_run(
+    dataset: Dataset,
+    data: DataConfig,
+    runs: Iterable[Run],
+    score_of: Callable[[Run], tuple[int, int]] = stored_score,
+) -> tuple[Run, tuple[int, int]] | None:
+    """The run with the highest accuracy on these pictures, with (right, n): of those with the same test pictures, or,
+    where there is none, of all."""
+    scored = [(run, score) for run in runs_on(dataset, runs) if (score := score_of(run))[1]]
+    alike = [(run, score) for run, score in scored if same_test(run.config.data, data)]
+    return max(alike or scored, key=lambda pair: pair[1][0] / pair[1][1], default=None)
+
+
+def same_test(one: DataConfig, other: DataConfig) -> bool:
+    return all(getattr(one, field) == getattr(other, field) for field in TEST)

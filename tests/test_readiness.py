@@ -1,0 +1,91 @@
+"""Readiness in plain words: what blocks, what warns, what is fine."""
+
+import numpy as np
+import pytest
+
+from core.config import DataConfig
+from core.data import readiness
+from core.data.dataset import import_pictures
+from core.data.readiness import check_classes, check_readiness
+from core.data.store import look_for_copies
+from tests.pictures import finish, png
+
+DATA = DataConfig(dataset="pets", image_size=32, test_fraction=0.5, val_fraction=0.0)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+
+
+def pets(side=40, extra=(), **counts):
+    entries = [(f"{name}/{i:03}.png", name, None, png(1000 * k + i, side, side)) for k, (name, n) in
+               enumerate(counts.items()) for i in range(n)]  # fmt: skip
+    return finish(import_pictures("pets", iter([*entries, *extra]), "zip", False))
+
+
+def told(findings, level):
+    return " ".join(finding.told for finding in findings if finding.level == level)
+
+
+def test_enough_even_pictures_are_fine():
+    found = check_readiness(pets(cat=48, dog=48), DATA)
+    assert {finding.level for finding in found} == {"warns", "fine"}
+    assert "equally many pictures" in told(found, "fine") and "the smallest has 24" in told(found, "fine")
+    assert told(found, "warns").startswith(
+        "With 48 pictures to test on, an accuracy will be known to about ± 11 points"
+    )
+
+
+def test_a_class_that_cannot_be_learnt_blocks_and_stands_alone():
+    dataset = pets(cat=4, dog=4)
+    (finding,) = check_classes(dataset, {"train": [4, 0], "val": [0, 0], "test": [0, 4]})
+    assert finding.level == "blocks" and finding.fields
+    assert finding.told.startswith("Class 'dog' has 4 pictures, none of them to learn from. Change the shares")
+
+
+def test_a_split_without_a_test_blocks():
+    (finding,) = check_classes(pets(cat=4, dog=4), {"train": [4, 4], "val": [0, 0], "test": [0, 0]})
+    assert finding.told == "The split leaves no picture to test on. Change the shares, or add pictures."
+
+
+def test_an_uneven_set_says_that_accuracy_misleads_and_what_the_majority_gets():
+    found = check_readiness(pets(cat=60, dog=6), DATA)
+    assert "'cat' has 10 times as many" in told(found, "warns") and "the accuracy of all pictures will mislead" in told(
+        found, "warns"
+    )
+    assert "right about 91% of the 33 test pictures" in told(found, "warns")  # 30 of 33
+
+
+def test_weighted_classes_do_not_complain_about_balance():
+    counts = {"train": [200, 20], "val": [0, 0], "test": [20, 20]}
+    assert "mislead" not in told(check_classes(pets(cat=4, dog=4), counts, weighted=True), "warns")
+
+
+def test_small_pictures_and_refused_files_are_told():
+    bad = [("broken.png", "cat", None, b"nothing of a picture")]
+    found = check_readiness(pets(20, bad, cat=10, dog=10), DATA)
+    assert "20 of 20 pictures are smaller than the 32 × 32 pixels" in told(found, "warns")
+    assert "1 of 21 files that were given was refused, such as 'broken.png'" in told(found, "warns")
+
+
+def test_copies_are_told_once_they_are_known():
+    twin = png(7, 40, 40)
+    extra = [("cat/x.png", "cat", None, twin), ("dog/x.png", "dog", None, twin)]
+    dataset = pets(40, extra, cat=10, dog=10)
+    assert "copies" not in told(check_readiness(dataset, DATA), "warns")
+    list(look_for_copies(dataset))
+    # picture 7 of the cats is the same again: three pictures, two pairs with a dog or one through the first
+    assert "in two classes: no network can be right on both" in told(check_readiness(dataset, DATA), "warns")
+
+
+def test_the_outlook_is_what_was_reached_here_before_anything_else():
+    found = check_readiness(pets(cat=30, dog=30), DATA, reached=[(20, 30), (27, 30), (0, 0)])
+    assert "The best of 2 networks trained on these pictures reached 90.0% of 30 test pictures" in told(found, "fine")
+
+
+def test_without_a_run_the_outlook_is_measured_on_other_tasks_or_says_that_it_cannot_be_told(monkeypatch):
+    monkeypatch.setattr(readiness, "REACHED", ((20, 0.1, 0.5), (100, 0.2, 0.8)))
+    outlook = told([readiness._of_outlook(np.array([90, 110]), np.array([9, 9]), [])], "fine")
+    assert "about 60% on a task as hard" in outlook and "90% on one as easy" in outlook  # of the 50 points above chance
+    assert "cannot be told" in told([readiness._of_outlook(np.array([5, 5]), np.array([9, 9]), [])], "fine")
