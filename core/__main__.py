@@ -53,10 +53,45 @@ DataName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the datas
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='Id of a run, a unique start or end of it, or "latest".')]
 
 
+Renamed = Annotated[list[str] | None, typer.Option("--rename", metavar="OLD=NEW", help="Call a class another name.")]
+Merged = Annotated[list[str] | None, typer.Option("--merge", metavar="A+B=C", help="Make one class of several.")]
+LeftOut = Annotated[list[str] | None, typer.Option("--leave-out", metavar="CLASS", help="Leave a class out.")]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Code page of garbled names in a zip, e.g. cp932 for Japanese.")
+]
 InLine = Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")]
 
 
 # ------------------------------------------------------------------------------------------------------ data
+
+
+@data_app.command("plan")
+def data_plan(
+    source: Annotated[Path, typer.Argument(metavar="ZIP_OR_FOLDER", help="What --from of data add would be given.")],
+    rename: Renamed = None,
+    merge: Merged = None,
+    leave_out: LeftOut = None,
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+) -> None:
+    """What an import would bring: classes, counts, what would be skipped and why. Nothing is imported."""
+    from core.data.plan import look
+
+    plan = look(source, encoding).plan(_choices(rename, merge, leave_out, encoding))
+    if as_json:
+        print_json(_plan_document(plan))
+        return
+    print(shown(plan.layout))
+    print_table(["class", "pictures"], [[name, count] for name, count in plan.counts.items()])
+    print(f"{plan.given:,} given = {plan.pictures:,} pictures ({plan.bytes / 1e6:,.1f} MB) + {plan.skipped:,} skipped")
+    for skip in plan.skips:
+        print(f"skipped {skip.count:,}: {shown(skip.reason)} ({', '.join(map(shown, skip.names))})")
+    if plan.ignored:
+        print(f"{plan.ignored:,} system files are ignored")
+    for note in plan.remarks:
+        print(shown(note))
+    if plan.trouble:
+        raise UserMistake(f"it cannot be imported like this: {plan.trouble}")
 
 
 @data_app.command("add")
@@ -65,11 +100,16 @@ def data_add(
     source: Annotated[
         Path | None, typer.Option("--from", metavar="ZIP_OR_FOLDER", help="A zip or folder with a folder per class.")
     ] = None,
+    rename: Renamed = None,
+    merge: Merged = None,
+    leave_out: LeftOut = None,
+    encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
     """Import pictures. cifar10 is downloaded and the samples are drawn where --from is not given."""
     dataset = None
-    with Bar() as bar, closing(_import_steps(name, source)) as steps:  # type: ignore[type-var]
+    choices = _choices(rename, merge, leave_out, encoding)
+    with Bar() as bar, closing(_import_steps(name, source, choices)) as steps:  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
             dataset = progress.dataset or dataset
@@ -135,20 +175,63 @@ def data_delete(name: DataName, as_json: AsJson = False) -> None:
         print(f"{shown(name)} was deleted.")
 
 
-def _import_steps(name: str, source: Path | None) -> Iterator[Any]:
+def _import_steps(name: str, source: Path | None, choices: Any) -> Iterator[Any]:
+    from core.data.choices import Choices
     from core.data.cifar import import_cifar10
     from core.data.dataset import import_dataset
     from core.data.samples import SAMPLES, import_sample
 
     if source is not None and not source.exists():
         raise UserMistake(f"{str(source)!r} is not there; nothing was imported")
+    if choices != Choices() and (source is None or name == "cifar10"):
+        raise UserMistake(
+            "classes can be renamed, merged and left out only with --from ZIP_OR_FOLDER, and another name"
+        )
     if name == "cifar10":
         return import_cifar10(source)
     if source is not None:
-        return import_dataset(name, source)
+        return import_dataset(name, source, choices=choices)
     if name in SAMPLES:
         return import_sample(name)
     raise UserMistake(f"{name!r} needs --from ZIP_OR_FOLDER; without it there are: {', '.join(['cifar10', *SAMPLES])}")
+
+
+def _choices(
+    rename: list[str] | None, merge: list[str] | None, leave_out: list[str] | None, encoding: str | None
+) -> Any:
+    """Choices of core/data/choices.py from OLD=NEW and A+B=C."""
+    from core.data.choices import choose
+
+    names: dict[str, str] = {}
+    for option, form, given in (("--rename", "OLD=NEW", rename), ("--merge", "A+B=C", merge)):
+        for said in given or []:
+            old, _, new = said.rpartition("=")
+            if not old or not new.strip():
+                raise UserMistake(f"{option} {said!r} should read {form}")
+            names |= dict.fromkeys(old.split("+") if option == "--merge" else [old], new)
+    return choose(names, leave_out or (), encoding)
+
+
+def _plan_document(plan: Any) -> dict[str, Any]:
+    return {
+        "layout": plan.layout,
+        "source": plan.source,
+        "wrapper": plan.wrapper,
+        "parts": list(plan.parts),
+        "classes": plan.counts,
+        "found": plan.sizes,
+        "given": plan.given,
+        "pictures": plan.pictures,
+        "bytes": plan.bytes,
+        "skipped": [{"reason": skip.reason, "count": skip.count, "names": list(skip.names)} for skip in plan.skips],
+        "ignored": plan.ignored,
+        "looked_into": plan.looked_into,
+        "copies": plan.copies,
+        "conflicts": plan.conflicts,
+        "notes": list(plan.remarks),
+        "same_as": plan.same_as or None,
+        "trouble": plan.trouble or None,
+    }
 
 
 def _tell_dataset(dataset: Any, as_json: bool) -> None:

@@ -338,3 +338,39 @@ def test_names_cannot_steer_the_terminal(trained, tmp_path, capsys):
     path.write_bytes(b"no picture")
     assert main(["predict", trained, str(path)]) == 2
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_plan_tells_what_an_import_would_bring_and_imports_nothing(command, pictures, colours):
+    before = len(command("data", "list", "--json")[1])
+    code, plan, _ = command("data", "plan", str(pictures), "--json")
+    assert code == 0 and plan["classes"] == {"blue": 24, "red": 24}
+    assert (plan["given"], plan["pictures"], plan["same_as"]) == (49, 48, colours)
+    assert [(skip["count"], skip["names"]) for skip in plan["skipped"]] == [(1, ["red/broken.png"])]
+    assert len(command("data", "list", "--json")[1]) == before
+
+
+def test_classes_are_renamed_merged_and_left_out_on_the_way_in(command, atelier, pictures, tmp_path, capsys):
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (36, 34), (i, ord(name), 9)).save(tmp_path / name / f"{i}.png")
+    options = ["--merge", "a+b=ab", "--rename", "c=sea", "--leave-out", "d"]
+    code, plan, _ = command("data", "plan", str(tmp_path), *options, "--json")
+    assert code == 0 and plan["classes"] == {"ab": 6, "sea": 3} and plan["trouble"] is None
+    code, dataset, _ = command("data", "add", "letters", "--from", str(tmp_path), *options, "--json")
+    assert code == 0 and dataset["classes"] == plan["classes"] and dataset["given"] == plan["given"] == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rename", "red"], "--rename 'red' should read OLD=NEW"),
+        (["--merge", "red+blue"], "--merge 'red+blue' should read A+B=C"),
+        (["--leave-out", "green"], "unknown class 'green'; found: blue, red"),
+        (["--encoding", "x"], ""),
+        (["--merge", "red+blue=x"], "only one class, 'x'"),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence(command, pictures, options, words):
+    code, _, said = command("data", "plan", str(pictures), *options)
+    assert (code, words in said) == (2 if words else 0, True), said  # folders have no code page

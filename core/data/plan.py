@@ -69,6 +69,26 @@ class Plan:
         return {name: sum(parts.values()) for name, parts in self.classes.items()}
 
     @property
+    def skipped(self) -> int:
+        return sum(skip.count for skip in self.skips)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else to know before the import, each in a sentence."""
+        told = list(self.notes)
+        if self.same_as:
+            told.insert(0, f"Already imported as {self.same_as!r}.")
+        if self.looked_into < self.listed:
+            told.append(
+                f"Looked into {self.looked_into:,} of {self.listed:,} files; the others are read at the import."
+            )
+        if self.copies:
+            told.append(f"{self.copies:,} file(s) are the same as another one; all are kept.")
+        if self.conflicts:
+            told.append(f"{self.conflicts:,} picture(s) are in more than one class; no network can tell them apart.")
+        return told
+
+    @property
     def layout(self) -> str:
         """In a sentence: how the pictures lie there."""
         where = f" inside {self.wrapper!r}" if self.wrapper else ""
