@@ -330,7 +330,7 @@ def test_the_line_says_who_is_next_and_can_be_changed(run):
     app = page_of(busy)
     assert line_of(app) == [first, second, third] and "Ann*a*1" in told(app)
     progress = plain(app.get("progress")[0].text)
-    assert busy.title in progress and "25%" in progress and "1 min 05 s left" in progress
+    assert busy.title in progress and "25%" in progress and "1:05 left" in progress
     click(app, f"line.front.{third}")
     assert line_of(app) == [third, first, second] and "is next" in told(app)
     click(app, f"line.down.{third}")

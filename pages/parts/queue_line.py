@@ -10,7 +10,7 @@ from pages.parts.cached import live_runs
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.telling import outcome, quoted, tell
-from pages.parts.words import span
+from pages.parts.words import clock
 
 MOST_OPEN = 5  # waiting runs that are seen without scrolling
 
@@ -42,7 +42,7 @@ def now_in_words(run: Run) -> str:
     if not run.state.steps:
         return told
     left = run.state.seconds_left
-    return f"{told} · {share_done(run.state):.0%}" + ("" if left is None else f" · {span(left)} left")
+    return f"{told} · {share_done(run.state):.0%}" + ("" if left is None else f" · {clock(left)} left")
 
 
 def share_done(state: RunState) -> float:
@@ -55,13 +55,14 @@ def _draw_place(place: int, places: int, run: Run, at_work: Run | None) -> None:
         _button("open", run, escape(run.title, 60), "", "Look at it", _open)
         told = _whose(run).removeprefix(" · ")
         if place == 1 and at_work is not None and at_work.state.seconds_left is not None:
-            told += f"{' · ' if told else ''}in about {span(at_work.state.seconds_left)}"
+            told += f"{' · ' if told else ''}in {clock(at_work.state.seconds_left)}"
         st.caption(told, width="stretch")
-        if places > 1:
-            _button("front", run, "", "vertical_align_top", "To the front", _to_front, place == 1)
-            _button("up", run, "", "arrow_upward", "One place up", _up, place == 1)
-            _button("down", run, "", "arrow_downward", "One place down", _down, place == places)
-        _button("cancel", run, "", "close", "Take it out of the line", _cancel)
+        with st.container(horizontal=True, width="content", gap=None, key=f"line.deeds.{run.id}"):
+            if places > 1:
+                _button("front", run, "", "vertical_align_top", "To the front", _to_front, place == 1)
+                _button("up", run, "", "arrow_upward", "One place up", _up, place == 1)
+                _button("down", run, "", "arrow_downward", "One place down", _down, place == places)
+            _button("cancel", run, "", "close", "Take it out of the line", _cancel)
 
 
 def _button(
