@@ -967,6 +967,39 @@ def bench_training_command(
             print(f"{name}: {share:.1%} of the physical limit ({bench.limit.reachable / 1e9:,.0f} Gflop/s)")
 
 
+@bench_app.command("copies")
+def bench_copies_command(
+    name: DataName,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, max=50, help="Splits and trainings, with and without.")] = 5,
+    preset_name: Annotated[str, typer.Option("--preset", help="Settings to train with.")] = "quick",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a setting, e.g. train.epochs=2.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How much copies on both sides of the split flatter a network: trained with copies together, and ignored."""
+    from core.experiments.leak import Leak, measure_leak
+
+    with Bar() as bar:
+        for told in measure_leak(name, seeds, preset_name, parse_settings(settings or [])):
+            if isinstance(told, Leak):
+                leak = told
+            else:
+                bar.show("bench", told.done, told.total, told.message)
+    if as_json:
+        print_json(leak.to_json())
+        return
+    accuracy = leak.accuracy
+    low, high = accuracy.interval
+    head = ["seed", "together", "ignored", "test copies", "right on copies", "right on others"]
+    columns = zip(accuracy.baseline, accuracy.ours, leak.leaked, leak.on_leaked, leak.on_others, strict=True)
+    print_table(head, [[seed, *row] for seed, row in enumerate(columns)])
+    print(
+        f"the leak flatters by {accuracy.difference:+.2%} of {accuracy.n:,} test pictures "
+        f"(95 % interval {low:+.2%} to {high:+.2%})"
+    )
+
+
 @app.command()
 def reproduce(
     datasets: Annotated[list[str] | None, typer.Option("--data", metavar="NAME", help="May be given twice.")] = None,

@@ -161,8 +161,13 @@ def detail_of(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(lost).mean((1, 2))) / (small.std((1, 2)) + 1)
 
 
-def lay_over(pairs: np.ndarray, first: np.ndarray, second: np.ndarray, enough: float) -> np.ndarray:
-    """The pairs that correlate by more than `enough` where they lie best; first, second: uint8 (M, 3, n, n)."""
+def lay_over(
+    pairs: np.ndarray, first: np.ndarray, second: np.ndarray, enough: float, in_detail: float = -1.0
+) -> np.ndarray:
+    """The pairs that correlate by more than `enough` where they lie best; first, second: uint8 (M, 3, n, n).
+
+    in_detail: the same of what is left when what is wide is taken away. Two ships at sea share the sky and the water.
+    """
     found = [pairs[:0]]
     for start in range(0, len(pairs), CHUNK):
         some = pairs[start : start + CHUNK].copy()
@@ -172,8 +177,10 @@ def lay_over(pairs: np.ndarray, first: np.ndarray, second: np.ndarray, enough: f
         passed = some["correlation"] > enough
         a, b, some = a[passed], b[passed], some[passed]
         if len(some):
-            laid = _warp(_blur(a), some["scale"], some["right"], some["down"])
-            some = some[_correlation(laid, _blur(b)) > SAME_COLOUR]
+            laid, still = _warp(_blur(a), some["scale"], some["right"], some["down"]), _blur(b)
+            passed = _correlation(laid, still) > SAME_COLOUR
+            passed &= _correlation(_details(laid), _details(still)) > in_detail
+            some = some[passed]
         found.append(some)
     return np.concatenate(found)
 
@@ -244,6 +251,12 @@ def _blur(pictures: np.ndarray) -> np.ndarray:
             shifted.append(wide[tuple(middle)])
         pictures = (shifted[0] + 2 * shifted[1] + shifted[2]) / 4
     return pictures
+
+
+def _details(pictures: np.ndarray) -> np.ndarray:
+    """The brightness of blurred pictures without what four further blurs leave: float32 (M, 1, n, n)."""
+    bright = _brightness(pictures)
+    return (bright - _blur(_blur(_blur(_blur(bright)))))[:, None]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

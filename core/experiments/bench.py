@@ -152,7 +152,7 @@ def bench_training(cifar: str = "cifar10", artworks: str = "artworks", rounds: i
     yield Bench(
         machine=hardware.name,
         rows=rows,
-        accuracy=_compare(len(test), theirs, ours),
+        accuracy=compare(len(test), theirs, ours),
         limit=_limit(store, hardware, len(train), rows[:2]),
     )
 
@@ -222,7 +222,8 @@ def _row(name: str, baseline: float, seconds: float, note: str = "") -> BenchRow
     return BenchRow(name, baseline, seconds, baseline / seconds, note)
 
 
-def _compare(n: int, baseline: list[float], ours: list[float]) -> AccuracyCheck:
+def compare(n: int, baseline: list[float], ours: list[float]) -> AccuracyCheck:
+    """Accuracies of pairs of runs on `n` test pictures, with the mean of ours - baseline and its 95 % interval."""
     differences = np.array(ours) - np.array(baseline)
     mean = float(differences.mean())
     half = 0.0
