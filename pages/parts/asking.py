@@ -235,10 +235,11 @@ def what_becomes_of_the_rate(train: TrainConfig, longer: TrainConfig) -> str:
     steps = 1000 * train.epochs
     before = learning_rate(train, steps - 1, steps)
     after = learning_rate(longer, steps, 1000 * longer.epochs)
+    ended = f"{before:.2g}" if before > train.learning_rate / 1000 else "nearly zero"
     name = train.schedule.replace("_", "-")
     return (
-        f"The {name} schedule is stretched over all {longer.epochs:,} epochs: the learning rate, {before:.2g} at the "
-        f"end, goes on with {after:.2g}. The first steps may therefore undo a little of what it had learnt."
+        f"The {name} schedule is stretched over all {longer.epochs:,} epochs: the learning rate had come down to "
+        f"{ended} and goes on with {after:.2g}. The first steps may therefore undo a little of what it had learnt."
     )
 
 
