@@ -160,6 +160,78 @@ def data_copies(name: DataName, as_json: AsJson = False) -> None:
         _print_copies(document)
 
 
+@data_app.command("shortcuts")
+def data_shortcuts(name: DataName, as_json: AsJson = False) -> None:
+    """What colour, brightness and picture size alone score, on the split that Train proposes, beside a network."""
+    from core.data.dataset import find_dataset
+    from core.data.shortcuts import measure_shortcuts
+    from core.experiments.trained import best_run
+
+    dataset = find_dataset(name)
+    data = preset("quick").data.model_copy(update={"dataset": dataset.name})
+    with Bar() as bar:
+        found = measure_shortcuts(dataset, data, lambda done, total: bar.show("measuring", done, total, ""))
+    best = best_run(dataset, data, list_runs())
+    run, score = best if best else (None, None)
+    if as_json:
+        network = {"run": run.id, "right": score[0], "n": score[1]} if run and score else None
+        print_json(_shortcuts_document(found, score) | {"network": network})
+        return
+    every = [*found.scores, found.majority]
+    lows, highs = zip(*(one.interval for one in every), strict=True)
+    table = [
+        [
+            one.name,
+            one.right,
+            one.n,
+            _percent(one.accuracy),
+            f"{_percent(low)} to {_percent(high)}",
+            _percent(one.balanced),
+        ]
+        for one, low, high in zip(every, lows, highs, strict=True)
+    ]
+    print_table(["alone", "right", "n", "accuracy", "95 % interval", "mean of classes"], table)
+    print(
+        f"chance: {_percent(found.chance)}; learnt from {found.learnt_from:,} of {found.of_train:,} training pictures"
+    )
+    if run and score:
+        print(f"best network: {_percent(score[0] / score[1])} of {score[1]:,} (run {run.id})")
+    worst = found.worst(score)
+    if worst is not None:
+        print(f"warning: {worst.name} alone tells the classes apart; a network can score as much without seeing more")
+
+
+@data_app.command("doubtful")
+def data_doubtful(
+    name: DataName,
+    run_name: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Whose answers; latest: the newest.")
+    ] = "latest",
+    as_json: AsJson = False,
+) -> None:
+    """Pictures whose given class a trained network contradicts, the most strongly contradicted first."""
+    from core.data.dataset import find_dataset
+    from core.experiments.doubtful import doubts_table, find_doubts
+    from core.experiments.trained import runs_on
+
+    dataset = find_dataset(name)
+    run = next(iter(runs_on(dataset, list_runs())), None) if run_name == "latest" else read_run(run_name)
+    if run is None:
+        raise UserMistake(f"no run has ended that was trained on the pictures that {dataset.name!r} has now")
+    table = doubts_table(find_doubts(run, dataset), dataset)
+    if as_json:
+        print_json({"dataset": dataset.name, "run": run.id, "doubtful": table})
+        return
+    print(
+        f"{len(table):,} of {dataset.used:,} pictures are doubtful to run {run.id}; of training pictures more may be."
+    )
+    if table:
+        head = [column for column in table[0] if column != "choice"]
+        print_table(head, [[row[column] for column in head] for row in table[:20]])
+    if len(table) > 20:
+        print(f"... and {len(table) - 20:,} more; --json lists them all")
+
+
 @data_app.command("delete")
 def data_delete(name: DataName, as_json: AsJson = False) -> None:
     """Remove a dataset and the stores made of it; finished runs keep their models."""
@@ -234,15 +306,45 @@ def _plan_document(plan: Any) -> dict[str, Any]:
     }
 
 
+def _shortcuts_document(found: Any, network: tuple[int, int] | None) -> dict[str, Any]:
+    """Every score with its interval and verdict."""
+    every = [*found.scores, found.majority]
+    told = [
+        {
+            "name": one.name,
+            "right": one.right,
+            "n": one.n,
+            "accuracy": one.accuracy,
+            "interval": one.interval,
+            "mean_of_classes": one.balanced,
+            "verdict": found.verdict(one, network),
+        }
+        for one in every
+    ]
+    worst = found.worst(network)
+    return {
+        "scores": told[:-1],
+        "majority": told[-1],
+        "chance": found.chance,
+        "learnt_from": found.learnt_from,
+        "of_train": found.of_train,
+        "of_test": found.of_test,
+        "warning": worst.name if worst else None,
+    }
+
+
 def _tell_dataset(dataset: Any, as_json: bool) -> None:
     from core.data.images import fingerprint_of
+    from core.data.readiness import check_readiness
     from core.data.store import count_parts, preprocess_of
 
     data = DataConfig(dataset=dataset.name)
     counts = count_parts(data)
+    readiness = check_readiness(dataset, data, _reached(dataset))
     if as_json:
         fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(data))
-        print_json(_dataset_document(dataset) | {"parts": counts, "fingerprint": fingerprint})
+        found = {"readiness": [finding.to_json() for finding in readiness]}
+        print_json(_dataset_document(dataset) | {"parts": counts, "fingerprint": fingerprint} | found)
         return
     print(f"{shown(dataset.name)}: {dataset.given:,} given = {dataset.used:,} used + {len(dataset.refused):,} refused")
     if dataset.drawn:
@@ -255,6 +357,14 @@ def _tell_dataset(dataset: Any, as_json: bool) -> None:
         print(f"refused: {shown(refused.name)} {shown(refused.reason)}")
     if len(dataset.refused) > 20:
         print(f"... and {len(dataset.refused) - 20:,} more; --json lists them all")
+    for finding in readiness:
+        print(f"{finding.level}: {shown(finding.told)}")
+
+
+def _reached(dataset: Any) -> list[tuple[int, int]]:
+    from core.experiments.trained import runs_on, stored_score
+
+    return [stored_score(run) for run in runs_on(dataset, list_runs())]
 
 
 def _copies_document(dataset: Any, found: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from core.runs.usage import refuse_if_needed, tell_use
 from pages.parts.adding import draw_adding, draw_job
 from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
+from pages.parts.check import draw_check
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
@@ -51,13 +52,14 @@ def main() -> None:
             draw_adding()
         if dataset is None:
             return
-        pictures, split, received, ledger = st.tabs(
-            ["Pictures", "Balance and split", "What the network receives", "Ledger"],
+        pictures, split, received, check, ledger = st.tabs(
+            ["Pictures", "Balance and split", "What the network receives", "Check", "Ledger"],
             on_change="rerun",
             key="tab",
             bind="query-params",
         )
-        for tab, draw in ((pictures, _pictures), (split, _split), (received, _received), (ledger, _ledger)):
+        draws = (_pictures, _split, _received, _check, _ledger)
+        for tab, draw in zip((pictures, split, received, check, ledger), draws, strict=True):
             if tab.open:
                 with tab:
                     draw(dataset)
@@ -283,6 +285,11 @@ def _choices(dataset: Dataset) -> DataConfig:
         test_fraction=state.get("data_test", 20) / 100,
         val_fraction=state.get("data_val", VALIDATION) / 100,
     )
+
+
+def _check(dataset: Dataset) -> None:
+    copies = PRESETS[USUAL].data.copies  # as the run would split that Train proposes
+    draw_check(dataset, _choices(dataset).model_copy(update={"copies": copies}))
 
 
 def _ledger(dataset: Dataset) -> None:

@@ -1,6 +1,7 @@
 """Data: empty, with pictures, with odd names; balance, split, ledger, adding and deleting."""
 
 import io
+import os
 
 import pytest
 
@@ -8,7 +9,7 @@ from core.data.dataset import list_datasets
 from core.disk import write_json
 from pages.parts import importing
 from tests.app import add_pictures, open_page, said
-from tests.pictures import png, two_classes, write_zip
+from tests.pictures import png, two_classes, write_folder, write_zip
 
 ODD = ("x" * 200, "![x](http://evil.example/t.png) :red[hot] $x$", "<b>b</b> www.evil.example")
 
@@ -21,14 +22,14 @@ def home(tmp_path, monkeypatch):
 
 def test_an_empty_store_asks_for_pictures():
     app = open_page("pages/data.py")
-    assert "Nothing is uploaded anywhere" in said(app)
-    assert app.button(key="add_zip").disabled
+    assert "Nothing leaves this machine" in said(app) and "up to 25 MB and 50 million pixels" in said(app)
+    assert len(app.file_uploader) == 1
     assert not app.exception and not app.error
 
 
 def test_every_tab_opens_with_pictures():
     add_pictures()
-    for tab in ("Pictures", "Balance and split", "What the network receives", "Ledger"):
+    for tab in ("Pictures", "Balance and split", "What the network receives", "Check", "Ledger"):
         app = open_page("pages/data.py")
         app.session_state["tab"] = tab
         app.run()
@@ -61,7 +62,7 @@ def test_balancing_says_how_many_are_left_out():
 
 def test_odd_names_are_shown_as_they_are():
     add_pictures("**odd** :red[set]", ODD)
-    for tab in ("Pictures", "Balance and split", "What the network receives", "Ledger"):
+    for tab in ("Pictures", "Balance and split", "What the network receives", "Check", "Ledger"):
         app = open_page("pages/data.py")
         app.session_state["tab"] = tab
         app.run()
@@ -70,20 +71,163 @@ def test_odd_names_are_shown_as_they_are():
         assert all("http://evil" not in button.label for button in app.button)
 
 
-def test_a_dropped_zip_is_kept_under_a_name_of_our_own_and_imported(home, tmp_path):
-    content = write_zip(tmp_path / "given.zip", two_classes()).read_bytes()
+def test_a_dropped_zip_is_kept_under_a_name_of_our_own_shown_and_imported(home, tmp_path):
+    files = {f"top/{name}": content for name, content in two_classes().items()} | {"top/cat/x.txt": b"hello"}
+    content = write_zip(tmp_path / "given.zip", files).read_bytes()
     app = open_page("pages/data.py")
     app.file_uploader(key="zip_0").upload("../../evil name.zip", content).run()
-    app.text_input(key="name_zip").set_value("pets").run()
-    app.button(key="add_zip").click().run()
-    (job,) = importing.list_jobs()
-    wait_for(lambda: not importing.list_jobs()[0].live)
+    assert not list_datasets() and not importing.list_jobs()
+    assert [path.suffix for path in (home / "uploads").iterdir()] == [".zip"]
+    assert "Found 2 folders inside" in said(app) and "**12** pictures in **2** classes" in said(app)
+    assert app.data_editor[0].value["Folder"].tolist() == ["cat", "dog"]
+    assert app.data_editor[0].value["Examples"].str.startswith("data:image/png;base64,").all()
+    assert app.dataframe[-1].value["For example"].tolist() == ["cat/x.txt"]
+    import_as(app, "pets")
     (job,) = importing.list_jobs()
     assert (job.status, job.dataset) == ("done", "pets"), job.message
     assert not list((home / "uploads").iterdir())  # the draft is gone
     app.run()
     assert "**12** pictures in **2** classes" in said(app)
     assert not app.exception and not app.error
+
+
+def test_classes_are_renamed_merged_and_left_out_in_the_preview(home, tmp_path):
+    files = {f"{name}/{i}.png": png(10 * k + i) for k, name in enumerate("abcd") for i in range(2)}
+    app = open_page("pages/data.py")
+    app.file_uploader(key="zip_0").upload("letters.zip", write_zip(tmp_path / "a.zip", files).read_bytes()).run()
+    app.multiselect(key="merge_1").select("a").select("b").run()
+    app.text_input(key="merged_name_1").set_value("a or b").run()
+    app.button(key="merge_them").click().run()
+    assert app.data_editor[0].value["Class"].tolist() == ["a or b", "a or b", "c", "d"]
+    app.session_state["classes_2"] = {
+        "edited_rows": {2: {"Class": "![x](y)"}, 3: {"Use": False}},
+        "added_rows": [],
+        "deleted_rows": [],
+    }
+    app.run()
+    assert "**6** pictures in **2** classes" in said(app) and "merged: a or b (4)" in said(app)
+    assert app.dataframe[-1].value["Why"].tolist() == ["was left out, as all of its class 'd'"]
+    import_as(app, "letters")
+    (dataset,) = list_datasets()
+    assert dataset.class_counts == {"![x](y)": 2, "a or b": 4} and dataset.given == 8
+    assert not app.exception and not app.error
+
+
+def test_a_dropped_folder_is_only_ever_text(home):
+    app = open_page("pages/data.py")
+    app.segmented_control[0].set_value("dropped").run()
+    for name, content in {**two_classes(2), ".DS_Store": b"x"}.items():
+        app.file_uploader(key="dropped_0").upload(f"my pets/{name}", content)
+    app.run()
+    assert "1 system file ignored" in said(app)
+    import_as(app, "")
+    (dataset,) = list_datasets()
+    assert (dataset.name, dataset.source, dataset.used) == ("my pets", "folder", 4)
+    assert not app.exception and not app.error
+
+
+def test_a_dropped_file_that_points_outside_is_refused(home):
+    path = importing.save_files([("a/cat/1.png", io.BytesIO(png())), ("../../../evil.png", io.BytesIO(png()))])
+    assert path.parent == home / "uploads" and not list(home.parent.rglob("evil*"))
+    app = open_page("pages/data.py")
+    app.session_state["bringing"] = {"path": str(path), "name": "x", "source": "folder", "draft": True, "number": 0}
+    app.run()
+    assert any("points outside the archive" in one.value.replace("\u2060", "") for one in app.warning)
+    app.button(key="back").click().run()
+    assert not list((home / "uploads").iterdir()) and not app.exception
+
+
+def test_single_pictures_become_classes_one_by_one(home):
+    app = open_page("pages/data.py")
+    app.segmented_control[0].set_value("classes").run()
+    for place, (name, seed) in enumerate((("noir", 1), ("comic", 5))):
+        app.text_input(key=f"class_name_{place}").set_value(name)
+        app.file_uploader(key=f"class_pictures_{place}").upload(
+            [("image.png", png(seed)), ("image.png", png(seed + 1))]
+        )
+        app.run()
+        app.button(key="add_class").click().run()
+    app.text_input(key="class_name_2").set_value("a/b")
+    app.file_uploader(key="class_pictures_2").upload("image.png", png()).run()
+    app.button(key="add_class").click().run()
+    assert any("cannot be called" in one.value for one in app.warning)
+    app.button(key="look_classes").click().run()
+    import_as(app, "mine")
+    (dataset,) = list_datasets()
+    assert dataset.class_counts == {"comic": 2, "noir": 2} and not list((home / "uploads").iterdir())
+
+
+def test_a_path_is_read_only_below_the_folders_that_the_settings_name(home, tmp_path_factory):
+    folder = write_folder(tmp_path_factory.mktemp("elsewhere") / "pets", two_classes(2))
+    app = open_page("pages/data.py")
+    app.segmented_control[0].set_value("path").run()
+    app.text_input(key="given_path").set_value(str(folder)).run()
+    app.button(key="look_path").click().run()
+    assert any("import_roots" in one.value.replace("\\", "") for one in app.warning) and not app.data_editor
+    write_json(home / "limits.json", {"import_roots": [str(folder.parent)]})
+    app.button(key="look_path").click().run()
+    import_as(app, "pets")
+    assert list_datasets()[0].source == "folder" and len(list(folder.rglob("*.png"))) == 4  # nobody's draft
+
+
+def test_names_in_an_old_code_page_are_asked_about(home, tmp_path):
+    path = write_zip(tmp_path / "a.zip", {**two_classes(2), "zz/1.png": png(8), "zz/2.png": png(9)})
+    content = path.read_bytes().replace(b"zz/", "猫".encode("cp932") + b"/")
+    app = open_page("pages/data.py")
+    app.file_uploader(key="zip_0").upload("a.zip", content).run()
+    assert app.selectbox(key="encoding").options[1] == "Japanese (Shift-JIS): 猫"
+    app.selectbox(key="encoding").set_value("cp932").run()
+    assert app.data_editor[0].value["Class"].tolist() == ["cat", "dog", "猫"]
+    import_as(app, "pets")
+    assert list_datasets()[0].classes == ("cat", "dog", "猫") and not app.exception
+
+
+def test_pictures_that_are_here_already_are_told_by_name(home, tmp_path):
+    content = write_zip(tmp_path / "a.zip", two_classes(2)).read_bytes()
+    app = open_page("pages/data.py")
+    app.file_uploader(key="zip_0").upload("flowers.zip", content).run()
+    import_as(app, "flowers")
+    app.run()
+    app.file_uploader(key="zip_1").upload("other.zip", content).run()
+    assert "Already imported as 'flowers'" in said(app).replace("\\", "")
+    app.button(key="open_same").click().run()
+    assert len(list_datasets()) == 1 and not list((home / "uploads").iterdir())
+
+
+def test_what_cannot_be_imported_says_why_before(home, tmp_path):
+    flat = write_zip(tmp_path / "a.zip", {"1.png": png(), "2.png": png()}).read_bytes()
+    app = open_page("pages/data.py")
+    app.file_uploader(key="zip_0").upload("flat.zip", flat).run()
+    assert any("side by side" in one.value for one in app.warning) and not app.data_editor
+    app.button(key="back").click().run()
+    one = write_zip(tmp_path / "b.zip", {"cat/1.png": png(), "cat/2.png": png()}).read_bytes()
+    app.file_uploader(key="zip_1").upload("one.zip", one).run()
+    assert any("nly one class" in one.value for one in app.warning) and app.button(key="import_them").disabled
+
+
+def test_a_draft_that_nobody_imported_goes_after_a_day(home):
+    old = importing.save_files([("a/cat/1.png", io.BytesIO(png()))])
+    os.utime(old, (0, 0))
+    new = importing.save_files([("a/cat/1.png", io.BytesIO(png()))])
+    assert list((home / "uploads").iterdir()) == [new]
+
+
+def test_a_dropped_folder_over_the_limit_leaves_the_draft_as_it_was(home):
+    write_json(home / "limits.json", {"zip_bytes": 5000})
+    draft = importing.save_files([("a/1.png", io.BytesIO(bytes(2000)))])
+    before = draft.read_bytes()
+    with pytest.raises(importing.UserMistake, match="give the folder's path"):
+        importing.save_files([("b/1.png", io.BytesIO(bytes(4000)))], draft)
+    assert draft.read_bytes() == before and list(draft.parent.iterdir()) == [draft]
+
+
+def import_as(app, name):
+    """Press import and wait until the job has ended."""
+    if name:
+        next(one for one in app.text_input if one.label == "Name").set_value(name).run()
+    app.button(key="import_them").click().run()
+    wait_for(lambda: importing.list_jobs() and not importing.list_jobs()[0].live)
+    assert importing.list_jobs()[0].status == "done", importing.list_jobs()[0].message
 
 
 def test_a_zip_that_is_none_is_refused_in_words_and_the_page_goes_on(home):

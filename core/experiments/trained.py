@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from core.config import DataConfig
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
-from core.data.store import preprocess_of
+from core.data.store import preprocess_of, split_dataset
 from core.errors import UserMistake
 from core.runs.run import Run
-
-TEST = ("balance", "split", "test_fraction", "copies", "seed")  # the same of the test part: val is drawn from the rest
 
 
 def runs_on(dataset: Dataset, runs: Iterable[Run]) -> list[Run]:
@@ -43,9 +43,12 @@ def best_run(
     """The run with the highest accuracy on these pictures, with (right, n): of those with the same test pictures, or,
     where there is none, of all."""
     scored = [(run, score) for run in runs_on(dataset, runs) if (score := score_of(run))[1]]
-    alike = [(run, score) for run, score in scored if same_test(run.config.data, data)]
-    return max(alike or scored, key=lambda pair: pair[1][0] / pair[1][1], default=None)
+    splits = {run.config.data for run, _ in scored}
+    alike = {split for split in splits if same_test(dataset, split, data)}
+    scored = [pair for pair in scored if pair[0].config.data in alike] or scored
+    return max(scored, key=lambda pair: pair[1][0] / pair[1][1], default=None)
 
 
-def same_test(one: DataConfig, other: DataConfig) -> bool:
-    return all(getattr(one, field) == getattr(other, field) for field in TEST)
+def same_test(dataset: Dataset, one: DataConfig, other: DataConfig) -> bool:
+    """Whether both splits test on the same pictures, whatever settings they get there by."""
+    return np.array_equal(split_dataset(dataset, one)["test"], split_dataset(dataset, other)["test"])

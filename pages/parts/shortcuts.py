@@ -29,7 +29,8 @@ def draw_shortcuts(dataset: Dataset, data: DataConfig) -> None:
     st.markdown("**Can the classes be told without looking at what is in a picture?**")
     found = _measured(dataset.content_hash, data.model_dump_json(), _copies_stamp(dataset), dataset)
     network = best_run(dataset, data, runs(), score_of)
-    _say(found, network, data)
+    others = network is not None and not same_test(dataset, network[0].config.data, data)
+    _say(found, network, others)
     bars = _bars(found, network)
     st.plotly_chart(
         scores_figure(bars, 100 * found.chance),
@@ -42,11 +43,11 @@ def draw_shortcuts(dataset: Dataset, data: DataConfig) -> None:
         _draw_balanced(found)
 
 
-def _say(found: Shortcuts, network: Network | None, data: DataConfig) -> None:
+def _say(found: Shortcuts, network: Network | None, others: bool) -> None:
     score = network[1] if network else None
     worst = found.worst(score)
     if worst is not None:
-        told = f"**{SAYS[worst.name]} alone tells the classes apart:** {_share(worst)}{_of_network(network, data)}. "
+        told = f"**{SAYS[worst.name]} alone tells the classes apart:** {_share(worst)}{_of_network(network, others)}. "
         told += "A network can score as much without seeing what you mean it to see. Pictures of all classes with the "
         told += f"same {_what(worst)} would show whether it does."
         st.warning(told, icon=":material/visibility_off:")
@@ -60,7 +61,7 @@ def _say(found: Shortcuts, network: Network | None, data: DataConfig) -> None:
         st.success(f"{told}class.", icon=":material/check_circle:")
         return
     told = f"**{SAYS[best.name]} alone helps, and does not explain the classes:** {_share(best)}"
-    st.info(f"{told}{_of_network(network, data)}.", icon=":material/info:")
+    st.info(f"{told}{_of_network(network, others)}.", icon=":material/info:")
 
 
 def _share(score: Score) -> str:
@@ -71,12 +72,12 @@ def _what(score: Score) -> str:
     return {"colour": "colours", "brightness": "brightness", "size": "size"}[score.name]
 
 
-def _of_network(network: Network | None, data: DataConfig) -> str:
+def _of_network(network: Network | None, others: bool) -> str:
     if network is None:
         return ""
-    run, (right, n) = network
-    others = "" if same_test(run.config.data, data) else ", on other test pictures"
-    return f"; your best network: {percent_of(right, n)} ({interval_of(right, n)}{others})"
+    right, n = network[1]
+    elsewhere = ", on other test pictures" if others else ""
+    return f"; your best network: {percent_of(right, n)} ({interval_of(right, n)}{elsewhere})"
 
 
 def _bars(found: Shortcuts, network: Network | None) -> Sequence[Bar]:

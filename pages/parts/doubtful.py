@@ -1,0 +1,134 @@
+"""Doubtful labels: pictures that a trained network contradicts, with keep, relabel and exclude."""
+
+import pandas as pd
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.experiments.doubtful import Doubt, doubts_table, find_doubts
+from core.experiments.trained import runs_on
+from core.runs.run import Run
+from pages.parts.cached import runs, thumbnail
+from pages.parts.escape import escape, shown
+from pages.parts.frame import boundary
+from pages.parts.palette import PART_NAMES
+
+ON_A_PAGE = 12
+SIDES = {"all": "All", "unseen": "Never seen in training", "learnt": "Learnt from"}
+DECISIONS = {"keep": "Keep", "relabel": "Relabel", "exclude": "Exclude"}
+
+
+@st.fragment  # a decision draws this list anew, and what stands above it stays still
+@boundary()
+def draw_doubtful(dataset: Dataset) -> None:
+    """The list of a chosen run, the worst first, and what a person decides about each picture."""
+    st.markdown("**Labels that a trained network contradicts**")
+    known = runs_on(dataset, runs())
+    if not known:
+        st.info("Once a network has been trained on these pictures, it shows here whose label it doubts.")
+        st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        by_id = {run.id: run for run in known}
+        picked = st.selectbox(
+            "According to",
+            list(by_id),
+            format_func=lambda run_id: shown(by_id[run_id].title, 60),
+            key=f"doubts_run_{dataset.id}",
+            width=340,
+        )
+        side = st.segmented_control(
+            "Pictures",
+            list(SIDES),
+            format_func=lambda side: SIDES[side],
+            default="all",
+            required=True,
+            key=f"doubts_side_{dataset.id}",
+        )
+    every = _doubts(picked, by_id[picked].state.updated, dataset.content_hash, by_id[picked], dataset)
+    found = [doubt for doubt in every if side == "all" or (doubt.part == "train") == (side == "learnt")]
+    st.caption(_told(found, dataset))
+    if not found:
+        return
+    pages, page = -(-len(found) // ON_A_PAGE), 1
+    grid = st.container()
+    if pages > 1:
+        page = st.pagination(pages, key=f"doubts_page_{dataset.id}_{picked}_{side}")
+    with grid, st.grid(6, min_column_width=215, gap="small"):
+        for doubt in found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+            _card(dataset, doubt)
+    _draw_decisions(dataset, every)
+
+
+def _told(found: list[Doubt], dataset: Dataset) -> str:
+    learnt = sum(doubt.part == "train" for doubt in found)
+    told = f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
+    if len(found) > learnt:
+        told += f"{len(found) - learnt:,} are test or validation pictures, whose labels the network was never told. "
+    if learnt:
+        told += f"{learnt:,} are training pictures: it may have learnt wrong labels by heart, so more can be wrong. "
+    return f"{told}A doubt is no proof: the picture may be hard, or the network wrong." if found else "None here."
+
+
+def _card(dataset: Dataset, doubt: Doubt) -> None:
+    key = _key(dataset, doubt)
+    name = shown(dataset.names[doubt.row], 200)
+    with st.container(border=True, gap="xsmall", key=f"doubt_{doubt.row}"):
+        st.image(thumbnail(dataset, doubt.row), width="stretch", alt=name)
+        given, seen = (escape(dataset.classes[label], 16) for label in (doubt.given, doubt.suggested))
+        st.markdown(
+            f"{given} {100 * doubt.self_confidence:.0f} % → **{seen} {100 * doubt.confidence:.0f} %**",
+            help=f"The label given, and the class that the network sees. {escape(dataset.names[doubt.row], 200)}",
+        )
+        st.caption(PART_NAMES[doubt.part])
+        st.segmented_control(
+            "Decision",
+            list(DECISIONS),
+            format_func=lambda choice: DECISIONS[choice],
+            default=_decisions(dataset).get(doubt.row),
+            key=key,
+            label_visibility="collapsed",
+            on_change=_decide,
+            args=(dataset, doubt, key),
+        )
+
+
+def _key(dataset: Dataset, doubt: Doubt) -> str:
+    return f"decide_{dataset.id}_{doubt.row}"
+
+
+def _decisions(dataset: Dataset) -> dict[int, str]:
+    """Row -> "keep", "relabel" or "exclude"; stays while pages of the list and of the program are turned."""
+    return st.session_state.setdefault(f"decisions_{dataset.id}", {})
+
+
+def _decide(dataset: Dataset, doubt: Doubt, key: str) -> None:
+    choice = st.session_state[key]
+    if choice is None:
+        _decisions(dataset).pop(doubt.row, None)
+    else:
+        _decisions(dataset)[doubt.row] = choice
+
+
+def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
+    decided = _decisions(dataset)
+    counts = {choice: sum(value == choice for value in decided.values()) for choice in DECISIONS}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        table = pd.DataFrame(doubts_table(every, dataset, decided))
+        st.download_button(
+            "Download the list (CSV)",
+            table.to_csv(index=False).encode("utf-8-sig"),
+            "doubtful labels.csv",
+            "text/csv",
+            icon=":material/download:",
+            key="doubts_csv",
+            on_click="ignore",
+        )
+        if decided:
+            st.caption(
+                " · ".join(f"{count:,} {DECISIONS[choice].lower()}" for choice, count in counts.items() if count)
+            )
+
+
+@st.cache_data(max_entries=20, show_spinner="Reading the answers …")
+def _doubts(run_id: str, updated: str, content_hash: str, _run: Run, _dataset: Dataset) -> list[Doubt]:
+    return find_doubts(_run, _dataset)
