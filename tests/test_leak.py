@@ -14,6 +14,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
 
 
+@pytest.mark.slow
 def test_a_leak_shows_where_only_learning_by_heart_can_help():
     # blotches without any meaning in random classes: chance on new ones, and on copies of what was learnt more
     random, entries = np.random.default_rng(0), []
