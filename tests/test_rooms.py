@@ -114,6 +114,14 @@ def test_every_package_that_is_imported_is_pinned_and_none_is_pinned_in_vain():
     assert {line.partition("==")[0] for line in lines} == used
 
 
+def test_no_file_is_opened_by_a_door_that_runs_code_out_of_it():
+    doors = re.compile(
+        r"weights_only\s*=\s*False|\b(pickle|cPickle|dill|joblib)\b|torch\.(jit|export)\.load|allow_pickle=True"
+    )
+    for path in FILES:
+        assert not doors.search(path.read_text()), path
+
+
 def test_every_line_of_the_servers_settings_has_its_reason():
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
     serving = DESIGN.partition("## Serving")[2]

@@ -232,16 +232,16 @@ def test_a_run_can_be_opened_wherever_its_folder_lies(run, tmp_path):
         open_run(run.folder)
 
 
-def test_a_thousand_runs_are_listed_well_below_a_second(finished, home):
+def test_listing_runs_opens_neither_their_rows_nor_their_models_nor_their_answers(finished, home):
     files = {name: (finished.folder / name).read_bytes() for name in ("config.json", "state.json")}
     for number in range(1000):
         folder = home / "runs" / f"m{number:011d}"
         folder.mkdir()
         for name, content in files.items():
             (folder / name).write_bytes(content)
-    began = time.perf_counter()
+        for name in ("rows.jsonl", "model.safetensors", "manifest.json", "evaluation-test.npz"):
+            (folder / name).mkdir()  # whoever opens it gets an error, and the run would be missing
     assert len(list_runs()) == 1001
-    assert time.perf_counter() - began < 1.0
 
 
 @pytest.mark.parametrize("left", [b"", b'{"status": "runn', b"\0" * 300])
