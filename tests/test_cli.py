@@ -121,6 +121,24 @@ def test_data_show_has_its_stable_fields(command, colours):
     assert told["refused"][0]["name"].endswith("broken.png") and told["refused"][0]["reason"]
     assert sum(told["parts"].values()) == 48 and set(told["parts"]) == {"train", "val", "test"}
     assert len(told["fingerprint"]) == 64
+    assert {finding["level"] for finding in told["readiness"]} <= {"blocks", "warns", "fine"}
+    assert any("1 of 49 files that were given was refused" in finding["text"] for finding in told["readiness"])
+
+
+def test_data_shortcuts_tells_scores_with_intervals_and_warns(command, trained, colours, capsys):
+    code, told, _ = command("data", "shortcuts", colours, "--json")
+    assert code == 0 and [score["name"] for score in told["scores"]] == ["colour", "brightness", "size"]
+    assert told["warning"] in ("colour", "brightness") and told["chance"] == 0.5
+    assert told["majority"]["n"] == told["of_test"] and len(told["majority"]["interval"]) == 2
+    assert told["network"]["run"] == trained
+    assert main(["data", "shortcuts", colours]) == 0
+    assert "alone tells the classes apart" in capsys.readouterr().out
+
+
+def test_data_doubtful_names_the_run_and_its_doubts(command, trained, colours):
+    code, told, _ = command("data", "doubtful", colours, "--json")
+    assert code == 0 and told["run"] == trained and told["dataset"] == "colours"
+    assert all(row["given class"] != row["suggested class"] for row in told["doubtful"])
 
 
 def test_data_list_and_adding_the_same_again(command, colours, pictures):
@@ -243,6 +261,8 @@ def test_a_dataset_in_use_is_not_deleted(command, colours, pictures):
         ("data add nothing", "'nothing' needs --from"),
         ("data add x --from /no/such/folder", "'/no/such/folder' is not there"),
         ("data show nothing", "unknown dataset 'nothing'; known: colours"),
+        ("data shortcuts nothing", "unknown dataset 'nothing'"),
+        ("data doubtful colours --run nothing", "No such run: 'nothing'"),
         ("train --data nothing", "unknown dataset 'nothing'"),
         ("train --data colours --preset vgg", "unknown preset 'vgg'; known: paper"),
         ("train --data colours --set train.epochs", "is not a setting"),

@@ -20,6 +20,9 @@ MOST = (
 SHADES = 4  # a colour histogram has 4 x 4 x 4 cells
 CLEAR = 0.10  # how far above the majority class a property must surely be before it may be called a shortcut
 NEAR = 0.8  # of what the network gains over the majority class: from there on a property explains most of it
+UNEVEN = (
+    0.05  # by which always answering the largest class beats chance, before the mean of the classes is told as well
+)
 HALF = 0.5  # of the way from the majority class to 100 %, where no network is known yet
 
 
@@ -57,7 +60,7 @@ class Shortcuts:
     @property
     def uneven(self) -> bool:
         """Whether the accuracy of all test pictures and that of the mean class tell different stories."""
-        return abs(self.majority.accuracy - self.chance) > 0.02
+        return self.majority.accuracy - self.chance > UNEVEN
 
     def verdict(self, score: Score, network: tuple[int, int] | None = None) -> Verdict:
         """What a score says about the classes; network: (right, n) of a trained one.

@@ -163,7 +163,7 @@ def scores_figure(bars: Sequence[Bar], chance: float) -> go.Figure:
     for place, (share, (low, high)) in enumerate(zip(shares, spans, strict=True)):
         told = f"{share:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
         figure.add_annotation(x=101, y=place, text=told, xanchor="left", showarrow=False)
-    figure.update_layout(xaxis={"range": [0, 101], "dtick": 25}, margin_r=140)
+    figure.update_layout(xaxis={"range": [0, 101], "dtick": 25, "tickangle": 0}, margin_r=140)
     return figure
 
 

@@ -10,10 +10,10 @@ from pages.parts.shortcuts import draw_shortcuts
 
 
 def draw_check(dataset: Dataset, data: DataConfig) -> None:
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True, height="stretch"):
-        draw_readiness(dataset, data)
-    with right, st.container(border=True, height="stretch"):
-        draw_shortcuts(dataset, data)
+    with st.grid(2, min_column_width=420, gap="medium"):
+        with st.container(border=True, height="stretch"):
+            draw_readiness(dataset, data)
+        with st.container(border=True, height="stretch"):
+            draw_shortcuts(dataset, data)
     with st.container(border=True):
         draw_doubtful(dataset)

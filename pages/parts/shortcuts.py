@@ -15,7 +15,7 @@ from pages.parts.charts import PLOTLY_CONFIG, Bar, scores_figure
 from pages.parts.palette import ACCENT, BLOCK, CALM
 from pages.parts.words import interval_of, percent_of
 
-SAYS = {"colour": "Colour", "brightness": "Brightness", "size": "Picture size", "majority": "Always the largest class"}
+SAYS = {"colour": "Colour", "brightness": "Brightness", "size": "Picture size", "majority": "Largest class"}
 KNOWS = {
     "colour": "how much of each of 64 colours is in a picture, and not where",
     "brightness": "how bright a picture is on average",
@@ -82,7 +82,13 @@ def _of_network(network: Network | None, others: bool) -> str:
 
 def _bars(found: Shortcuts, network: Network | None) -> Sequence[Bar]:
     bars = [
-        Bar(SAYS[found.majority.name], found.majority.right, found.majority.n, CALM, "the most frequent in training")
+        Bar(
+            SAYS[found.majority.name],
+            found.majority.right,
+            found.majority.n,
+            CALM,
+            "always answering the class with the most training pictures",
+        )
     ]
     bars += [Bar(SAYS[one.name], one.right, one.n, BLOCK, KNOWS[one.name]) for one in reversed(found.scores)]
     if network is not None:
@@ -98,7 +104,8 @@ def _of_method(found: Shortcuts) -> str:
     told += f" of {found.of_test:,}" if found.majority.n < found.of_test else ""
     told += " test pictures of the same split as a run"
     told += ", drawn by its seed" if found.learnt_from < found.of_train or found.majority.n < found.of_test else ""
-    told += f". Dotted: chance, {100 * found.chance:.0f} %. Colour counts 64 colours; brightness is one number."
+    told += f". Largest class: answering it always. Dotted: chance, {100 * found.chance:.0f} %. "
+    told += "Colour counts 64 colours; brightness is one number."
     if found.one_size:
         told += f" All originals have {found.one_size[0]} × {found.one_size[1]} pixels, so size tells nothing."
     return told
