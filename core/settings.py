@@ -60,6 +60,7 @@ class Limits(BaseModel):
     expanded_bytes: int = Field(20 * 2**30, description="most bytes that one zip may expand to")
     ratio_whole: float = Field(20.0, description="expansion of a whole zip, counted from 100 MB on")
     ratio_entry: float = Field(100.0, description="expansion of one file in a zip, counted from 1 MB on")
+    import_roots: tuple[str, ...] = Field(("~",), description="folders below which a page may read; ~ is one's own")
     path_depth: int = Field(10, description="most folders above a file")
     path_part_bytes: int = Field(255, description="longest file or folder name in bytes")
     classes_min: int = 2
@@ -88,6 +89,22 @@ def load_limits() -> Limits:
         raise UserMistake(
             f"{path} cannot be read as JSON ({error}); correct it, or delete it for the defaults"
         ) from error
+
+
+def readable_from_page(given: str) -> Path:
+    """The zip or folder that a path typed into a page means. There is no login, so a page reads below import_roots
+    only; the command line reads whatever its user may. Raises UserMistake."""
+    path = Path(given).expanduser().resolve()  # links first, so that none leads out
+    roots = [Path(root).expanduser().resolve() for root in load_limits().import_roots]
+    if not any(path.is_relative_to(root) for root in roots):
+        below = " or ".join(map(str, roots)) or "nowhere"
+        raise UserMistake(
+            f"Pages read from {below} only, and {given} is not there. Add its folder to import_roots in "
+            f"{atelier_home() / 'limits.json'}, or use the command line: python -m core data add NAME --from {given}"
+        )
+    if not path.exists():
+        raise UserMistake(f"There is no folder or zip at {given}. Check the path; it is one on this machine.")
+    return path
 
 
 def must_have_room() -> None:

@@ -142,9 +142,8 @@ def test_single_pictures_become_classes_one_by_one(home):
     app.segmented_control[0].set_value("classes").run()
     for place, (name, seed) in enumerate((("noir", 1), ("comic", 5))):
         app.text_input(key=f"class_name_{place}").set_value(name)
-        app.file_uploader(key=f"class_pictures_{place}").upload(
-            [("image.png", png(seed)), ("image.png", png(seed + 1))]
-        )
+        for copy in (seed, seed + 1):
+            app.file_uploader(key=f"class_pictures_{place}").upload("image.png", png(copy))
         app.run()
         app.button(key="add_class").click().run()
     app.text_input(key="class_name_2").set_value("a/b")

@@ -119,6 +119,13 @@ def test_classes_are_merged_renamed_and_left_out(tmp_path):
     assert sorted(dataset.names) == sorted(name for name in files if name[0] != "d")  # names stay as they were given
 
 
+def test_names_that_differ_only_in_case_are_told_until_they_are_merged(tmp_path):
+    found = look(write_zip(tmp_path / "a.zip", {f"{c}/{i}.png": png(i) for c in ("Cat", "cat", "dog") for i in (1, 2)}))
+    assert found.plan().notes == ("'Cat', 'cat' differ only in case or blanks; they were kept as 2 classes.",)
+    assert found.plan(Choices(rename={"Cat": "cat"})).notes == ()
+    assert "'CAT', 'Cat', 'cat'" in found.plan(Choices(rename={"dog": "CAT"})).notes[0]
+
+
 def test_what_cannot_be_trained_is_told_before_and_choices_may_mend_it(tmp_path):
     path = write_zip(tmp_path / "a.zip", {**PETS, "bird/1.png": png(7)})
     found = look(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.data.sources import Listing, class_name, shortened, sort_entries
+from core.data.sources import Listing, class_name, notes_on_likeness, shortened, sort_entries
 from core.data.splits import NO_PART
 from core.errors import UserMistake
 from core.settings import Limits
@@ -41,7 +41,10 @@ class Choices(BaseModel):
                 entries.append(replace(entry, class_name=names.get(entry.class_name, entry.class_name)))
         if not entries:
             raise UserMistake("every class was left out; keep at least two; nothing was imported")
-        return replace(listing, entries=sort_entries(entries), refused=refused)
+        told_before = notes_on_likeness(dict.fromkeys(entry.class_name for entry in listing.entries))
+        notes = [note for note in listing.notes if note not in told_before]
+        notes += notes_on_likeness(dict.fromkeys(entry.class_name for entry in entries))
+        return replace(listing, entries=sort_entries(entries), refused=refused, notes=notes)
 
     def _check(self, found: set[str]) -> None:
         for name in (*self.rename, *self.leave_out):

@@ -12,7 +12,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,13 @@ def _is_junk(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part.casefold() in JUNK for part in parts)
 
 
+def is_class_folder(name: str) -> bool:
+    """Whether a folder of that name is always a class: it is one folder, no system file's and no part's."""
+    return name == clean_name(name) and not (
+        {"/", "\\"} & set(name) or _is_junk((name,)) or name.casefold() in PART_FOLDERS or re.match("[A-Za-z]:$", name)
+    )
+
+
 Found = tuple[tuple[str, ...], int, str | None]  # path parts, key, reason to refuse it
 
 
@@ -247,13 +254,19 @@ def _note_names(listing: Listing, folders: dict[str, set[str]]) -> None:
     for name, spellings in folders.items():
         if len(spellings) > 1:
             listing.notes.append(f"{name!r} was spelled in {len(spellings)} ways that look alike; they are one class.")
+    listing.notes.extend(notes_on_likeness(folders))
+
+
+def notes_on_likeness(names: Iterable[str]) -> list[str]:
+    """A sentence for each set of classes whose names differ only in case or in blanks around them."""
     alike: dict[str, list[str]] = {}
-    for name in folders:
+    for name in names:
         alike.setdefault(name.casefold().strip(), []).append(name)
-    for names in alike.values():
-        if len(names) > 1:
-            spelled = ", ".join(repr(name) for name in sorted(names))
-            listing.notes.append(f"{spelled} differ only in case or blanks; they were kept as {len(names)} classes.")
+    return [
+        f"{', '.join(map(repr, sorted(same)))} differ only in case or blanks; they were kept as {len(same)} classes."
+        for same in alike.values()
+        if len(same) > 1
+    ]
 
 
 # --------------------------------------------------------------------------------------------------- folders

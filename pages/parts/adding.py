@@ -1,33 +1,48 @@
 """Adding pictures: the panel that asks for them, and how far a job is. Drawn by Data and Home."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from core.data.samples import SAMPLES
+from core.data.sources import is_class_folder
 from core.errors import UserMistake
-from core.settings import atelier_home, load_limits
-from pages.parts.cached import dataset_named
+from core.settings import Limits, atelier_home, load_limits, readable_from_page
+from pages.parts.cached import dataset_named, drawn_pictures
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
-from pages.parts.importing import ImportJob, cancel_import, forget_job, list_jobs, save_upload, start_import
+from pages.parts.importing import (
+    ImportJob,
+    cancel_import,
+    forget_draft,
+    forget_job,
+    list_jobs,
+    save_files,
+    save_upload,
+    start_import,
+)
+from pages.parts.preview import bring, bringing, draw_preview
 from pages.parts.words import span
 
 SOURCES = {
     "zip": ":material/folder_zip: A zip",
-    "folder": ":material/folder: A folder",
+    "dropped": ":material/folder: A folder",
+    "classes": ":material/imagesmode: Single pictures",
+    "path": ":material/hard_drive: On this machine",
     "cifar10": ":material/cloud_download: CIFAR-10",
     "samples": ":material/draw: Samples",
 }
-LAYOUT = """\
-artworks.zip
-  cartoon/   one.png  two.png  …
-  noir/      three.jpg  …
-"""
+DRAWN = "sample-artworks"  # shows how pictures should lie
 
 
 def draw_adding() -> None:
-    """Ask for pictures in one of four ways and start the job."""
+    """Ask for pictures in one of several ways, show what they are, and start the job."""
+    if bringing() is not None:
+        draw_preview()
+        _say_where()
+        return
     source = st.segmented_control(
         "Where do the pictures come from?",
         list(SOURCES),
@@ -35,9 +50,43 @@ def draw_adding() -> None:
         default="zip",
         required=True,
     )
-    {"zip": _zip, "folder": _folder, "cifar10": _cifar10, "samples": _samples}[source]()
+    {
+        "zip": _zip,
+        "dropped": _dropped,
+        "classes": _classes,
+        "path": _path,
+        "cifar10": _cifar10,
+        "samples": _samples,
+    }[source]()
+    _say_where()
+
+
+def _say_where() -> None:
+    """Where pictures go, and what is taken."""
     home = escape(atelier_home(), 200)
-    st.caption(f":material/lock: Nothing is uploaded anywhere: pictures stay on this machine, in {home}.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption(f":material/lock: Nothing leaves this machine: pictures stay in {home}.", width="content")
+        with st.popover("What is taken", icon=":material/rule:", type="tertiary"):
+            st.markdown(_limits_in_words(load_limits()))
+            st.caption(f"A file {escape(atelier_home() / 'limits.json', 200)} changes these.")
+
+
+def _limits_in_words(limits: Limits) -> str:
+    roots = _roots(limits)
+    return "\n".join(
+        f"- {line}"
+        for line in (
+            "JPEG, PNG, WebP, GIF, BMP and TIFF, told by what is in the file, not by its name",
+            f"A picture: up to {limits.picture_bytes // 2**20:,} MB and {limits.picture_pixels / 1e6:,.0f} million "
+            f"pixels, at least {limits.picture_min_side} pixels a side, at most {limits.picture_aspect:g} times "
+            "longer than wide",
+            f"{limits.classes_min} to {limits.classes_max:,} classes, each of at least "
+            f"{limits.pictures_per_class_min} pictures",
+            f"A zip or a dropped folder: up to {limits.zip_bytes // 2**20:,} MB and {limits.zip_entries:,} files",
+            f"Folders: at most {limits.path_depth} within one another",
+            f"Paths on this machine: below {roots}; any size",
+        )
+    )
 
 
 def draw_job() -> None:
@@ -54,6 +103,7 @@ def _follow_job(was_live: bool) -> None:
     job = jobs[0]
     if job.live:
         draw_progress(job)
+        st.caption("You may close this page: the pictures keep coming in.")
     elif job.status == "done":
         if was_live:
             st.session_state["dataset_added"] = job.dataset
@@ -103,49 +153,135 @@ def describe(job: ImportJob) -> str:
 
 def _zip() -> None:
     most = load_limits().zip_bytes // 2**20
-    number = st.session_state.setdefault("uploads", 0)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         upload = st.file_uploader(
             f"A zip with one folder per class, up to {most:,} MB",
             type=["zip"],
             max_upload_size=most,
-            key=f"zip_{number}",
+            key=f"zip_{_number()}",
         )
-        name = _ask_name("zip", Path(upload.name).stem if upload else "artworks")
-        asked = st.button(
-            "Add these pictures", type="primary", icon=":material/add:", disabled=upload is None, key="add_zip"
-        )
+        st.caption("You see what was found before anything is added.")
     with right:
-        st.caption("The names of the folders are the classes. `train/` and `test/` may stand above them.")
-        st.code(LAYOUT, language=None)
-    if asked:
-        assert upload is not None
-        _refuse_taken(name)
-        path = save_upload(upload)
-        try:
-            start_import("pictures", name, path, draft=True)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        st.session_state["uploads"] = number + 1  # a new uploader lets go of the old one's memory
-        st.rerun()
+        _draw_layout("artworks.zip", ":material/folder_zip:")
+    if upload is not None:
+        _bring(save_upload(upload), Path(upload.name).stem, "zip")
 
 
-def _folder() -> None:
-    given = st.text_input(
-        "Folder or zip on this machine",
-        placeholder="/home/me/artworks",
-        help="The way for large sets: nothing is copied through the browser. One folder per class inside.",
-    ).strip()
-    path = Path(given).expanduser()
-    name = _ask_name("folder", path.stem if given else "artworks")
-    if st.button("Add these pictures", type="primary", icon=":material/add:", disabled=not given, key="add_folder"):
-        if not path.exists():
-            raise UserMistake(f"There is no folder or zip at {given}. Check the path; it is one on this machine.")
-        _refuse_taken(name)
-        start_import("pictures", name, path)
-        st.rerun()
+def _dropped() -> None:
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        uploads = st.file_uploader(
+            "A folder with one folder per class",
+            accept_multiple_files="directory",
+            max_upload_size=max(1, load_limits().picture_bytes // 2**20),
+            key=f"dropped_{_number()}",
+        )
+        st.caption("You see what was found before anything is added. With more than a thousand files a zip is quicker.")
+    with right:
+        _draw_layout("artworks", ":material/folder:")
+    if uploads:
+        name = uploads[0].name.replace("\\", "/").strip("/").split("/")[0] if "/" in uploads[0].name else "pictures"
+        _bring(save_files([(upload.name, upload) for upload in uploads]), name, "folder")
+
+
+def _classes() -> None:
+    """One class after the other: its name, and its pictures."""
+    draft: dict[str, int] = st.session_state.setdefault("draft_classes", {})
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        name = st.text_input(
+            "Class", placeholder="cartoon", max_chars=80, key=f"class_name_{_number()}", help="What its pictures show."
+        ).strip()
+        uploads = st.file_uploader(
+            "Pictures of this class",
+            accept_multiple_files=True,
+            max_upload_size=max(1, load_limits().picture_bytes // 2**20),
+            key=f"class_pictures_{_number()}",
+        )
+        ready = bool(name and uploads)
+        if st.button("Add this class", icon=":material/add:", disabled=not ready, key="add_class"):
+            with boundary():  # a name that does not do leaves the classes beside it in sight
+                _add_class(name, uploads)
+                st.rerun()
+    with right, st.container(border=True):
+        if not draft:
+            st.caption("Classes that you add are collected here. Two are needed.")
+        for class_name, count in draft.items():
+            st.markdown(f":material/folder: **{escape(class_name)}** · {count:,} picture{'s' * (count != 1)}")
+        with st.container(horizontal=True):
+            label = "Look at them"
+            if st.button(label, type="primary", icon=":material/preview:", disabled=len(draft) < 2, key="look_classes"):
+                path = Path(st.session_state.pop("draft_path"))
+                del st.session_state["draft_classes"]
+                _bring(path, "my pictures", "folder")
+            if draft and st.button("Start again", icon=":material/undo:", key="drop_classes"):
+                forget_draft(Path(st.session_state.pop("draft_path")))
+                del st.session_state["draft_classes"]
+                st.rerun()
+
+
+def _add_class(name: str, uploads: Sequence[Any]) -> None:
+    if not is_class_folder(name):
+        raise UserMistake(
+            f"A class cannot be called {name!r} here: it would be read as a path, a part or a system file. Choose "
+            "another name; the preview can change it to anything."
+        )
+    known = st.session_state.get("draft_path")
+    files = [(f"{name}/{upload.name.replace(chr(92), '/').rsplit('/', 1)[-1]}", upload) for upload in uploads]
+    st.session_state["draft_path"] = str(save_files(files, Path(known) if known else None))
+    draft = st.session_state["draft_classes"]
+    draft[name] = draft.get(name, 0) + len(files)
+    st.session_state["uploads"] = _number() + 1
+
+
+def _path() -> None:
+    roots = _roots(load_limits())
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        given = st.text_input(
+            "Folder or zip on this machine",
+            placeholder="~/artworks",
+            key="given_path",
+            help="The way for large sets: nothing is copied through the browser.",
+        ).strip()
+        st.caption(f"Below {roots}: there is no login, so pages read from nowhere else. The command line does.")
+        if st.button("Look at it", type="primary", icon=":material/preview:", disabled=not given, key="look_path"):
+            with boundary():
+                path = readable_from_page(given)
+                _bring(path, path.stem, "folder" if path.is_dir() else "zip", draft=False)
+    with right:
+        _draw_layout("artworks", ":material/folder:")
+
+
+def _roots(limits: Limits) -> str:
+    return ", ".join(escape(Path(root).expanduser(), 200) for root in limits.import_roots) or "nowhere"
+
+
+def _bring(path: Path, name: str, source: str, draft: bool = True) -> None:
+    """Show what `path` holds instead of asking for pictures."""
+    st.session_state["uploads"] = _number() + 1  # a new uploader lets go of the old one's memory
+    bring(path, shown(name).strip() or "pictures", source, draft)
+    st.rerun()
+
+
+def _number() -> int:
+    return st.session_state.setdefault("uploads", 0)
+
+
+def _draw_layout(name: str, icon: str) -> None:
+    """How pictures should lie, as a picture: a folder for each class."""
+    styles, pictures = list(SAMPLES[DRAWN].counts), drawn_pictures(DRAWN, 12, 96)
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"{icon} **{name}**")
+        for place, style in enumerate(styles[:2]):
+            with st.container(border=True, gap="xsmall"):
+                st.markdown(f":material/folder: **{style}**")
+                with st.container(horizontal=True, gap="xsmall"):
+                    for picture in pictures[place :: len(styles)][:3]:
+                        st.image(picture, width=40, alt=f"A picture of the class {style}")
+                    st.markdown("…", width="content")
+        st.caption("The names of the folders are the classes. `train` and `test` may stand above them.")
 
 
 def _cifar10() -> None:
@@ -158,10 +294,7 @@ def _cifar10() -> None:
         st.rerun()
     given = st.text_input("Or its zip, archive or folder on this machine", placeholder="/home/me/cifar10.zip").strip()
     if st.button("Add from there", icon=":material/add:", disabled=not given):
-        path = Path(given).expanduser()
-        if not path.exists():
-            raise UserMistake(f"There is no file or folder at {given}. Check the path; it is one on this machine.")
-        start_import("cifar10", "cifar10", path)
+        start_import("cifar10", "cifar10", readable_from_page(given))
         st.rerun()
 
 
@@ -177,14 +310,3 @@ def _samples() -> None:
                 if st.button(label, key=f"draw_{name}", icon=":material/draw:", disabled=there):
                     start_import("sample", name)
                     st.rerun()
-
-
-def _ask_name(source: str, proposed: str) -> str:
-    told = "What this set is called from now on."
-    given = st.text_input("Name", placeholder=shown(proposed), max_chars=80, help=told, key=f"name_{source}", width=360)
-    return given.strip() or shown(proposed).strip()
-
-
-def _refuse_taken(name: str) -> None:
-    if dataset_named(name):
-        raise UserMistake(f"There is a dataset called {name} already; choose another name, or delete that one first.")

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,14 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from core.data.sources import clean_name
 from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.incidents import report_incident
 from core.settings import atelier_home, load_limits
 
 LIVE = ("starting", "running")
+DRAFT_SECONDS = 24 * 3600.0  # what was uploaded and not imported stays so long
 KEPT = 20  # finished jobs that stay readable
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -75,11 +78,20 @@ def list_jobs() -> list[ImportJob]:
 
 
 def start_import(
-    kind: str, name: str, path: Path | None = None, *, draft: bool = False, then: str | None = None
+    kind: str,
+    name: str,
+    path: Path | None = None,
+    *,
+    draft: bool = False,
+    then: str | None = None,
+    source: str | None = None,
+    choices: dict[str, Any] | None = None,
 ) -> str:
     """Start a process that adds pictures and, with `then`, trains that preset on them; returns the job's id.
 
-    `draft`: `path` is our own copy and is deleted at the end. A second job beside a live one is a UserMistake.
+    `draft`: `path` is our own copy and is deleted at the end. `source`: what the dataset says it came from.
+    `choices`: fields of Choices (core/data/choices.py), about the classes of a zip or folder.
+    A second job beside a live one is a UserMistake.
     """
     jobs = list_jobs()
     for job in jobs:
@@ -95,6 +107,8 @@ def start_import(
         "path": str(path) if path else None,
         "draft": draft,
         "then": then,
+        "source": source,
+        "choices": choices or {},
         "created": datetime.now(UTC).isoformat(),
     }
     write_json(folder / "job.json", document)
@@ -124,8 +138,7 @@ def forget_job(job: ImportJob) -> None:
 
 def save_upload(upload: BinaryIO) -> Path:
     """Copy an uploaded zip to a name of our own in atelier_home()/uploads, piece by piece."""
-    target = atelier_home() / "uploads" / f"{secrets.token_hex(8)}.zip"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = _new_draft()
     most, written = load_limits().zip_bytes, 0
     try:
         with target.open("wb") as file:
@@ -138,6 +151,56 @@ def save_upload(upload: BinaryIO) -> Path:
         target.unlink(missing_ok=True)
         raise
     return target
+
+
+def save_files(uploads: Sequence[tuple[str, BinaryIO]], draft: Path | None = None) -> Path:
+    """Pack uploaded files with their names, such as "pets/cat/1.png", into a zip of our own, or add them to `draft`.
+
+    A name is only ever text in the zip, so that what it says is judged where every zip is. What cannot be packed
+    leaves `draft` as it was. Raises UserMistake."""
+    limits, target = load_limits(), draft or _new_draft()
+    packed = target.with_suffix(".draft")
+    try:
+        if draft is not None:
+            shutil.copyfile(draft, packed)
+        with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
+            for name, content in uploads:
+                archive.writestr(_free_name(archive, clean_name(name)), content.read())
+            if len(archive.NameToInfo) > limits.zip_entries:
+                raise UserMistake(f"These are more than {limits.zip_entries:,} files; nothing was kept.")
+        if packed.stat().st_size > limits.zip_bytes:
+            most = limits.zip_bytes // 2**20
+            raise UserMistake(f"Together these have more than {most} MB; give the folder's path instead.")
+        packed.replace(target)
+    finally:
+        packed.unlink(missing_ok=True)
+    return target
+
+
+def forget_draft(path: Path) -> None:
+    """Delete an upload that will not be imported."""
+    if path.parent == atelier_home() / "uploads":
+        path.unlink(missing_ok=True)
+
+
+def _new_draft() -> Path:
+    """A name of our own for what is being received; drafts that nobody imported within a day go."""
+    folder = atelier_home() / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > DRAFT_SECONDS:
+                path.unlink()
+    return folder / f"{secrets.token_hex(8)}.zip"
+
+
+def _free_name(archive: zipfile.ZipFile, name: str) -> str:
+    """The name, with a number behind it where the zip has one like it: two pasted pictures are both image.png."""
+    stem, dot, ending = name.rpartition(".")
+    number, free = 2, name
+    while free in archive.NameToInfo:
+        free, number = f"{stem} ({number}){dot}{ending}" if dot else f"{name} ({number})", number + 1
+    return free
 
 
 def _read_job(folder: Path) -> ImportJob:
@@ -180,7 +243,9 @@ def _steps(job: dict[str, Any]) -> Iterator[Any]:
     from core.data.dataset import import_dataset
 
     assert path is not None, job
-    return import_dataset(job["name"], path)
+    from core.data.choices import Choices
+
+    return import_dataset(job["name"], path, job.get("source"), Choices.model_validate(job.get("choices", {})))
 
 
 def _train(preset_name: str, dataset: str) -> str:

@@ -17,7 +17,7 @@ def add_zip(visit, page, content: bytes, name: str) -> None:
     drop(page, "zip_0", f"{name}.zip", "application/zip", content)
     page.get_by_role("textbox", name=re.compile("Name")).fill(name)
     page.keyboard.press("Enter")
-    button = page.locator(".st-key-add_zip button")
+    button = page.locator(".st-key-import_them button")
     button.click()
     page.get_by_text(re.compile(r"pictures in 2 classes")).first.wait_for()
 

@@ -1,0 +1,252 @@
+"""What was found in a zip or folder, before anything is imported: classes to rename, merge and leave out."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.data.choices import Choices, choose
+from core.data.plan import EXAMPLE_SIDE, Look, Plan, look
+from core.data.sources import ENCODINGS, class_name
+from core.errors import UserMistake
+from pages.parts.cached import dataset_named, pixels_to_png
+from pages.parts.escape import escape, shown
+from pages.parts.frame import boundary
+from pages.parts.importing import forget_draft, start_import
+
+EXAMPLES = 3  # of each class
+ROW = 56  # pixels, so that the examples can be seen
+STATE = "bringing"
+
+
+def bring(path: Path, name: str, source: str, draft: bool) -> None:
+    """From now on draw_preview shows this; `draft`: it is our own copy, deleted when it is not wanted."""
+    st.session_state[STATE] = {"path": str(path), "name": name, "source": source, "draft": draft, "number": 0}
+
+
+def bringing() -> dict[str, Any] | None:
+    return st.session_state.get(STATE)
+
+
+def draw_preview() -> None:
+    """What was found, what would be skipped, and the button that imports it."""
+    state = st.session_state[STATE]
+    try:
+        found = _looked(state)
+    except UserMistake as mistake:
+        title = f"{escape(state['name'])} cannot be added"
+        st.warning(escape(mistake, 900), title=title, icon=":material/info:")
+        _offer_back()
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{escape(state['name'])}** · {escape(found.plan().layout, 300)}")
+        st.space("stretch")
+        _offer_back()
+    if found.listing.garbled:
+        _ask_encoding(state, found)
+    choices = _ask_classes(state, found)
+    try:
+        plan = found.plan(choices)
+    except UserMistake as mistake:
+        st.warning(escape(mistake, 600), icon=":material/info:")
+        return
+    _tell(plan)
+    _ask_import(state, plan, choices)
+
+
+def _looked(state: dict[str, Any]) -> Look:
+    """Found out once; kept with the session, because the same folder may hold something else tomorrow."""
+    key = (state["path"], state.get("encoding"))
+    if state.get("looked") != key:
+        with st.spinner("Looking at what is there"):
+            state["found"] = look(Path(state["path"]), state.get("encoding"), each=EXAMPLES)
+        state["looked"] = key
+        state["names"], state["out"] = {}, ()
+        state["number"] += 1
+    return state["found"]
+
+
+def _offer_back() -> None:
+    if st.button("Other pictures", icon=":material/undo:", key="back"):
+        _let_go()
+        st.rerun()
+
+
+def _let_go() -> None:
+    state = st.session_state.pop(STATE)
+    if state["draft"]:
+        forget_draft(Path(state["path"]))
+
+
+def _ask_encoding(state: dict[str, Any], found: Look) -> None:
+    """Names of which nobody knows the code page: each way to read them, with what comes out."""
+    path = Path(state["path"])
+    if "readings" not in state:
+        state["readings"] = {None: _some_names(found)} | {code: _some_names(look(path, code)) for code in ENCODINGS}
+    st.selectbox(
+        "Folder names look garbled. Choose the encoding.",
+        list(state["readings"]),
+        format_func=lambda code: f"{ENCODINGS.get(code, 'As they are')}: {state['readings'][code]}",
+        key="encoding",
+        on_change=lambda: state.update(encoding=st.session_state["encoding"]),
+        width=520,
+    )
+
+
+def _some_names(found: Look) -> str:
+    names = dict.fromkeys(entry.class_name for entry in found.listing.entries if not entry.class_name.isascii())
+    if not names:
+        names = dict.fromkeys(entry.name for entry in found.listing.entries if not entry.name.isascii())
+    return shown(", ".join(list(names)[:4]))
+
+
+def _ask_classes(state: dict[str, Any], found: Look) -> Choices:
+    """The table of classes: which are used, and what they are called from now on."""
+    plan = found.plan()
+    before = {name: state["names"].get(name, name) for name in plan.found}
+    table = pd.DataFrame(
+        {
+            "Use": [name not in state["out"] for name in plan.found],
+            "Examples": [_strip(found.examples.get(name, [])) for name in plan.found],
+            "Files": [plan.sizes[name] for name in plan.found],
+            "Folder": [shown(name, 200) for name in plan.found],
+            "Class": [shown(name, 200) for name in before.values()],
+        }
+    )
+    edited = st.data_editor(
+        table,
+        hide_index=True,
+        disabled=["Examples", "Folder", "Files"],
+        row_height=ROW,
+        height=min(ROW * len(table) + 38, 380),
+        column_config={
+            "Use": st.column_config.CheckboxColumn(width=80, help="Without a tick the class is left out."),
+            "Examples": st.column_config.ImageColumn(width=200),
+            "Folder": st.column_config.TextColumn(width=250, help="The name of the folder, as it was found."),
+            "Class": st.column_config.TextColumn(
+                width=250, help="Type another name. Two classes of one name become one.", max_chars=200, required=True
+            ),
+            "Files": st.column_config.NumberColumn(width=80),
+        },
+        key=f"classes_{state['number']}",
+        alt="The classes that were found",
+    )
+    names, out = {}, []
+    for row, (name, was) in enumerate(before.items()):
+        typed = str(edited["Class"].iloc[row] or "").strip()
+        names[name] = was if typed in ("", shown(was, 200).strip()) else typed  # what is only shown is not a new name
+        if not edited["Use"].iloc[row]:
+            out.append(name)
+    _offer_merging(state, names, out)
+    return choose({name: new for name, new in names.items() if name != new}, out, state.get("encoding"))
+
+
+def _strip(pictures: list[np.ndarray]) -> str | None:
+    """A few examples side by side, as an address that holds them."""
+    if not pictures:
+        return None
+    png = pixels_to_png(np.concatenate(pictures, axis=2), EXAMPLE_SIDE)
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _offer_merging(state: dict[str, Any], names: dict[str, str], out: list[str]) -> None:
+    used = [name for name in names if name not in out]
+    with st.container(horizontal=True):
+        with st.popover("Merge classes", icon=":material/merge:"):
+            chosen = st.multiselect(
+                "Classes that are one", used, format_func=lambda name: shown(name), key=f"merge_{state['number']}"
+            )
+            proposed = names[chosen[0]] if chosen else ""
+            typed = st.text_input(
+                "Called", placeholder=shown(proposed), max_chars=200, key=f"merged_name_{state['number']}"
+            ).strip()
+            ready = len(chosen) > 1
+            if st.button("Merge them", type="primary", disabled=not ready, key="merge_them"):
+                _take(state, names | dict.fromkeys(chosen, class_name(typed or proposed)), out)
+        alike = _alike(names, used)
+        if alike and st.button("Merge names that differ only in case", icon=":material/match_case:", key="merge_alike"):
+            _take(state, names | alike, out)
+
+
+def _alike(names: dict[str, str], used: list[str]) -> dict[str, str]:
+    """Cat, cat and "cat " -> the first spelling of them, for those that another one is like."""
+    first: dict[str, str] = {}
+    changed = {}
+    for name in used:
+        spelled = first.setdefault(names[name].casefold().strip(), names[name])
+        if spelled != names[name]:
+            changed[name] = spelled
+    return changed
+
+
+def _take(state: dict[str, Any], names: dict[str, str], out: list[str]) -> None:
+    """Begin the table anew with these names: an editor's own edits are relative to what it was given."""
+    state["names"], state["out"] = names, tuple(out)
+    state["number"] += 1
+    st.rerun()
+
+
+def _tell(plan: Plan) -> None:
+    told = [f"**{plan.pictures:,}** pictures in **{len(plan.classes)}** classes", _size(plan.bytes)]
+    merged = [name for name in plan.classes if sum(new == name for new in plan.found.values()) > 1]
+    if merged:
+        told.append(f"merged: {', '.join(f'{escape(name, 30)} ({plan.counts[name]:,})' for name in merged)}")
+    if plan.skipped:
+        told.append(f"**{plan.skipped:,}** skipped")
+    if plan.ignored:
+        told.append(f"{plan.ignored:,} system file{'s' * (plan.ignored != 1)} ignored")
+    st.markdown("Comes in: " + " · ".join(told))
+    if plan.skips:
+        table = pd.DataFrame(
+            {
+                "Skipped": [skip.count for skip in plan.skips],
+                "Why": [shown(f"It {skip.reason}" if skip.count == 1 else skip.reason, 200) for skip in plan.skips],
+                "For example": [shown(", ".join(skip.names), 300) for skip in plan.skips],
+            }
+        )
+        st.dataframe(table, hide_index=True, alt="What would be skipped and why")
+    for remark in plan.remarks:
+        st.caption(f":material/info: {escape(remark, 400)}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):,.1f} MB"
+
+
+def _ask_import(state: dict[str, Any], plan: Plan, choices: Choices) -> None:
+    if plan.trouble:
+        st.warning(escape(plan.trouble[0].upper() + plan.trouble[1:] + ".", 600), icon=":material/info:")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "Name", placeholder=state["name"], max_chars=80, help="What this set is called from now on.", width=360
+        ).strip()
+        name = name or state["name"]
+        if plan.same_as and st.button(
+            f"Open {escape(plan.same_as, 40)}", type="primary", icon=":material/photo_library:", key="open_same"
+        ):
+            st.session_state["dataset_added"] = plan.same_as
+            _let_go()
+            st.rerun()
+        label = f"Import {plan.pictures:,} pictures"
+        asked = st.button(
+            label,
+            type="secondary" if plan.same_as else "primary",
+            icon=":material/add:",
+            disabled=bool(plan.trouble),
+            key="import_them",
+        )
+    if asked:
+        with boundary():
+            _import(state, name, choices)
+
+
+def _import(state: dict[str, Any], name: str, choices: Choices) -> None:
+    if dataset_named(name):
+        raise UserMistake(f"There is a dataset called {name} already; choose another name, or delete that one first.")
+    path, chosen = Path(state["path"]), choices.model_dump()
+    start_import("pictures", name, path, draft=state["draft"], source=state["source"], choices=chosen)
+    del st.session_state[STATE]
+    st.rerun()
