@@ -24,7 +24,7 @@ from pages.parts.cached import LIVE_STATUSES, deleted_runs
 from pages.parts.curves import schedule_options
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
-from pages.parts.session import asker
+from pages.parts.session import asker, look_at
 from pages.parts.starting import supervisor
 from pages.parts.telling import is_gone, outcome, quoted, tell, tell_gone
 
@@ -256,7 +256,7 @@ def resume(run: Run, epochs: int | None = None) -> None:
     """Put a run that has ended into the line again, to go on from where it was."""
     again = resume_run(run, *pictures_now(run.config.data), epochs=epochs, in_line=True, asker=asker())
     supervisor()
-    st.session_state["run"] = again.id
+    look_at(again.id)
     tell(f"{quoted([again])} goes on.")
 
 

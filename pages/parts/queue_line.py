@@ -9,6 +9,7 @@ from core.runs.run import Run, RunState, ask_to_stop, read_run
 from pages.parts.cached import live_runs
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
+from pages.parts.session import look_at
 from pages.parts.telling import outcome, quoted, tell
 from pages.parts.words import clock
 
@@ -88,7 +89,7 @@ def _do(do: Callable[[Run], None], run_id: str) -> None:
 
 
 def _open(run: Run) -> None:
-    st.session_state["run"] = run.id
+    look_at(run.id)
 
 
 def _to_front(run: Run) -> None:

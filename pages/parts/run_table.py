@@ -13,6 +13,7 @@ from core.runs.run import Run, read_run
 from pages.parts.asking import ask
 from pages.parts.cached import LIVE_STATUSES, deleted_runs, runs, score_of
 from pages.parts.escape import escape, shown
+from pages.parts.session import look_at
 from pages.parts.telling import bring_back, outcome, quoted, tell, tell_gone, told_of
 from pages.parts.words import STATUS, span
 
@@ -37,7 +38,8 @@ def pick_run() -> str | None:
 
 def visible(listed: Sequence[Run], *keys: str) -> list[Run]:
     """Runs without the hidden ones, except those that the address or this session asks for under one of `keys`."""
-    asked = {st.query_params.get(key) for key in keys} | {st.session_state.get(key) for key in keys}
+    asked = {st.query_params.get(key) for key in keys}
+    asked |= {st.session_state.get(name) for key in keys for name in (key, f"{key}.wanted")}
     return [run for run in listed if not run.marks.hidden or run.id in asked]
 
 
@@ -56,6 +58,9 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -
     asked = st.query_params.get(key)
     if asked in known and asked != st.session_state.get(f"{key}.address"):
         st.session_state[key] = asked
+    wanted = st.session_state.pop(f"{key}.wanted", None)
+    if wanted in known:
+        st.session_state[key] = wanted
     if st.session_state.get(key) not in known:
         # a renamed run comes back from the browser under its old label: the address still knows which one it was
         before = st.session_state.get(f"{key}.address")
@@ -175,7 +180,7 @@ def _tick(ids: Sequence[str], key: str) -> None:
     st.session_state[TICKED] = ticked
     st.session_state[OVERLAY] = ticked if len(ticked) > 1 else []
     if ticked and st.session_state.get("run") not in ticked:
-        st.session_state["run"] = ticked[0]
+        look_at(ticked[0])
 
 
 def _turn_star(ids: Sequence[str], key: str) -> None:
@@ -276,7 +281,7 @@ def _draw_deleted(run: Run) -> None:
 def _restore(run: Run) -> None:
     with outcome(run.id, quoted([run])):
         tell(f"{quoted([bring_back(run.id)])} is back.")
-        st.session_state["run"] = run.id
+        look_at(run.id)
 
 
 def describe(run: Run) -> dict[str, Any]:

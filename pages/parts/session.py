@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.runs.people import NAME_CHARACTERS, Asker
 
+WANTED = "run.wanted"
 _NAME = "asker_name"
 
 
@@ -24,6 +25,15 @@ def asker_name() -> str:
 def asker() -> Asker:
     """Who asks, as a run keeps it."""
     return Asker(session=session_token(), name=str(st.session_state.get(_NAME) or ""))
+
+
+def look_at(run_id: str) -> None:
+    """Let the Train page show this run when it is drawn next.
+
+    Not by the picker's own state: the tick of a clock that is on its way from the browser brings along what the picker
+    showed there when it left, and would undo it.
+    """
+    st.session_state[WANTED] = run_id
 
 
 def draw_name() -> None:

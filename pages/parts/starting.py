@@ -19,7 +19,7 @@ from pages.parts.cached import live_runs, runs
 from pages.parts.estimate import draw_estimate
 from pages.parts.remarks import Plan, Remark
 from pages.parts.run_form import Form, draw_remark
-from pages.parts.session import asker, draw_name
+from pages.parts.session import asker, draw_name, look_at
 
 PART_SAYS = {"train": "to learn from", "val": "to watch", "test": "to test"}
 DOUBLE_CLICK_SECONDS = 2.0
@@ -88,7 +88,7 @@ def start(dataset: Dataset, config: RunConfig) -> None:
     st.session_state["start.wish"] = (told, time.monotonic(), key)
     run = create_run(config, fingerprint, dataset.classes, asker(), key)
     place = submit(run)
-    st.session_state["run"] = run.id
+    look_at(run.id)
     supervisor()
     at_work = any(run.state.status in ("starting", "running") for run in live_runs())
     st.toast(

@@ -13,6 +13,7 @@ from core.runs.deeds import hide_run, restore_run
 from core.runs.run import Run, read_run
 from core.settings import runs_root, trash_root
 from pages.parts.escape import escape
+from pages.parts.session import look_at
 
 TOLD = "told"
 Undo = Literal["", "restore", "show"]
@@ -110,7 +111,7 @@ def _undo(told: Told) -> None:
     if back:
         tell(f"{quoted(back)} {'is' if len(back) == 1 else 'are'} back.")
         if len(back) == 1:
-            st.session_state["run"] = back[0].id
+            look_at(back[0].id)
 
 
 def bring_back(run_id: str) -> Run:

@@ -29,7 +29,7 @@ def _look() -> None:
 
 def _seen() -> Hashable:
     # the run in the panel tells its end itself, with a word about it: this clock must not be faster
-    shown = st.session_state.get("run")
+    shown = st.session_state.get("run.address")  # what was drawn: the picker's own state may be that of a late tick
     told = [
         (run.id, None if run.id == shown else run.state.status, run.state.attempt, run.marks)
         for run in runs(hidden=True)
