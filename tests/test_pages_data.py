@@ -156,6 +156,21 @@ def test_single_pictures_become_classes_one_by_one(home):
     assert dataset.class_counts == {"comic": 2, "noir": 2} and not list((home / "uploads").iterdir())
 
 
+def test_a_class_of_another_dataset_is_taken_ready_made(home):
+    add_pictures("pets", ("cat", "dog"), each=6)
+    app = open_page("pages/data.py")
+    app.segmented_control[0].set_value("classes").run()
+    app.button(key="take_them").click().run()
+    app.text_input(key="class_name_1").set_value("not a cat").run()
+    pets = list_datasets()[0].id
+    app.selectbox(key=f"take_class_{pets}").set_value(1).run()
+    app.number_input(key=f"take_count_{pets}_1").set_value(3).run()
+    app.button(key="take_them").click().run()
+    app.button(key="look_classes").click().run()
+    import_as(app, "mine")
+    assert list_datasets()[1].class_counts == {"cat": 6, "not a cat": 3} and not app.exception and not app.error
+
+
 def test_a_path_is_read_only_below_the_folders_that_the_settings_name(home, tmp_path_factory):
     folder = write_folder(tmp_path_factory.mktemp("elsewhere") / "pets", two_classes(2))
     app = open_page("pages/data.py")

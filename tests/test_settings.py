@@ -6,7 +6,7 @@ import pytest
 
 from core import settings
 from core.errors import UserMistake
-from core.settings import Limits, atelier_home, load_limits
+from core.settings import Limits, atelier_home, load_limits, readable_from_page
 
 ROOTS = (
     settings.datasets_root,
@@ -68,3 +68,18 @@ def test_a_wrong_limits_file_is_told_in_one_line(home, content, said):
     with pytest.raises(UserMistake, match=said) as told:
         load_limits()
     assert "\n" not in str(told.value)
+
+
+def test_a_page_reads_paths_below_the_named_folders_only(home, tmp_path_factory, monkeypatch):
+    mine, other = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("other")
+    (mine / "art").mkdir()
+    monkeypatch.setenv("HOME", str(mine))
+    assert readable_from_page("~/art") == mine / "art"
+    (mine / "link").symlink_to(other)
+    for path in (str(other), str(mine / "link"), f"{mine}/../{other.name}", "/etc/passwd", "../.."):
+        with pytest.raises(UserMistake, match=r"Pages read from .* import_roots .* --from"):
+            readable_from_page(path)
+    with pytest.raises(UserMistake, match="There is no folder or zip"):
+        readable_from_page(str(mine / "nowhere"))
+    (home / "limits.json").write_text(f'{{"import_roots": ["{other}"]}}')
+    assert readable_from_page(str(other)) == other

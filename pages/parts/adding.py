@@ -1,16 +1,18 @@
 """Adding pictures: the panel that asks for them, and how far a job is. Drawn by Data and Home."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
+import numpy as np
 import streamlit as st
 
 from core.data.samples import SAMPLES
 from core.data.sources import is_class_folder
 from core.errors import UserMistake
 from core.settings import Limits, atelier_home, load_limits, readable_from_page
-from pages.parts.cached import dataset_named, drawn_pictures
+from pages.parts.cached import dataset_named, datasets, drawn_pictures
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.importing import (
@@ -200,10 +202,14 @@ def _classes() -> None:
             key=f"class_pictures_{_number()}",
         )
         ready = bool(name and uploads)
-        if st.button("Add this class", icon=":material/add:", disabled=not ready, key="add_class"):
-            with boundary():  # a name that does not do leaves the classes beside it in sight
-                _add_class(name, uploads)
-                st.rerun()
+        with st.container(horizontal=True):
+            if st.button("Add this class", icon=":material/add:", disabled=not ready, key="add_class"):
+                with boundary():  # a name that does not do leaves the classes beside it in sight
+                    _add_class(name, [(upload.name, upload) for upload in uploads])
+                    st.rerun()
+            if datasets():
+                with st.popover("Take a class that is here", icon=":material/library_add:"), boundary():
+                    _take_class(name)
     with right, st.container(border=True):
         if not draft:
             st.caption("Classes that you add are collected here. Two are needed.")
@@ -221,17 +227,38 @@ def _classes() -> None:
                 st.rerun()
 
 
-def _add_class(name: str, uploads: Sequence[Any]) -> None:
+def _take_class(name: str) -> None:
+    """Ready-made pictures for one class, as the cats of CIFAR-10."""
+    dataset = st.selectbox("From", datasets(), format_func=lambda one: shown(one.name), key="take_from")
+    label = st.selectbox(
+        "Its class",
+        range(len(dataset.classes)),
+        format_func=lambda place: shown(dataset.classes[place]),
+        key=f"take_class_{dataset.id}",
+    )
+    members = np.flatnonzero(dataset.labels == label)
+    most = st.number_input(
+        "Pictures", 1, len(members), min(500, len(members)), key=f"take_count_{dataset.id}_{label}", width=160
+    )
+    if st.button("Add them", type="primary", icon=":material/add:", key="take_them"):
+        kept = members[np.linspace(0, len(members) - 1, int(most)).astype(int)].tolist()  # from all over the class
+        files = [(dataset.names[place], io.BytesIO(dataset.original(place))) for place in kept]
+        _add_class(name or dataset.classes[label], files)
+        st.rerun()
+
+
+def _add_class(name: str, files: Sequence[tuple[str, BinaryIO]]) -> None:
+    """Put pictures, by their file names, into the draft as a class."""
     if not is_class_folder(name):
         raise UserMistake(
             f"A class cannot be called {name!r} here: it would be read as a path, a part or a system file. Choose "
             "another name; the preview can change it to anything."
         )
     known = st.session_state.get("draft_path")
-    files = [(f"{name}/{upload.name.replace(chr(92), '/').rsplit('/', 1)[-1]}", upload) for upload in uploads]
-    st.session_state["draft_path"] = str(save_files(files, Path(known) if known else None))
+    named = [(f"{name}/{given.replace(chr(92), '/').rsplit('/', 1)[-1]}", content) for given, content in files]
+    st.session_state["draft_path"] = str(save_files(named, Path(known) if known else None))
     draft = st.session_state["draft_classes"]
-    draft[name] = draft.get(name, 0) + len(files)
+    draft[name] = draft.get(name, 0) + len(named)
     st.session_state["uploads"] = _number() + 1
 
 
