@@ -108,8 +108,9 @@ def test_progress_ends_at_its_total():
     assert told[0] == (0, 7) and told[-1] == (7, 7) and told == sorted(told)
 
 
-def scored(right, majority=50, n=100):
-    return Shortcuts((Score("colour", right, n, right / n),), Score("majority", majority, n, 0.5), 0.5, n, n, n, None)
+def scored(right):
+    even = Score("majority", ((50, 50), (0, 50)))
+    return Shortcuts((Score("colour", ((right, 100),)),), even, 0.5, 100, 100, 100, None)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +128,17 @@ def scored(right, majority=50, n=100):
 def test_the_rule_of_the_warning(right, network, verdict):
     found = scored(right)
     assert found.verdict(found.scores[0], network) == verdict
+
+
+@pytest.mark.parametrize(
+    "few, verdict",
+    [
+        ((10, 10), "explains"),  # 95 + 72 %: at least 84 % of the mean class
+        ((7, 10), "helps"),  # 95 + 40 %: at least 67 %, not surely 75
+        ((1, 10), "nothing"),  # 95 + 2 %: 49 %
+    ],
+)
+def test_in_an_uneven_set_the_mean_of_the_classes_counts(few, verdict):
+    majority = Score("majority", ((80, 80), (0, 10)))
+    found = Shortcuts((Score("colour", ((80, 80), few)),), majority, 0.5, 90, 90, 90, None)
+    assert found.verdict(found.scores[0]) == verdict

@@ -20,6 +20,7 @@ UNEVEN = 5  # times as many pictures in the largest class as in the smallest
 VAGUE = 0.1  # half of an interval: a test that leaves more open can hardly tell two networks apart
 LOOKED_AT = 5000  # originals whose sizes are read for this; of more, as many spread evenly
 MANY_REFUSED = 0.02  # share of what was given
+LONGEST_NAME = 40
 SHARES = ("data.test_fraction", "data.val_fraction")
 # What the preset `quick` reached of the way from chance to 100 %, mean of three seeds (docs/results.md): 67.47 % of
 # CIFAR-10's ten kinds of small photos with 4,750 a class, 92.27 % of three ways of drawing with 1,368 a class
@@ -77,7 +78,7 @@ def _what_blocks(dataset: Dataset, counts: dict[str, list[int]]) -> Finding | No
             return Finding("blocks", told, "Change the shares, or add pictures.", SHARES)
     for name, total, learnt in zip(dataset.classes, dataset.class_counts.values(), counts["train"], strict=True):
         if not learnt:
-            told = f"Class {name!r} has {_pictures(total)}, none of them to learn from."
+            told = f"Class {_named(name)} has {_pictures(total)}, none of them to learn from."
             advice = f"Change the shares, or add pictures; 2 are needed, {FEW} or more are good."
             return Finding("blocks", told, advice, SHARES)
     return None
@@ -89,13 +90,17 @@ def _of_few(dataset: Dataset, counts: dict[str, list[int]]) -> list[Finding]:
         fewest = min(counts["train"])
         return [Finding("fine", f"Every class has {FEW} or more pictures to learn from; the smallest has {fewest:,}.")]
     others = {1: "", 2: ", and one other class has few"}.get(len(few), f", and {len(few) - 1} others have few")
-    told = f"Class {few[0][0]!r} has {_pictures(few[0][1])} to learn from{others}; {FEW} or more are good."
+    told = f"Class {_named(few[0][0])} has {_pictures(few[0][1])} to learn from{others}; {FEW} or more are good."
     return [Finding("warns", told, "", ("data.test_fraction",))]
 
 
 def _of_untested(dataset: Dataset, counts: dict[str, list[int]]) -> list[Finding]:
     untested = [name for name, count in zip(dataset.classes, counts["test"], strict=True) if not count]
-    told = f"Class {untested[0]!r} has no picture to test on: what is learnt of it is not measured." if untested else ""
+    told = (
+        f"Class {_named(untested[0])} has no picture to test on: what is learnt of it is not measured."
+        if untested
+        else ""
+    )
     return [Finding("warns", told, "", ("data.test_fraction",))] if told else []
 
 
@@ -109,9 +114,11 @@ def _of_balance(dataset: Dataset, counts: dict[str, list[int]], weighted: bool) 
         return [Finding("fine", even if learnt[most] == learnt[fewest] else told)]
     if weighted:
         return []
-    told = f"Class {dataset.classes[most]!r} has {times:.0f} times as many training pictures as "
-    told += f"{dataset.classes[fewest]!r}: the accuracy of all pictures will mislead, for whoever always answers "
-    told += f"{dataset.classes[most]!r} is right about {100 * share:.0f} % of the {tested.sum():,} test pictures."
+    told = f"Class {_named(dataset.classes[most])} has {times:.0f} times as many training pictures as "
+    told += (
+        f"{_named(dataset.classes[fewest])}: the accuracy of all pictures will mislead, for always answering the first "
+    )
+    told += f"is right about {100 * share:.0f} % of the {tested.sum():,} test pictures."
     return [Finding("warns", told, "Class weights or balancing help.", ("train.class_weights", "data.balance"))]
 
 
@@ -158,7 +165,7 @@ def _of_refused(dataset: Dataset) -> list[Finding]:
     if not count:
         return [Finding("fine", f"All {dataset.given:,} files that were given could be read.")]
     told = f"{count:,} of {dataset.given:,} files that were given {'was' if count == 1 else 'were'} refused, such as "
-    told += f"{dataset.refused[0].name!r}, which {dataset.refused[0].reason}."
+    told += f"{_named(dataset.refused[0].name)}, which {dataset.refused[0].reason}."
     level: Level = "warns" if share > MANY_REFUSED else "fine"
     return [Finding(level, told, "The ledger gives the reason for each.")]
 
@@ -204,3 +211,8 @@ def _half(n: int) -> str:
 
 def _pictures(count: int) -> str:
     return f"{count:,} picture{'s' * (count != 1)}"
+
+
+def _named(name: str) -> str:
+    """A name in quotes, shortened: sentences hold two of them."""
+    return repr(name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…")

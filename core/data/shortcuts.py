@@ -1,8 +1,8 @@
 """Shortcuts: what colour, brightness and picture size alone tell of the classes, on the same split as a run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -31,9 +31,15 @@ class Score:
     """Answers on the test pictures."""
 
     name: str
-    right: int
-    n: int
-    balanced: float  # mean of the per-class accuracies over the classes that were tested, 0..1
+    by_class: tuple[tuple[int, int], ...]  # right and asked of each class that was tested
+
+    @property
+    def right(self) -> int:
+        return sum(right for right, _ in self.by_class)
+
+    @property
+    def n(self) -> int:
+        return sum(n for _, n in self.by_class)
 
     @property
     def accuracy(self) -> float:
@@ -43,6 +49,16 @@ class Score:
     def interval(self) -> tuple[float, float]:
         """95 %, Wilson."""
         return wilson(self.right, self.n)
+
+    @property
+    def balanced(self) -> float:
+        """Mean of the accuracies of the classes, 0..1."""
+        return sum(right / n for right, n in self.by_class) / len(self.by_class)
+
+    @property
+    def balanced_surely(self) -> float:
+        """Mean of the lower ends of the classes' intervals: the mean of the classes is hardly ever below it."""
+        return sum(wilson(right, n)[0] for right, n in self.by_class) / len(self.by_class)
 
 
 @dataclass(frozen=True)
@@ -67,23 +83,26 @@ class Shortcuts:
 
         "explains": its interval lies wholly more than CLEAR above the majority class, and it reaches NEAR of what the
         network gains over the majority class, or HALF of the way to 100 % where no network is known.
-        "helps": its interval lies wholly above the majority class. "nothing": it does not.
+        "helps": its interval lies wholly above the majority class. "nothing": it does not. In an uneven set the mean of
+        the classes counts as well, against chance.
         """
-        low, floor = score.interval[0], max(self.majority.accuracy, self.chance)
-        if low <= floor:
-            return "nothing"
+        floor = max(self.majority.accuracy, self.chance)
+        low = score.interval[0]
         if network is not None and network[1]:
-            gained = network[0] / network[1] - floor
-            return "explains" if low > floor + CLEAR and score.accuracy - floor >= NEAR * gained else "helps"
-        return "explains" if low > floor + max(CLEAR, HALF * (1 - floor)) else "helps"
+            near = score.accuracy - floor >= NEAR * (network[0] / network[1] - floor)
+            explains = near and low > floor + CLEAR
+        else:
+            explains = low > floor + max(CLEAR, HALF * (1 - floor))
+        if self.uneven:  # where 90 % are of one class, no property can be much better: the classes' mean can
+            surely = score.balanced_surely
+            explains = explains or surely > self.chance + max(CLEAR, HALF * (1 - self.chance))
+            low = max(low, floor + surely - self.chance)
+        return "explains" if explains else "helps" if low > floor else "nothing"
 
     def worst(self, network: tuple[int, int] | None = None) -> Score | None:
         """The property that explains the classes best, if one explains them."""
         found = [score for score in self.scores if self.verdict(score, network) == "explains"]
         return max(found, key=lambda score: score.right, default=None)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def measure_shortcuts(
@@ -191,10 +210,9 @@ def _learn(features: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.nd
 
 
 def _score(name: str, answers: np.ndarray, labels: np.ndarray) -> Score:
-    right = answers == labels
-    tested = np.bincount(labels)
-    by_class = np.bincount(labels, right)[tested > 0] / tested[tested > 0]
-    return Score(name, int(right.sum()), len(labels), float(by_class.mean()))
+    asked = np.bincount(labels)
+    right = np.bincount(labels[answers == labels], minlength=len(asked))
+    return Score(name, tuple((int(r), int(n)) for r, n in zip(right, asked, strict=True) if n))
 
 
 def _one_size(sizes: np.ndarray | None) -> tuple[int, int] | None:

@@ -12,8 +12,9 @@ from core.experiments.trained import runs_on
 from core.runs.run import Run
 
 TOGETHER = (("test", "val"), ("train",))  # parts that a network is equally sure of: none of it learnt, all of it
-# Pictures that are alike get like probabilities, and half of those lie below their mean: just below counts as well
-NEARLY = 0.9
+# Of a threshold. Pictures that are alike get like probabilities, and half of those lie below their mean. With 5 % of
+# the artworks' labels planted wrong, one run: 0.8 lists 302 pictures, 194 of the 270 among them; 1.0 200 and 142
+NEARLY = 0.8
 
 
 @dataclass(frozen=True)

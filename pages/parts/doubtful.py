@@ -7,12 +7,14 @@ from core.data.dataset import Dataset
 from core.experiments.doubtful import Doubt, doubts_table, find_doubts
 from core.experiments.trained import runs_on
 from core.runs.run import Run
-from pages.parts.cached import runs, thumbnail
+from pages.parts.cached import runs, score_of, thumbnail
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_NAMES
+from pages.parts.words import percent_of
 
 ON_A_PAGE = 12
+TRUSTED = 0.9  # test accuracy below which a network errs more often than labels usually do
 SIDES = {"all": "All", "unseen": "Never seen in training", "learnt": "Learnt from"}
 DECISIONS = {"keep": "Keep", "relabel": "Relabel", "exclude": "Exclude"}
 
@@ -46,7 +48,7 @@ def draw_doubtful(dataset: Dataset) -> None:
         )
     every = _doubts(picked, by_id[picked].state.updated, dataset.content_hash, by_id[picked], dataset)
     found = [doubt for doubt in every if side == "all" or (doubt.part == "train") == (side == "learnt")]
-    st.caption(_told(found, dataset))
+    st.caption(_told(found, dataset) + _of_trust(by_id[picked]))
     if not found:
         return
     pages, page = -(-len(found) // ON_A_PAGE), 1
@@ -67,6 +69,14 @@ def _told(found: list[Doubt], dataset: Dataset) -> str:
     if learnt:
         told += f"{learnt:,} are training pictures: it may have learnt wrong labels by heart, so more can be wrong. "
     return f"{told}A doubt is no proof: the picture may be hard, or the network wrong." if found else "None here."
+
+
+def _of_trust(run: Run) -> str:
+    """How much of the list is likely the network's own mistakes."""
+    right, n = score_of(run)
+    if not n or right / n >= TRUSTED:
+        return ""
+    return f" This network is right about only {percent_of(right, n)} test pictures: most doubts are its own mistakes."
 
 
 def _card(dataset: Dataset, doubt: Doubt) -> None:
