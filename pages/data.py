@@ -17,6 +17,7 @@ from pages.parts.adding import draw_adding, draw_job
 from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.check import draw_check
+from pages.parts.copies import draw_copies
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
 from pages.parts.palette import PART_NAMES
@@ -52,14 +53,13 @@ def main() -> None:
             draw_adding()
         if dataset is None:
             return
-        pictures, split, received, check, ledger = st.tabs(
-            ["Pictures", "Balance and split", "What the network receives", "Check", "Ledger"],
+        tabs = st.tabs(
+            [name for name, _ in TABS],
             on_change="rerun",
             key="tab",
             bind="query-params",
         )
-        draws = (_pictures, _split, _received, _check, _ledger)
-        for tab, draw in zip((pictures, split, received, check, ledger), draws, strict=True):
+        for tab, (_, draw) in zip(tabs, TABS, strict=True):
             if tab.open:
                 with tab:
                     draw(dataset)
@@ -292,6 +292,10 @@ def _check(dataset: Dataset) -> None:
     draw_check(dataset, _choices(dataset).model_copy(update={"copies": copies}))
 
 
+def _copies(dataset: Dataset) -> None:
+    draw_copies(dataset, _choices(dataset))
+
+
 def _ledger(dataset: Dataset) -> None:
     with st.container(horizontal=True):
         st.metric("Given", f"{dataset.given:,}", border=True)
@@ -330,5 +334,14 @@ def _mixed(dataset: Dataset) -> np.ndarray:
         rank[members] = np.arange(len(members))
     return np.lexsort((dataset.labels, rank))
 
+
+TABS = (
+    ("Pictures", _pictures),
+    ("Balance and split", _split),
+    ("What the network receives", _received),
+    ("Copies", _copies),
+    ("Check", _check),
+    ("Ledger", _ledger),
+)
 
 main()

@@ -1,0 +1,254 @@
+"""Near-copies: pictures that are the same one again, in groups side by side, conflicts and leaks first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from core.config import DataConfig
+from core.data.copies import KINDS, Copies, read_copies
+from core.data.dataset import Dataset
+from core.data.splits import PARTS
+from core.data.store import split_dataset
+from pages.parts.cached import thumbnail, whole_picture
+from pages.parts.comparing import (
+    Comparison,
+    cancel_comparing,
+    forget_comparison,
+    read_comparison,
+    start_comparing,
+)
+from pages.parts.escape import escape, shown
+from pages.parts.frame import boundary
+from pages.parts.palette import PART_NAMES
+from pages.parts.words import span
+
+ON_A_PAGE = 12
+IN_A_CARD = 4  # pictures of a group that its card shows
+IN_A_DIALOG = 24
+SAYS = {
+    "bytes": "the same file",
+    "pixels": "the same pixels",
+    "near": "re-encoded or resized",
+    "mirrored": "mirrored",
+    "cropped": "cropped",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Copies of one picture."""
+
+    rows: tuple[int, ...]
+    kinds: tuple[str, ...]
+    conflict: bool  # in more than one class
+    leak: bool  # in more than one given part
+
+
+def draw_copies(dataset: Dataset, data: DataConfig) -> None:
+    """What is known about copies, or a button that looks for them; data: the split that is being planned."""
+    stamp = _stamp(dataset)
+    found = _groups(str(dataset.folder), dataset.content_hash, stamp, dataset)
+    if found is None:
+        searching = read_comparison(dataset)
+        live = searching is not None and searching.live
+        st.fragment(_draw_search, run_every=1 if live else None)(dataset, live)
+        return
+    if not found:
+        st.success(
+            f"No picture is a copy of another: all {dataset.used:,} were compared, also mirrored and slightly cropped.",
+            icon=":material/check_circle:",
+        )
+        return
+    _draw_meaning(dataset, data, stamp, found)
+    _draw_groups(dataset, found)
+
+
+def _stamp(dataset: Dataset) -> int:
+    try:
+        return (dataset.folder / "copies.npz").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@boundary()
+def _draw_search(dataset: Dataset, was_live: bool) -> None:
+    searching = read_comparison(dataset)
+    if searching is not None and searching.live:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.progress(searching.share, text=_describe(searching))
+            if st.button("Cancel", key="cancel_copies", icon=":material/close:", disabled=searching.stop_asked):
+                cancel_comparing(dataset)
+        st.caption("You may close this page: the search goes on.")
+        return
+    if was_live:
+        st.rerun()  # it is over, and what it has found is drawn outside this fragment
+    if searching is not None:
+        st.error(escape(searching.message, 600), icon=":material/info:")
+    st.markdown(
+        "**Is one picture in here twice?** A copy may be re-encoded, resized, mirrored or slightly cropped. Copies in "
+        "two classes contradict each other; copies in training and test make the test too easy."
+    )
+    if st.button("Look for copies", type="primary", icon=":material/content_copy:", key="look_for_copies"):
+        forget_comparison(dataset)
+        start_comparing(dataset)
+        st.rerun()
+    st.caption(f"Compares all {dataset.used:,} pictures with each other, once. Ten thousand take less than a minute.")
+
+
+def _describe(searching: Comparison) -> str:
+    if searching.stop_asked:
+        return "Cancelling"
+    told = {"reading": "Reading the pictures", "comparing": "Comparing"}.get(searching.phase, "Starting")
+    if searching.total:
+        told += f", {searching.done:,} of {searching.total:,}"
+    if searching.seconds_left is not None and searching.share > 0.05:  # before that it is a guess that jumps
+        told += f", {span(searching.seconds_left)} left"
+    return told
+
+
+def _draw_meaning(dataset: Dataset, data: DataConfig, stamp: int, found: list[Group]) -> None:
+    """One sentence each: conflicts, leaks, and what keeping copies together does to the split."""
+    copied = sum(len(group.rows) for group in found)
+    st.markdown(
+        f"**{copied:,}** of {dataset.used:,} pictures have a copy among them, in **{len(found):,}** "
+        f"{'group' if len(found) == 1 else 'groups'}."
+    )
+    conflicts, leaks = (sum(getattr(group, kind) for group in found) for kind in ("conflict", "leak"))
+    if conflicts:
+        st.warning(
+            f"**{_counted(conflicts)} across classes:** the same picture has two labels, so no network can be right "
+            "about both. Decide which label is right.",
+            icon=":material/call_split:",
+        )
+    if leaks:
+        st.warning(
+            f"**{_counted(leaks)} across the parts that the pictures came with:** the test asks about pictures that "
+            "were learnt from, so its accuracy flatters.",
+            icon=":material/leak_add:",
+        )
+    alone, together, n = _tested(dataset.content_hash, data.model_dump_json(), stamp, dataset)
+    st.info(_told_of_split(alone, together, n, bool((dataset.given_parts == 2).any())), icon=":material/call_split:")
+
+
+def _counted(groups: int) -> str:
+    return "1 group of copies" if groups == 1 else f"{groups:,} groups of copies"
+
+
+def _told_of_split(alone: int, together: int, n: int, given: bool) -> str:
+    if not alone:
+        return f"As you split now, none of {n:,} test pictures is a copy of a training picture."
+    told = f"If copies are ignored, **{alone:,} of {n:,}** test pictures are copies of training pictures. "
+    told += f"With *Copies: together*, as Train proposes, {'none is' if not together else f'{together:,} are'}"
+    told += ": a group is on one side."
+    if together and given:
+        told += " A test part that came with the pictures stays as it is, so that results can be compared with others'."
+    return told
+
+
+def _draw_groups(dataset: Dataset, found: list[Group]) -> None:
+    counts = {
+        "all": len(found),
+        "conflict": sum(group.conflict for group in found),
+        "leak": sum(group.leak for group in found),
+    }
+    names = {"all": "All groups", "conflict": "Across classes", "leak": "Across given parts"}
+    offered = [kind for kind in names if counts[kind]]
+    kind = "all"
+    if len(offered) > 1:
+        kind = st.segmented_control(
+            "Show",
+            offered,
+            format_func=lambda kind: f"{names[kind]} ({counts[kind]:,})",
+            default="all",
+            required=True,
+            key=f"copies_kind_{dataset.id}",
+        )
+    chosen = [group for group in found if kind == "all" or getattr(group, kind)]
+    grid = st.container()
+    pages, page = -(-len(chosen) // ON_A_PAGE), 1
+    if pages > 1:
+        page = st.pagination(pages, key=f"copies_page_{dataset.id}_{kind}")
+    with grid, st.grid(3, min_column_width=300, gap="small"):
+        for group in chosen[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+            _card(dataset, group)
+
+
+def _card(dataset: Dataset, group: Group) -> None:
+    with st.container(border=True, height="stretch", gap="xsmall", key=f"group_{group.rows[0]}"):
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+            if group.conflict:
+                st.badge("two classes", icon=":material/call_split:", color="red")
+            if group.leak:
+                st.badge("two parts", icon=":material/leak_add:", color="orange")
+            st.caption(", ".join(SAYS[kind] for kind in group.kinds), width="content")
+        with st.grid(2, min_column_width=100, gap="xsmall"):
+            for row in group.rows[:IN_A_CARD]:
+                with st.container(gap=None):
+                    st.image(thumbnail(dataset, row), width="stretch", alt=shown(dataset.names[row], 200))
+                    st.caption(_label(dataset, row), help=escape(dataset.names[row], 200))
+        more = len(group.rows) - IN_A_CARD
+        told = f"All {len(group.rows)} side by side" if more > 0 else "Side by side"
+        if st.button(told, key=f"beside_{group.rows[0]}", type="tertiary", icon=":material/compare:"):
+            _beside(dataset, group)
+
+
+def _label(dataset: Dataset, row: int) -> str:
+    """Class and, where it came with one, part of a picture."""
+    told = escape(dataset.classes[dataset.labels[row]], 22)
+    part = int(dataset.given_parts[row])
+    return f"{told} · {PART_NAMES[PARTS[part]]}" if part >= 0 else told
+
+
+@st.dialog("Copies of one another", width="large")
+def _beside(dataset: Dataset, group: Group) -> None:
+    st.caption(", ".join(SAYS[kind] for kind in group.kinds).capitalize())
+    with st.grid(2 if len(group.rows) < 5 else 3, min_column_width=200, gap="small"):
+        for row in group.rows[:IN_A_DIALOG]:
+            with st.container(gap="xxsmall"):
+                st.image(whole_picture(dataset, row, 480), width="stretch", alt=shown(dataset.names[row], 200))
+                st.caption(f"**{_label(dataset, row)}** · {escape(dataset.names[row], 200)}")
+    if len(group.rows) > IN_A_DIALOG:
+        st.caption(f"And {len(group.rows) - IN_A_DIALOG:,} more.")
+
+
+@st.cache_data(max_entries=20, show_spinner="Reading what was found …")
+def _groups(folder: str, content_hash: str, stamp: int, _dataset: Dataset) -> list[Group] | None:
+    """Conflicts first, then leaks, then the rest, the most alike first; None where nobody has looked."""
+    found = read_copies(_dataset)
+    return None if found is None else _sorted_groups(found, _dataset.labels, _dataset.given_parts)
+
+
+def _sorted_groups(found: Copies, labels: np.ndarray, given_parts: np.ndarray) -> list[Group]:
+    sizes = np.bincount(found.groups, minlength=len(found.groups))
+    rows: dict[int, list[int]] = {}
+    for row in np.flatnonzero(sizes[found.groups] > 1).tolist():
+        rows.setdefault(int(found.groups[row]), []).append(row)
+    kinds: dict[int, set[int]] = {first: set() for first in rows}
+    nearest = dict.fromkeys(rows, 1.0)
+    for (one, _), kind, distance in zip(found.pairs.tolist(), found.kinds, found.distances, strict=True):
+        first = int(found.groups[one])
+        kinds[first].add(int(kind))
+        nearest[first] = min(nearest[first], float(distance))
+    groups = [
+        Group(
+            tuple(members),
+            tuple(KINDS[kind] for kind in sorted(kinds[first])),
+            len(set(labels[members].tolist())) > 1,
+            len({part for part in given_parts[members].tolist() if part >= 0}) > 1,
+        )
+        for first, members in rows.items()
+    ]
+    return sorted(groups, key=lambda group: (not group.conflict, not group.leak, nearest[group.rows[0]]))
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _tested(content_hash: str, data: str, stamp: int, _dataset: Dataset) -> tuple[int, int, int]:
+    """Test pictures that are copies of training pictures where copies are ignored and kept together; test pictures."""
+    found, plan = read_copies(_dataset), DataConfig.model_validate_json(data)
+    if found is None:
+        return 0, 0, 0
+    alone, together = (
+        split_dataset(_dataset, plan.model_copy(update={"copies": copies})) for copies in ("ignore", "together")
+    )
+    return len(found.leaked(alone)), len(found.leaked(together)), len(alone["test"])

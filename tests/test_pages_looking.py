@@ -1,0 +1,112 @@
+"""Looking at a dataset on the Data page: copies, the grid, sizes and colours."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.data.copies import read_copies
+from core.data.dataset import import_pictures
+from core.data.store import look_for_copies
+from pages.parts import comparing
+from tests.app import add_pictures, open_page, said
+from tests.pictures import encoded, finish
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def noise(seed):
+    """A picture of coarse blocks that is like no other."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
+    return Image.fromarray(blocks).resize((120, 120), Image.Resampling.BICUBIC)
+
+
+def add_copies():
+    """Ten pictures; one is in two classes, and another one, mirrored, in training and in test."""
+    pictures = [(f"{i}.png", "cat" if i % 2 else "dog", "test" if i > 6 else "train", noise(i)) for i in range(10)]
+    pictures.append(("again.jpg", "dog", "train", noise(1)))
+    pictures.append(("mirrored.png", "cat", "test", noise(3).transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    return finish(import_pictures("pets", iter((*told, encoded(one)) for *told, one in pictures), "zip", False))
+
+
+def open_tab(tab):
+    app = open_page("pages/data.py")
+    app.session_state["tab"] = tab
+    return app.run()
+
+
+def test_copies_are_looked_for_in_a_child_and_shown_with_conflicts_and_leaks():
+    dataset = add_copies()
+    app = open_page("pages/data.py")
+    app.session_state["tab"], app.session_state["data_val"] = "Copies", 0
+    app.run()
+    assert "Is one picture in here twice?" in said(app)
+    app.button(key="look_for_copies").click().run()
+    deadline = time.monotonic() + 60
+    while read_copies(dataset) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    app.run()
+    assert "**4** of 12 pictures have a copy among them, in **2** groups" in said(app)
+    assert "1 group of copies across classes" in said(app) and "1 group of copies across the parts" in said(app)
+    assert "1 of 4** test pictures are copies of training pictures" in said(app)
+    assert "dog · Training" in said(app) and "cat · Test" in said(app) and "mirrored" in said(app)
+    app.button(key="beside_1").click().run()
+    assert not app.exception and not app.error
+
+
+def test_a_conflict_stands_before_a_leak_and_each_can_be_shown_alone():
+    dataset = add_copies()
+    for _ in look_for_copies(dataset):
+        pass
+    app = open_tab("Copies")
+    (choice,) = [one for one in app.segmented_control if one.label == "Show"]
+    assert choice.options == ["All groups (2)", "Across classes (1)", "Across given parts (1)"]
+    beside = [button.key for button in app.button if button.key.startswith("beside_")]
+    names = [dataset.names[int(key.removeprefix("beside_"))] for key in beside]
+    assert names == ["1.png", "3.png"]
+    choice.set_value("leak").run()
+    assert [button.key for button in app.button if button.key.startswith("beside_")] == beside[1:]
+    assert not app.exception and not app.error
+
+
+def test_no_copies_is_said():
+    pictures = ((f"{i}.png", "cat" if i % 2 else "dog", None, encoded(noise(i))) for i in range(6))
+    dataset = finish(import_pictures("pets", pictures, "zip", False))
+    for _ in look_for_copies(dataset):
+        pass
+    app = open_tab("Copies")
+    assert "No picture is a copy of another: all 6 were compared" in said(app)
+    assert not app.exception and not app.error
+
+
+def test_a_search_is_cancelled_and_leaves_nothing(home, monkeypatch):
+    dataset = add_copies()
+    folder = home / "comparing" / dataset.id
+    folder.mkdir(parents=True)
+    (folder / "stop").touch()
+    assert comparing.main(dataset.name, folder) == 0
+    assert not folder.exists() and read_copies(dataset) is None
+    assert comparing.read_comparison(dataset) is None
+
+
+def test_a_search_that_was_killed_says_so_and_can_be_begun_again(home):
+    dataset = add_copies()
+    folder = home / "comparing" / dataset.id
+    folder.mkdir(parents=True)
+    (folder / "launch.json").write_text('{"pid": 999999999, "started": 1.0}')
+    app = open_tab("Copies")
+    assert "ended before it was done" in app.error[0].value and app.button(key="look_for_copies")
+    assert not app.exception
+
+
+def test_a_search_among_pictures_that_are_gone_tells_why(home):
+    dataset = add_pictures()
+    folder = home / "comparing" / dataset.id
+    folder.mkdir(parents=True)
+    assert comparing.main("nobody", folder) == 1
+    assert "nobody" in comparing.read_comparison(dataset).message
