@@ -22,8 +22,10 @@ DROP = """([zone, name, kind, content]) => {
 class Server:
     """`streamlit run` on a free port; kill() is the hard way, start() again is what a redeploy does."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, threads: int | None = 1) -> None:
+        """`threads` of torch for all that it starts; None leaves the choice to the program."""
         self.home = home
+        self.environment = {"ATELIER_HOME": str(home)} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -39,7 +41,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *options],
                 cwd=ROOT,
-                env=os.environ | {"ATELIER_HOME": str(self.home), "OMP_NUM_THREADS": "1"},
+                env=os.environ | self.environment,
                 stdout=log,
                 stderr=log,
             )

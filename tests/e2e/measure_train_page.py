@@ -1,0 +1,314 @@
+"""Measures the Train page on a real server. No test: a busy machine gives other numbers, so run it alone.
+
+python -m tests.e2e.measure_train_page starts          click to first loss, 20 starts
+python -m tests.e2e.measure_train_page reruns          the page again while a run trains
+python -m tests.e2e.measure_train_page thousand        opening pages with 1,000 stored runs
+python -m tests.e2e.measure_train_page speed           training with a page open against training with none
+python -m tests.e2e.measure_train_page memory          the server's memory over hundreds of reruns
+
+It works in a home of its own under the temporary folder, on CIFAR-10 where ATELIER_REAL_DATA names it, else on the
+samples that the program draws. What it found, and where: docs/performance.md.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from core.config import RunConfig, change_config
+from core.data.dataset import find_dataset, import_dataset
+from core.data.samples import import_sample
+from core.data.store import load_store
+from core.presets import preset
+from core.runs.queue import ensure_supervisor, stop_supervisor, submit
+from core.runs.run import Run, ask_to_stop, create_run, list_runs, read_run
+from core.settings import runs_root
+from tests.e2e.browser import Server, at_rest
+from tests.e2e.conftest import CHROMIUM_FLAGS
+from tests.e2e.wire import Wire
+from tests.many_runs import copy_run
+from tests.pictures import finish
+
+SAMPLE = "sample-objects"
+
+
+def starts(server: Server, count: int = 20) -> None:
+    """From the click on "Start training" to the first loss on the page, with what happens in between."""
+    with chromium() as browser:
+        page = visit(browser, f"{server.address}/train")
+        page.get_by_role("combobox", name="Pictures").click()
+        page.get_by_role("option", name=SAMPLE).click()
+        at_rest(page)
+        _start(page)  # the first one waits until the supervisor has loaded torch, which a page does while it is read
+        told = [_start(page) for _ in range(count)]
+    names = ("click to first loss on the page", "click to a run in the line", "to its process", "to a loss on disk")
+    for name, seconds in zip((*names, "to the page"), zip(*told, strict=True), strict=True):
+        tell(name, seconds)
+
+
+def _start(page: Page) -> tuple[float, ...]:
+    known = {run.id for run in list_runs()}
+    written: list[float] = []
+    looker = threading.Thread(target=_note_first_rows, args=(known, written), daemon=True)
+    looker.start()
+    began = time.time()
+    page.locator(".st-key-start button").click()
+    page.wait_for_function(FIRST_LOSS)
+    seen = time.time()
+    looker.join()
+    (run,) = [run for run in list_runs() if run.id not in known]
+    asked = datetime.fromisoformat(run.created).timestamp()
+    process = (run.folder / "launch.json").stat().st_mtime  # changes hands when the process takes it
+    end(run)
+    page.get_by_role("button", name=re.compile("^(Resume|Train on)$")).wait_for()
+    at_rest(page)
+    return seen - began, asked - began, process - asked, written[0] - process, seen - written[0]
+
+
+# "Loss" with a number under it, where there is a dash until the first one
+FIRST_LOSS = """() => [...document.querySelectorAll('[data-testid=stHtml] div')]
+  .some(cell => /^Loss\\s*\\d+\\.\\d+/.test(cell.innerText))"""
+
+
+def _note_first_rows(known: set[str], written: list[float]) -> None:
+    """When the next run that is not known writes its first row."""
+    while not written:
+        if any(path.parent.name not in known for path in runs_root().glob("*/rows.jsonl")):
+            written.append(time.time())
+        time.sleep(0.005)
+
+
+def reruns(server: Server, count: int = 100) -> None:
+    """The whole page, and a change in the form, while a run trains and the page updates."""
+    run = train_on(dataset_name())
+    with Wire(server.address, "train", f"run={run.id}") as wire:
+        wire.rerun()
+        seconds = []
+        for _ in range(count):
+            wire.stay(0.3)
+            seconds.append(wire.rerun())
+    tell("page rerun as the server sends it", seconds)
+    with chromium() as browser:
+        page = visit(browser, f"{server.address}/train?run={run.id}")
+        tell("a preset is picked, in the browser", [_pick_preset(page, number) for number in range(count)])
+    end(run)
+
+
+def _pick_preset(page: Page, number: int) -> float:
+    """From the click to the end of the rerun, on the browser's own clock."""
+    page.wait_for_timeout(random.uniform(200, 500))  # anywhere between two ticks of the panel
+    return page.evaluate(
+        """number => new Promise(done => {
+          const app = document.querySelector('[data-testid=stApp]');
+          const buttons = document.querySelectorAll('.st-key-form-preset button');
+          const began = performance.now();
+          let ran = false;
+          const watch = new MutationObserver(() => {
+            const state = app.getAttribute('data-test-script-state');
+            ran = ran || state === 'running';
+            if (ran && state === 'notRunning') { watch.disconnect(); done((performance.now() - began) / 1000); }
+          });
+          watch.observe(app, {attributes: true});
+          buttons[number % 2].click();
+        })""",
+        number,
+    )
+
+
+def thousand(server: Server, count: int = 10) -> None:
+    """A page in a browser that has been here before: from the address to the heading, and until nothing is drawn."""
+    if len(list_runs()) < 1000:
+        end(train_on(SAMPLE, epochs=5), stop=False)
+        copy_run(next(run for run in list_runs() if run.state.status == "done"), 1000)
+    server.kill()
+    server.start()
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        for name in ("train", "", "results"):
+            page, seen, still = context.new_page(), [], []
+            for _ in range(count + 1):
+                page.goto("about:blank")
+                began = time.monotonic()
+                page.goto(f"{server.address}/{name}")
+                page.wait_for_selector("h1")
+                seen.append(time.monotonic() - began)
+                at_rest(page)
+                still.append(time.monotonic() - began)
+            page.close()
+            print(f"{len(list_runs()):,} runs, /{name}: first opening of this server {still[0]:.2f} s")
+            tell(f"/{name}: heading", seen[1:])
+            tell(f"/{name}: all there", still[1:])
+    for name in ("train", "", "results"):
+        with Wire(server.address, name) as wire:
+            tell(f"/{name}: as the server sends it", [wire.rerun() for _ in range(count)])
+
+
+def speed(server: Server, pairs: int = 12, seconds: float = 15.0) -> None:
+    """Seconds an epoch with a page open and without, taking turns on one run."""
+    run = train_on(dataset_name())
+    process = psutil.Process(server.process.pid)
+    for name, visitor in (("server only", on_the_wire), ("server and Chromium", in_chromium)):
+        times: dict[bool, list[float]] = {True: [], False: []}
+        used = []  # of a core, by the server, while the page was open
+        with visitor(server, run) as turn:
+            for pair in range(pairs):
+                for is_open in (True, False) if pair % 2 else (False, True):
+                    stay = turn(is_open)
+                    first = len(run.epochs()) + 1  # the epoch at work began under the other condition
+                    before, began = sum(process.cpu_times()[:2]), time.monotonic()
+                    stay(seconds)
+                    used += [(sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)] if is_open else []
+                    whole = run.epochs()[first:]
+                    times[is_open].append(sum(row.seconds for row in whole) / len(whole))
+        slower = [one / other - 1 for one, other in zip(times[True], times[False], strict=True)]
+        error = statistics.stdev(slower) / len(slower) ** 0.5
+        print(
+            f"{name}: epoch of {statistics.median(times[False]):.3f} s with none, {statistics.median(times[True]):.3f} "
+            f"s with a page: {100 * statistics.mean(slower):+.1f} % (standard error {100 * error:.1f}, {pairs} pairs, "
+            f"median {100 * statistics.median(slower):+.1f} %); "
+            f"the server takes {1000 * statistics.mean(used):.0f} ms of a core a second",
+            flush=True,
+        )
+    end(run)
+
+
+Turn = Callable[[bool], Callable[[float], None]]  # open or close the page; the answer lets time pass
+
+
+@contextmanager
+def on_the_wire(server: Server, run: Run) -> Iterator[Turn]:
+    with Wire(server.address, "train", f"run={run.id}") as wire:
+        wire.rerun()
+        yield lambda is_open: wire.stay if is_open else time.sleep
+
+
+@contextmanager
+def in_chromium(server: Server, run: Run) -> Iterator[Turn]:
+    with chromium() as browser:
+        page = visit(browser, f"{server.address}/train?run={run.id}")
+
+        def turn(is_open: bool) -> Callable[[float], None]:
+            page.goto(f"{server.address}/train?run={run.id}" if is_open else "about:blank")
+            if is_open:
+                at_rest(page)
+            return time.sleep
+
+        yield turn
+
+
+def memory(server: Server, reruns: int = 300, ticks: int = 5400) -> None:
+    """Resident memory of the server after each tenth of so many reruns and ticks; an hour has 5,400 of those."""
+    run = train_on(dataset_name())
+    process = psutil.Process(server.process.pid)
+    with Wire(server.address, "train", f"run={run.id}") as wire:
+        for what, count, deed in (("reruns", reruns, wire.rerun), ("ticks", ticks, wire.tick)):
+            told = []
+            for number in range(count + 1):
+                if number % (count // 10) == 0:
+                    told.append(process.memory_info().rss / 2**20)
+                deed()
+            print(f"{count} {what}: {' '.join(f'{size:.0f}' for size in told)} MB")
+    end(run)
+
+
+# ------------------------------------------------------------------------------------------------ what all share
+
+
+def dataset_name() -> str:
+    return "cifar10" if os.environ.get("ATELIER_REAL_DATA") else SAMPLE
+
+
+def train_on(dataset: str, epochs: int = 1000) -> Run:
+    """A run at work, at the paper's batch size, which is the most easily disturbed."""
+    config: RunConfig = change_config(preset("paper"), {"data.dataset": dataset, "train.epochs": epochs})
+    config = change_config(config, {"data.val_fraction": 0.1})
+    store = load_store(config.data)
+    run = create_run(config, store.fingerprint, store.classes)
+    submit(run)
+    ensure_supervisor()
+    wait_until(lambda: read_run(run.id).state.epoch > 0 or read_run(run.id).state.ended)
+    return run
+
+
+def end(run: Run, stop: bool = True) -> None:
+    if stop:
+        ask_to_stop(run)
+    wait_until(lambda: read_run(run.id).state.ended, 600.0)
+
+
+def visit(browser: Browser, address: str) -> Page:
+    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.goto(address)
+    return at_rest(page)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS.split())
+        yield browser
+        browser.close()
+
+
+def wait_until(claim: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            raise TimeoutError(claim)
+        time.sleep(0.05)
+
+
+def tell(name: str, seconds: Sequence[float]) -> None:
+    ordered = sorted(seconds)
+    most = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    print(
+        f"{name}: median {statistics.median(ordered):.3f} s, 95th percentile {most:.3f} s ({len(ordered)} times)",
+        flush=True,
+    )
+
+
+def prepare() -> None:
+    """The samples and, where it can be had, CIFAR-10."""
+    finish(import_sample(SAMPLE))
+    if folder := os.environ.get("ATELIER_REAL_DATA"):
+        finish(import_dataset("cifar10", Path(folder) / "cifar10.zip"))
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.measure_train_page")
+    parser.add_argument("what", choices=["starts", "reruns", "thousand", "speed", "memory"], nargs="+")
+    parser.add_argument("--home", type=Path, help="an ATELIER_HOME to measure in, which keeps the runs of it")
+    chosen = parser.parse_args(arguments)
+    home = chosen.home or Path(tempfile.mkdtemp(prefix="measure-train-page-"))
+    os.environ["ATELIER_HOME"] = str(home)
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}; home {home}", flush=True)
+    try:
+        find_dataset(SAMPLE)
+    except ValueError:
+        prepare()
+    server = Server(home, threads=None)
+    try:
+        for what in chosen.what:
+            globals()[what](server)
+    finally:
+        server.kill()
+        stop_supervisor()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
