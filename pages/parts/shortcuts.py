@@ -53,12 +53,12 @@ def _say(found: Shortcuts, network: Network | None, others: bool) -> None:
         st.warning(told, icon=":material/visibility_off:")
         return
     helping = [one for one in found.scores if found.verdict(one, score) == "helps"]
-    best = max(helping, key=lambda one: one.right, default=None)
+    best = max(helping, key=lambda one: (one.right, one.balanced), default=None)
     if best is None:
         told = (
-            "**No shortcut found.** Colour, brightness and size alone do no better than always answering the largest "
+            f"**No shortcut found.** On {found.majority.n:,} test pictures, colour, brightness and size alone are not "
         )
-        st.success(f"{told}class.", icon=":material/check_circle:")
+        st.success(f"{told}surely better than always answering the largest class.", icon=":material/check_circle:")
         return
     told = f"**{SAYS[best.name]} alone helps, and does not explain the classes:** {_share(best)}"
     st.info(f"{told}{_of_network(network, others)}.", icon=":material/info:")
