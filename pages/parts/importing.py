@@ -27,6 +27,10 @@ from core.incidents import report_incident
 from core.settings import atelier_home, load_limits
 
 LIVE = ("starting", "running")
+LOST = (
+    "The process that added the pictures ended before it was done. Nothing of it is used; the other datasets are "
+    "unchanged."
+)
 DRAFT_SECONDS = 24 * 3600.0  # what was uploaded and not imported stays so long
 KEPT = 20  # finished jobs that stay readable
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -212,7 +216,7 @@ def _read_job(folder: Path) -> ImportJob:
         if (folder / "progress.json").exists():
             progress = read_json(folder / "progress.json")  # it may have finished between the two looks
         if progress["status"] in LIVE:
-            progress |= {"status": "lost", "message": "The process that added the pictures ended before it was done."}
+            progress |= {"status": "lost", "message": LOST}
     kept = {key: document[key] for key in ("name", "kind", "then", "created")}
     return ImportJob(id=folder.name, folder=folder, **kept, **progress)
 

@@ -41,10 +41,7 @@ def draw_preview() -> None:
         st.warning(escape(mistake, 900), title=title, icon=":material/info:")
         _offer_back()
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{escape(state['name'])}** · {escape(found.plan().layout, 300)}")
-        st.space("stretch")
-        _offer_back()
+    st.markdown(f"**{escape(state['name'])}** · {escape(found.plan().layout, 300)}")
     if found.listing.garbled:
         _ask_encoding(state, found)
     choices = _ask_classes(state, found)
@@ -52,6 +49,7 @@ def draw_preview() -> None:
         plan = found.plan(choices)
     except UserMistake as mistake:
         st.warning(escape(mistake, 600), icon=":material/info:")
+        _offer_back()
         return
     _tell(plan)
     _ask_import(state, plan, choices)
@@ -238,6 +236,7 @@ def _ask_import(state: dict[str, Any], plan: Plan, choices: Choices) -> None:
             disabled=bool(plan.trouble),
             key="import_them",
         )
+        _offer_back()
     if asked:
         with boundary():
             _import(state, name, choices)
