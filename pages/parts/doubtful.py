@@ -30,7 +30,7 @@ def draw_doubtful(dataset: Dataset) -> None:
         st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        by_id = {run.id: run for run in known}
+        by_id = {run.id: run for run in sorted(known, key=_accuracy, reverse=True)}
         picked = st.selectbox(
             "According to",
             list(by_id),
@@ -59,6 +59,11 @@ def draw_doubtful(dataset: Dataset) -> None:
         for doubt in found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
             _card(dataset, doubt)
     _draw_decisions(dataset, every)
+
+
+def _accuracy(run: Run) -> float:
+    right, n = score_of(run)
+    return right / n if n else 0.0
 
 
 def _told(found: list[Doubt], dataset: Dataset) -> str:

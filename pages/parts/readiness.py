@@ -27,7 +27,9 @@ def draw_readiness(dataset: Dataset, data: DataConfig) -> None:
         for finding in found:
             _draw(finding)
         if not copies and not blocks:
-            st.markdown(":gray[:material/help:] Nobody has looked for copies among these pictures yet.")
+            st.markdown(
+                ":gray[:material/help:] Nobody has looked for copies among these pictures yet; the tab Copies does."
+            )
 
 
 def _draw(finding: Finding) -> None:

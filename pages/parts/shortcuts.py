@@ -21,6 +21,7 @@ KNOWS = {
     "brightness": "how bright a picture is on average",
     "size": "width, height and shape of the original",
 }
+VAGUE = 0.15  # width of an interval from which on a score says little
 Network = tuple[Run, tuple[int, int]]  # a run and its (right, n)
 
 
@@ -60,7 +61,13 @@ def _say(found: Shortcuts, network: Network | None, others: bool) -> None:
         )
         st.success(f"{told}surely better than always answering the largest class.", icon=":material/check_circle:")
         return
-    told = f"**{SAYS[best.name]} alone helps, and does not explain the classes:** {_share(best)}"
+    low, high = best.interval
+    sure = (
+        "so few test pictures leave open whether it explains the classes"
+        if high - low > VAGUE
+        else ("does not explain the classes")
+    )
+    told = f"**{SAYS[best.name]} alone helps, and {sure}:** {_share(best)}"
     st.info(f"{told}{_of_network(network, others)}.", icon=":material/info:")
 
 
