@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import DataConfig
 from core.data.dataset import Dataset, delete_dataset
+from core.data.sizes import picture_sizes
 from core.data.splits import split_indices
 from core.presets import PRESETS
 from core.runs.usage import refuse_if_needed, tell_use
@@ -20,6 +21,7 @@ from pages.parts.check import draw_check
 from pages.parts.copies import draw_copies
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
+from pages.parts.looking import draw_looking
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
 
@@ -128,42 +130,72 @@ def _pictures(dataset: Dataset) -> None:
             required=True,
             key=f"part_{dataset.id}",
         )
+        wanted = st.text_input(
+            "Name contains", key=f"search_{dataset.id}", width=240, icon=":material/search:", max_chars=200
+        ).strip()
     chosen = np.arange(dataset.used) if part == "all" else parts[part]
     if label is not None:
         chosen = chosen[dataset.labels[chosen] == label]
     elif part == "all":
         chosen = _mixed(dataset)
+    if wanted:
+        chosen = chosen[np.isin(chosen, _named(dataset.content_hash, wanted.casefold(), dataset))]
     if not len(chosen):
-        st.info("No picture is in this class and part.", icon=":material/info:")
+        told = f" has “{escape(wanted)}” in its name" if wanted else " is in this class and part"
+        st.info(f"No picture{told}.", icon=":material/info:")
         return
     bottom = st.container()
     pages = -(-len(chosen) // ON_A_PAGE)
     page = 1
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center"):
-            page = st.pagination(pages, key=f"page_{dataset.id}_{label}_{part}")
+            page = st.pagination(pages, key=f"page_{dataset.id}_{label}_{part}_{wanted}")
             st.caption(f"{len(chosen):,} pictures")
     with bottom, st.grid(8, min_column_width=120, gap="small"):
-        for index in chosen[(page - 1) * ON_A_PAGE : page * ON_A_PAGE].tolist():
-            _card(dataset, index)
+        for place in range(len(chosen))[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
+            _card(dataset, chosen, place)
 
 
-def _card(dataset: Dataset, index: int) -> None:
+@st.cache_data(max_entries=20, show_spinner=False)
+def _named(content_hash: str, wanted: str, _dataset: Dataset) -> np.ndarray:
+    """Rows whose names hold `wanted`, which is in small letters."""
+    return np.array([row for row, name in enumerate(_dataset.names) if wanted in name.casefold()], np.int64)
+
+
+def _card(dataset: Dataset, chosen: np.ndarray, place: int) -> None:
+    index = int(chosen[place])
     name = dataset.names[index].rsplit("/", 1)[-1]
     with st.container(gap="xxsmall", key=f"card_{index}"):
         st.image(thumbnail(dataset, index), width="stretch", alt=shown(name))
         told = escape(dataset.classes[dataset.labels[index]], 22)
         if st.button(told, key=f"look_{index}", type="tertiary", help=escape(dataset.names[index], 200)):
-            _look(dataset, index)
+            st.session_state["looked_at"] = place
+            _look(dataset, chosen)
 
 
 @st.dialog("One picture", width="large")
-def _look(dataset: Dataset, index: int) -> None:
-    st.markdown(f"**{escape(dataset.classes[dataset.labels[index]])}** · {escape(dataset.names[index], 200)}")
+def _look(dataset: Dataset, chosen: np.ndarray) -> None:
+    """The original beside what the network receives, with a way to the next one of those chosen."""
+    place = min(st.session_state.get("looked_at", 0), len(chosen) - 1)
+    index = int(chosen[place])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Back", icon=":material/chevron_left:", key="look_back", disabled=not place, on_click=_step, args=(-1,)
+        )
+        last = place == len(chosen) - 1
+        st.button("Next", icon=":material/chevron_right:", key="look_next", disabled=last, on_click=_step, args=(1,))
+        st.caption(f"{place + 1:,} of {len(chosen):,}", width="content")
+    wide, high = picture_sizes(dataset, np.array([index]))[0]
+    label = escape(dataset.classes[dataset.labels[index]])
+    st.markdown(f"**{label}** · {escape(dataset.names[index], 200)} · {wide:,} × {high:,} pixels")
     controls, left, right = st.columns([2, 3, 3], gap="medium")
     with controls:
         size, fit = _ask_preprocess("dialog")
     _beside(dataset, index, size, fit, left, right)
+
+
+def _step(by: int) -> None:
+    st.session_state["looked_at"] = max(0, st.session_state.get("looked_at", 0) + by)
 
 
 def _received(dataset: Dataset) -> None:
@@ -292,6 +324,10 @@ def _check(dataset: Dataset) -> None:
     draw_check(dataset, _choices(dataset).model_copy(update={"copies": copies}))
 
 
+def _looking(dataset: Dataset) -> None:
+    draw_looking(dataset, datasets())
+
+
 def _copies(dataset: Dataset) -> None:
     draw_copies(dataset, _choices(dataset))
 
@@ -339,6 +375,7 @@ TABS = (
     ("Pictures", _pictures),
     ("Balance and split", _split),
     ("What the network receives", _received),
+    ("Sizes and colours", _looking),
     ("Copies", _copies),
     ("Check", _check),
     ("Ledger", _ledger),

@@ -110,3 +110,39 @@ def test_a_search_among_pictures_that_are_gone_tells_why(home):
     folder.mkdir(parents=True)
     assert comparing.main("nobody", folder) == 1
     assert "nobody" in comparing.read_comparison(dataset).message
+
+
+def test_the_grid_finds_pictures_by_name_and_steps_through_them_in_the_large_view():
+    add_copies()
+    app = open_page("pages/data.py")
+    (search,) = [one for one in app.text_input if one.label == "Name contains"]
+    search.set_value("MIRR").run()
+    looks = [button for button in app.button if button.key.startswith("look_") and button.key != "look_for_copies"]
+    assert len(looks) == 1 and looks[0].label == "cat"
+    search.set_value("[no](x)").run()
+    assert "No picture has" in app.info[0].value
+    search.set_value(".png").run()
+    next(button for button in app.button if button.key.startswith("look_")).click().run()
+    assert "1 of 11" in said(app) and "120 × 120 pixels" in said(app) and app.button(key="look_back").disabled
+    app.button(key="look_next").click().run()
+    assert not app.exception and not app.error
+
+
+def test_sizes_means_and_channels_are_told_and_another_dataset_stands_beside():
+    add_copies()
+    add_pictures("other", ("x" * 200, "<b>b</b> :red[hot]"))
+    wide = [("a.png", "a", None, encoded(noise(1).resize((300, 100)))), ("b.png", "b", None, encoded(noise(2)))]
+    wide += [("c.png", "a", None, encoded(noise(3))), ("d.png", "b", None, encoded(noise(4)))]
+    wide += [(f"{i}.png", "ab"[i % 2], None, encoded(noise(10 + i))) for i in range(10)]
+    finish(import_pictures("wide", iter(wide), "zip", False))
+    app = open_page("pages/data.py", dataset="pets")
+    app.session_state["tab"] = "Sizes and colours"
+    app.run()
+    assert "All originals have 120 × 120 pixels" in said(app)
+    assert app.dataframe[0].value["Channel"].tolist() == ["Red", "Green", "Blue"]
+    (beside,) = [one for one in app.selectbox if one.label == "Beside"]
+    beside.set_value("wide").run()
+    assert "From 300 × 100 to 300 × 100" in said(app) or "to 300 × 100 pixels" in said(app)
+    assert "93% are square" in said(app) and len(app.dataframe) == 2
+    beside.set_value("other").run()
+    assert not app.exception and not app.error
