@@ -23,7 +23,7 @@ PRESETS: dict[str, RunConfig] = {
         preset="better",
         data=DataConfig(val_fraction=0.02, copies="together"),
         train=TrainConfig(
-            # Tried without a gain on the test part, one seed each at 180 epochs: weight decay 1e-3 (78.94 %), AdamW with
+            # Tried without a gain on the test part, one seed each, 180 epochs: weight decay 1e-3 (78.94 %), AdamW with
             # rate 0.01 and weight decay 0.03 (78.80 %; it had looked best on 5,000 validation pictures, 79.2 %).
             epochs=150,
             batch_size=256,
