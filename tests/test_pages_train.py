@@ -8,6 +8,7 @@ from core.config import change_config
 from core.data.dataset import find_dataset
 from core.disk import write_json
 from core.presets import PRESETS, preset
+from core.runs.deeds import delete_run
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle, waiting_runs
 from core.runs.run import list_runs
@@ -215,3 +216,19 @@ def test_a_run_is_compared_with_the_run_before_it(trained_home):
     app = open_page("pages/train.py", run=second.id)
     assert float(metrics(app)["Since the run before"]) <= 100
     assert "points; that had" in said(app)
+
+
+def test_a_link_to_a_run_that_is_not_here_says_so_once(home):
+    run = add_failed_run(find_dataset("pets"), "Nothing came of it.")
+    app = open_page("pages/train.py", run="nobodysrun00")
+    assert "leads to a run that is not here" in plain(said(app)) and app.query_params["run"] == run.id
+    app.button(key="told.close").click().run()
+    assert "leads to a run that is not here" not in plain(said(app))
+
+
+def test_a_link_to_a_deleted_run_offers_it_back(home):
+    run = add_failed_run(find_dataset("pets"), "Nothing came of it.")
+    delete_run(run)
+    app = open_page("pages/train.py", run=run.id)
+    app.button(key="undo").click().run()
+    assert [back.id for back in list_runs()] == [run.id] and app.query_params["run"] == run.id

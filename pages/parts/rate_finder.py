@@ -13,14 +13,14 @@ from core.runs.probes import Probe, ask_probe, cancel_probe, find_probe
 from pages.parts.cached import live_runs
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
-from pages.parts.palette import ACCENT, CALM
+from pages.parts.palette import BLOCK, CALM
 from pages.parts.run_form import set_field
 
 ASKED = "finder.asked"  # id of the question whose button was pressed
 TICK_SECONDS = 0.5
 PANEL = 400  # pixels: as wide whatever it shows
 BATCH, MEAN = "each batch", "running mean"
-COLOURS = {BATCH: CALM, MEAN: ACCENT}
+COLOURS = {BATCH: CALM, MEAN: BLOCK}  # both are seen on light and on dark
 
 
 def draw_finder(dataset: Dataset, config: RunConfig) -> None:
@@ -87,15 +87,11 @@ def _draw_answer(probe: Probe, config: RunConfig, fingerprint: str) -> None:
         st.caption(f":red[:material/error:] {escape(probe.message, 300)}")
     else:
         suggestion = answer["suggestion"]
-        st.echarts_chart(rate_options(answer), key="finder.curve", height=240, alt=in_words(answer))
+        st.echarts_chart(rate_options(answer), key="finder.curve", height=210, alt=in_words(answer))
         if suggestion is None:
             st.caption("The loss fell at no rate, so there is nothing to suggest. A larger batch may help.")
         else:
             taken = config.train.learning_rate == suggestion
-            st.caption(
-                f"At **{suggestion:g}** half of the fall is done. Above {answer['high']:.2g} the loss rises again. "
-                "Other seeds move this by up to a factor of two."
-            )
             if st.button(
                 "In use" if taken else f"Use {suggestion:g}",
                 icon=":material/check:",
@@ -107,6 +103,10 @@ def _draw_answer(probe: Probe, config: RunConfig, fingerprint: str) -> None:
                 args=("train.learning_rate", suggestion),
             ):
                 st.rerun()  # the form is drawn with it
+            st.caption(
+                f"At **{suggestion:g}** half of the fall is done. Above {answer['high']:.2g} the loss rises again. "
+                "Other seeds move this by up to a factor of two."
+            )
     if st.button("Try again", icon=":material/refresh:", type="tertiary", key="finder.again"):
         cancel_probe(probe.id)
         _start(config, fingerprint)

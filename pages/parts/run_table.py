@@ -30,10 +30,24 @@ def pick_run() -> str | None:
     before = st.session_state.get("run.address")
     if before and before not in {run.id for run in listed} and not told_of(before):
         tell_gone(before)
+    _tell_unknown(st.query_params.get("run"))
     if not listed:
         return None
     picked = run_picker("Run", "run", listed, newest(listed))
     return picked.id if picked else None
+
+
+def _tell_unknown(asked: str | None) -> None:
+    """Say once that a link leads to a run that is not here, because another one is shown instead."""
+    if not asked or asked in (st.session_state.get("run.address"), st.session_state.get("run.unknown")):
+        return
+    if asked in {run.id for run in runs(hidden=True)}:
+        return
+    st.session_state["run.unknown"] = asked
+    if asked in {run.id for run in deleted_runs()}:
+        tell_gone(asked)
+    else:
+        tell("The link leads to a run that is not here: it was deleted for good, or is somewhere else.", wrong=True)
 
 
 def visible(listed: Sequence[Run], *keys: str) -> list[Run]:
