@@ -236,6 +236,32 @@ def _beside(dataset: Dataset, index: int, size: int, fit: str, left: DeltaGenera
     told = f"What the network receives: {size} × {size} pixels, {3 * size * size:,} numbers"
     received = received_picture(dataset, index, size, fit)
     right.image(received, width="stretch", caption=told, alt="The picture as the network receives it")
+    wide, high = picture_sizes(dataset, np.array([index]))[0].tolist()
+    right.caption(_told_of_loss(wide, high, size, fit))
+
+
+def _told_of_loss(wide: int, high: int, size: int, fit: str) -> str:
+    """What shrinking a picture of wide × high pixels to a square of `size` takes away from it."""
+    short, long = min(wide, high), max(wide, high)
+    kept = short * short if fit == "crop" else wide * high
+    filled = size * size * short / long if fit == "pad" else size * size
+    told = []
+    if kept > 1.05 * filled:
+        told.append(f"Each pixel stands for about {kept / filled:,.0f} of the original's.")
+    elif kept < 0.95 * filled:
+        told.append("The original is smaller: enlarging it adds pixels, not detail.")
+    else:
+        told.append("About as many pixels as the original has.")
+    if short != long:
+        lost = 100 * (1 - short / long)
+        told.append(
+            {
+                "crop": f"Cropping cuts away {lost:.0f} % of the picture.",
+                "squash": f"Squashing makes things {long / short:.1f} times too {'narrow' if wide > high else 'low'}.",
+                "pad": f"Bars take up {lost:.0f} % of the square.",
+            }[fit]
+        )
+    return " ".join(told)
 
 
 def _split(dataset: Dataset) -> None:

@@ -54,6 +54,7 @@ def test_copies_are_looked_for_in_a_child_and_shown_with_conflicts_and_leaks():
     assert "**4** of 12 pictures have a copy among them, in **2** groups" in said(app)
     assert "1 group of copies across classes" in said(app) and "1 group of copies across the parts" in said(app)
     assert "1 of 4** test pictures are copies of training pictures" in said(app)
+    assert "stays as it is, to be comparable with others' results: all of them stay" in said(app)
     assert "dog · Training" in said(app) and "cat · Test" in said(app) and "mirrored" in said(app)
     app.button(key="beside_1").click().run()
     assert not app.exception and not app.error
@@ -145,4 +146,23 @@ def test_sizes_means_and_channels_are_told_and_another_dataset_stands_beside():
     assert "From 300 × 100 to 300 × 100" in said(app) or "to 300 × 100 pixels" in said(app)
     assert "93% are square" in said(app) and len(app.dataframe) == 2
     beside.set_value("other").run()
+    assert not app.exception and not app.error
+
+
+def test_what_shrinking_loses_is_told_for_every_fit():
+    pictures = [(f"{i}.png", "ab"[i % 2], None, encoded(noise(i).resize((240, 120)))) for i in range(8)]
+    finish(import_pictures("wide", iter(pictures), "zip", False))
+    app = open_tab("What the network receives")
+    told = {  # 240 x 120 becomes 32 x 32
+        "crop": "Each pixel stands for about 14 of the original's. Cropping cuts away 50 % of the picture.",
+        "squash": "Each pixel stands for about 28 of the original's. Squashing makes things 2.0 times too narrow.",
+        "pad": "Each pixel stands for about 56 of the original's. Bars take up 50 % of the square.",
+    }
+    for fit, sentence in told.items():
+        app.radio(key="tab_fit").set_value(fit).run()
+        assert sentence in said(app)
+    app.select_slider(key="tab_size").set_value(128).run()
+    assert "Each pixel stands for about 4 " in said(app) and "Bars" in said(app)  # 240 x 120 on 128 x 64
+    app.radio(key="tab_fit").set_value("crop").run()
+    assert "enlarging it adds pixels, not detail" in said(app)
     assert not app.exception and not app.error

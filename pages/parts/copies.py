@@ -139,11 +139,13 @@ def _told_of_split(alone: int, together: int, n: int, given: bool) -> str:
     if not alone:
         return f"As you split now, none of {n:,} test pictures is a copy of a training picture."
     told = f"If copies are ignored, **{alone:,} of {n:,}** test pictures are copies of training pictures. "
-    told += f"With *Copies: together*, as Train proposes, {'none is' if not together else f'{together:,} are'}"
-    told += ": a group is on one side."
     if together and given:
-        told += " A test part that came with the pictures stays as it is, so that results can be compared with others'."
-    return told
+        told += "*Copies: together* parts training and validation without splitting a group, but a test part that came "
+        left = "all" if together == alone else f"{together:,}"
+        return f"{told}with the pictures stays as it is, to be comparable with others' results: {left} of them stay."
+    if not together:
+        return f"{told}With *Copies: together*, as Train proposes, none is: a group is on one side."
+    return f"{told}With *Copies: together*, as Train proposes, {together:,} of {n:,} are."
 
 
 def _draw_groups(dataset: Dataset, found: list[Group]) -> None:

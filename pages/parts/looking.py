@@ -61,8 +61,8 @@ def _draw_sizes(dataset: Dataset) -> None:
 def _told_of_sizes(sizes: np.ndarray, used: int) -> str:
     of = f" Measured on {len(sizes):,} evenly spaced ones of {used:,}." if len(sizes) < used else ""
     if len(np.unique(sizes, axis=0)) == 1:
-        every = "All that were measured" if of else "All originals"
-        return f"{every} have {sizes[0, 0]:,} × {sizes[0, 1]:,} pixels.{of}"
+        every = f"All of {len(sizes):,} evenly spaced originals" if of else "All originals"
+        return f"{every} have {sizes[0, 0]:,} × {sizes[0, 1]:,} pixels."
     short, long = sizes.min(axis=1), sizes.max(axis=1)
     lost = 100 * (1 - np.mean(short / long))
     smallest, largest = sizes[np.argmin(short)], sizes[np.argmax(sizes.prod(axis=1, dtype=np.int64))]
