@@ -257,3 +257,10 @@ def test_a_filter_is_grey_where_it_is_zero():
     assert picture.size == (2, 2)
     assert [picture.getpixel(at) for at in ((0, 0), (1, 0), (1, 1))] == [(255, 128, 128), (128,) * 3, (128, 128, 0)]
     assert Image.open(BytesIO(watching.png_of(np.zeros((5, 7, 7)), 1.0))).size == (7, 7)  # not colours: grey
+
+
+def test_a_run_stopped_within_an_epoch_does_not_claim_the_model_of_the_epoch_before(at_work):
+    rows = CourseReader(at_work.folder).read()
+    last = rows.last.epoch
+    assert f"is from within epoch {last + 1}" in ended.best_in_words(rows, last + 1)
+    assert "from within" not in ended.best_in_words(rows, last)

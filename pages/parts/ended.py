@@ -47,10 +47,12 @@ def _with_kept(message: str, run: Run) -> str:
 def kept_in_words(run: Run) -> str:
     """What is left of a run that did not end well."""
     place = newest_place(run.folder)
-    if place:
+    if place and not has_diverged(run):  # that one is not resumed, and its sentence says which model was kept
         return f"Kept: the curves, and everything up to {place}. Resuming goes on from there."
     if run.has_model:
         return "Kept: the curves and the model as it was saved last."
+    if has_diverged(run):
+        return "Kept: the curves."
     return "Nothing had been saved yet: resuming begins again."
 
 
@@ -64,7 +66,7 @@ def draw_result(run: Run, rows: Course) -> None:
     before = run_before(run)
     earlier = evaluation_or_none(before, "test") if before else None
     draw_scores(run, test, earlier)
-    if told := best_in_words(rows):
+    if told := best_in_words(rows, run.state.epoch):
         st.caption(told)
     draw_next(run)
     if before is not None and earlier is not None:
@@ -99,11 +101,20 @@ def draw_scores(run: Run, test: Evaluation, earlier: Evaluation | None) -> None:
             st.caption(f"{run.state.epoch} epochs")
 
 
-def best_in_words(rows: Course) -> str:
-    """The last epoch and the best one, each by its name; "" without a validation part."""
+def best_in_words(rows: Course, reached: int = 0) -> str:
+    """The last epoch and the best one, each by its name; "" without a validation part.
+
+    `reached` is the epoch in which the run stopped: its model is newer than the last epoch that was validated.
+    """
     last, best = rows.last, rows.best
     if last is None or best is None or last.val_loss is None or best.val_loss is None:
         return ""
+    if reached > last.epoch:
+        return (
+            f"The model that answers here is from within epoch {reached}. **Last** whole epoch "
+            f"{last.epoch}: validation loss {last.val_loss:.3f}, accuracy {share(last.val_accuracy)}. **Best** epoch "
+            f"{best.epoch}: validation loss {best.val_loss:.3f}, accuracy {share(best.val_accuracy)}; also kept."
+        )
     if best.epoch == last.epoch:
         return (
             f"The last epoch, {last.epoch}, was also the best: validation loss {last.val_loss:.3f}, accuracy "
