@@ -363,6 +363,15 @@ def test_with_nothing_but_a_trash_the_page_shows_it(run):
     assert "Trash (1)" in [one.label for one in app.expander]
 
 
+def test_a_name_that_is_too_long_is_said_and_what_was_typed_stays(run):
+    app = choose(page_of(run), "name")
+    app.text_input(key=f"name.{run.id}").set_value("n" * 81).run()
+    click(app, "asked.do")
+    assert "A title may have 80 characters; this one has 81." in told(app)
+    assert app.text_input(key=f"name.{run.id}").value == "n" * 81 and app.get("dialog")
+    assert read_run(run.id).marks.title == ""
+
+
 def test_a_class_name_of_200_characters_breaks_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
     long = ("**k** <b> " * 20)[:200]

@@ -148,7 +148,7 @@ def test_a_full_line_says_so_beside_the_disabled_button(home):
     app.button(key="start").click().run()
     app.run()
     assert app.button(key="start").disabled
-    assert "The queue is full: 1 runs are waiting, 1 may" in plain(said(app))
+    assert "The queue is full: 1 waiting, 1 may wait" in plain(said(app))
     assert len(list_runs()) == 1
 
 

@@ -88,7 +88,7 @@ def test_one_session_may_have_three_runs_waiting_and_the_others_have_their_turn(
 def test_the_line_takes_twenty():
     for _ in range(20):
         submitted()
-    with pytest.raises(UserMistake, match="The queue is full: 20 runs are waiting, 20 may"):
+    with pytest.raises(UserMistake, match="The queue is full: 20 waiting, 20 may wait"):
         submitted(BERT)
     assert len(list_runs()) == 20
 

@@ -100,7 +100,7 @@ def test_a_full_queue_refuses_in_words_and_keeps_nothing(home):
     submitted()
     submitted()
     refused = new_run()
-    with pytest.raises(UserMistake, match="The queue is full: 2 runs are waiting, 2 may"):
+    with pytest.raises(UserMistake, match="The queue is full: 2 waiting, 2 may wait"):
         submit(refused)
     assert not refused.folder.exists()
 

@@ -65,7 +65,7 @@ def refuse_if_full(asker: Asker | None = None) -> None:
     waiting, limits = waiting_ids(), load_limits()
     if len(waiting) >= limits.queue_length:
         raise UserMistake(
-            f"The queue is full: {len(waiting)} runs are waiting, {limits.queue_length} may. This run was not added. "
+            f"The queue is full: {len(waiting)} waiting, {limits.queue_length} may wait. This run was not added. "
             "Try again when one of them has started, or cancel one."
         )
     if asker is None:

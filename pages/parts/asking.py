@@ -151,14 +151,13 @@ def _draw_name() -> None:
     st.text_input(
         "Name",
         run.marks.title,
-        max_chars=TITLE_CHARACTERS,
+        help=f"At most {TITLE_CHARACTERS} characters.",  # not max_chars: the browser drops a longer paste without a word
         placeholder=replace(run, marks=run.marks.model_copy(update={"title": ""})).title,
         key=f"name.{run.id}",
     )
     st.text_area(
         "Note",
         run.marks.note,
-        max_chars=NOTE_CHARACTERS,
         height=160,
         placeholder="What was tried, and what came of it",
         key=f"note.{run.id}",
@@ -182,11 +181,14 @@ def _save() -> None:
         st.session_state[ASKED] = replace(_asked(), note=run.marks.note)
         tell("Somebody else has changed this note meanwhile.", wrong=True)
         return
+    saved = False
     with outcome(run_id, quoted([run])):
         run = rename_run(run, title)
         run = note_run(run, note)
         tell(f"Saved {quoted([run])}.")
-    _close()
+        saved = True
+    if saved or is_gone(run_id):  # else what was typed stays in the dialog, to be mended
+        _close()
 
 
 def note_in_lines(note: str) -> str:

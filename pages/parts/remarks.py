@@ -52,7 +52,7 @@ def look_at(dataset: Dataset, config: RunConfig, session: str = "") -> tuple[Pla
 def _of_queue(session: str) -> list[Remark]:
     waiting, limits = waiting_runs(), load_limits()
     if len(waiting) >= limits.queue_length:
-        told = f"The queue is full: {len(waiting)} runs are waiting, {limits.queue_length} may."
+        told = f"The queue is full: {len(waiting)} waiting, {limits.queue_length} may wait."
         return [Remark(f"{told} Cancel one, or wait for one.", stops=True)]
     own = sum(run.asker is not None and run.asker.session == session for run in waiting)
     if own >= limits.queue_per_session:
