@@ -101,3 +101,11 @@ def test_a_worker_that_dies_is_noticed_although_no_file_has_changed():
     worker.wait()
     time.sleep(module._LIVE_SECONDS)
     assert catalogue.runs()[0].state.status == "lost"
+
+
+def test_a_clock_that_looks_again_soon_is_told_what_was_found_a_moment_ago():
+    catalogue = Catalogue(runs_root())
+    assert catalogue.runs(seconds=60.0) == []  # nothing was found before
+    run = ended_run()
+    assert catalogue.runs(seconds=60.0) == []
+    assert catalogue.runs() == [run] == catalogue.runs(seconds=60.0)

@@ -1,5 +1,6 @@
 """Catalogue: every run of one atelier_home(), each read again only once something in its folder has changed."""
 
+import math
 import os
 import threading
 import time
@@ -36,11 +37,18 @@ class Catalogue:
         self.root = root
         self._entries: dict[str, _Entry] = {}
         self._listed: list[Run] = []
+        self._looked = -math.inf  # time.monotonic()
         self._lock = threading.Lock()
 
-    def runs(self) -> list[Run]:
-        """Every readable run, newest first; a run whose process is gone reads as "lost" within half a second."""
+    def runs(self, seconds: float = 0.0) -> list[Run]:
+        """Every readable run, newest first; a run whose process is gone reads as "lost" within half a second.
+
+        What was found up to `seconds` ago will do for a clock that looks again soon.
+        """
         with self._lock:
+            if time.monotonic() - self._looked < seconds:
+                return list(self._listed)
+            self._looked = time.monotonic()
             stamps = self._stamps()
             changed = [run_id for run_id in self._entries if run_id not in stamps]
             for run_id in changed:

@@ -307,6 +307,8 @@ def read_run(run_id: str) -> Run:
                 "There is no run yet. Start one on the Train page or with: python -m core train --data NAME"
             )
         return open_run(runs_root() / newest)
+    if is_run_id(run_id) and (runs_root() / run_id).is_dir():
+        return open_run(runs_root() / run_id)
     found = match_id(run_id, _ids())
     if not found:
         raise UserMistake(f"No such run: {run_id[:40]!r}. The runs there are: python -m core runs list")

@@ -40,9 +40,12 @@ def store(data: DataConfig) -> TensorStore:
     return _store(str(atelier_home()), _stamps(datasets_root(), "dataset.json"), data.model_dump_json())
 
 
-def runs(hidden: bool = False) -> list[Run]:
-    """Every run, newest first, those that people hid only if asked for; a dead one is known within half a second."""
-    listed = _catalogue(str(runs_root())).runs()
+def runs(hidden: bool = False, seconds: float = 0.0) -> list[Run]:
+    """Every run, newest first, those that people hid only if asked for; a dead one is known within half a second.
+
+    A clock that looks again soon may be told what was found up to `seconds` ago.
+    """
+    listed = _catalogue(str(runs_root())).runs(seconds)
     return listed if hidden else [run for run in listed if not run.marks.hidden]
 
 
@@ -53,9 +56,9 @@ def score_of(run: Run) -> tuple[int, int]:
     return run.state.score or _stored_score(run)
 
 
-def live_runs() -> list[Run]:
+def live_runs(seconds: float = 0.0) -> list[Run]:
     """Runs that train or wait, also hidden ones, the one at work first."""
-    at_work = [run for run in runs(hidden=True) if run.state.status in LIVE_STATUSES]
+    at_work = [run for run in runs(True, seconds) if run.state.status in LIVE_STATUSES]
     return sorted(at_work, key=lambda run: (run.state.status == "queued", run.created))
 
 

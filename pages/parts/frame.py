@@ -97,7 +97,7 @@ def _draw_links() -> None:
 
 @boundary()
 def _draw_running() -> None:
-    runs, imports = live_runs(), live_imports()
+    runs, imports = live_runs(seconds=1.0), live_imports()
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         for job in imports[:1]:
             st.page_link("pages/data.py", label=f"Adding {escape(job.name, 24)}{_percent(job.share)}", icon="spinner")

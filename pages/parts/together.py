@@ -23,15 +23,15 @@ def stay_together() -> None:
 
 @boundary()
 def _look() -> None:
-    if st.session_state.get(DRAWN) != _seen():
+    if st.session_state.get(DRAWN) != _seen(seconds=1.0):
         st.rerun()
 
 
-def _seen() -> Hashable:
+def _seen(seconds: float = 0.0) -> Hashable:
     # the run in the panel tells its end itself, with a word about it: this clock must not be faster
     shown = st.session_state.get("run.address")  # what was drawn: the picker's own state may be that of a late tick
     told = [
         (run.id, None if run.id == shown else run.state.status, run.state.attempt, run.marks)
-        for run in runs(hidden=True)
+        for run in runs(True, seconds)
     ]
     return hash((tuple(told), tuple(run.id for run in deleted_runs()), tuple(waiting_ids())))

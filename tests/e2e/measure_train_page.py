@@ -251,6 +251,7 @@ def end(run: Run, stop: bool = True) -> None:
 
 def visit(browser: Browser, address: str) -> Page:
     page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page.set_default_timeout(120_000)  # a busy machine gives other numbers, but it gives them
     page.goto(address)
     return at_rest(page)
 
