@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import DataConfig
 from core.data.dataset import Dataset, delete_dataset
 from core.data.sizes import picture_sizes
-from core.data.splits import split_indices
+from core.data.store import split_dataset
 from core.presets import PRESETS
 from core.runs.usage import refuse_if_needed, tell_use
 from pages.parts.adding import draw_adding, draw_job
@@ -35,7 +35,7 @@ FITS = {
 VALIDATION = round(100 * PRESETS[USUAL].data.val_fraction)  # per cent; what Train proposes
 SIZES = [16, 24, 32, 48, 64, 96, 128]
 # what the tabs begin with: only what somebody changed goes along to Train, so that its preset keeps the rest
-PROPOSED = DataConfig(val_fraction=VALIDATION / 100)
+PROPOSED = DataConfig(val_fraction=VALIDATION / 100, copies="together")
 SPLIT_FIELDS = ("balance", "split", "test_fraction", "val_fraction")
 RECEIVED_FIELDS = ("image_size", "fit")
 
@@ -113,7 +113,7 @@ def _of(choices: DataConfig, field: str) -> Any:
 
 
 def _pictures(dataset: Dataset) -> None:
-    parts = split_indices(dataset.labels, dataset.given_parts, _choices(dataset))
+    parts = split_dataset(dataset, _choices(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.selectbox(
             "Class",
@@ -290,7 +290,7 @@ def _split(dataset: Dataset) -> None:
         )
         st.slider("Validation share, %", 0, 40, VALIDATION, 5, key="data_val", persist_state="session", width=180)
     choices = _choices(dataset)
-    parts = split_indices(dataset.labels, dataset.given_parts, choices)
+    parts = split_dataset(dataset, choices)
     k = len(dataset.classes)
     before = np.bincount(dataset.labels, minlength=k)
     by_part = {part: np.bincount(dataset.labels[chosen], minlength=k) for part, chosen in parts.items()}
@@ -342,6 +342,7 @@ def _choices(dataset: Dataset) -> DataConfig:
         split=state.get("data_split") or "stratified",
         test_fraction=state.get("data_test", 20) / 100,
         val_fraction=state.get("data_val", VALIDATION) / 100,
+        copies=PROPOSED.copies,
     )
 
 

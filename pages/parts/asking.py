@@ -151,7 +151,7 @@ def _draw_name() -> None:
     st.text_input(
         "Name",
         run.marks.title,
-        help=f"At most {TITLE_CHARACTERS} characters.",  # not max_chars: the browser drops a longer paste without a word
+        help=f"At most {TITLE_CHARACTERS} characters.",  # max_chars would drop a longer paste silently
         placeholder=replace(run, marks=run.marks.model_copy(update={"title": ""})).title,
         key=f"name.{run.id}",
     )
