@@ -115,7 +115,7 @@ def test_killed_fifty_times_no_run_is_lost_and_nothing_that_must_hold_is_broken(
     watch.runs.append(earlier)
     for _ in range(3):
         watch.submit()
-    while kills < KILLS or any(not run.state.ended for run in list_runs()):
+    while kills < KILLS or any(run.state.status == "lost" or not run.state.ended for run in list_runs()):
         supervisor = ensure_supervisor("tests.training_worker.train")
         for run in list_runs():
             if run.state.status == "lost":

@@ -92,7 +92,7 @@ def start_by_click(page, epochs: int) -> Run:
 def epoch_on(page) -> int:
     """The epoch that the panel says, once it says one."""
     told = page.get_by_text(EPOCH).first
-    told.wait_for()
+    told.wait_for(timeout=1000 * PATIENCE)
     return int(EPOCH.search(told.inner_text())[1])
 
 
