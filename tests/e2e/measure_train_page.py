@@ -6,11 +6,14 @@ python -m tests.e2e.measure_train_page thousand        opening pages with 1,000 
 python -m tests.e2e.measure_train_page speed           training with a page open against training with none
 python -m tests.e2e.measure_train_page memory          the server's memory over hundreds of reruns
 
+What was measured while other programs took more than a twentieth of a core is measured again.
+
 It works in a home of its own under the temporary folder, on CIFAR-10 where ATELIER_REAL_DATA names it, else on the
 samples that the program draws. What it found, and where: docs/performance.md.
 """
 
 import argparse
+import itertools
 import os
 import random
 import re
@@ -21,9 +24,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -33,7 +38,7 @@ from core.data.dataset import find_dataset, import_dataset
 from core.data.samples import import_sample
 from core.data.store import load_store
 from core.presets import preset
-from core.runs.queue import ensure_supervisor, stop_supervisor, submit
+from core.runs.queue import ensure_supervisor, find_supervisor, stop_supervisor, submit
 from core.runs.run import Run, ask_to_stop, create_run, list_runs, read_run
 from core.settings import runs_root
 from tests.e2e.browser import Server, at_rest
@@ -49,11 +54,11 @@ def starts(server: Server, count: int = 20) -> None:
     """From the click on "Start training" to the first loss on the page, with what happens in between."""
     with chromium() as browser:
         page = visit(browser, f"{server.address}/train")
-        page.get_by_role("combobox", name="Pictures").click()
+        page.get_by_role("combobox", name="Pictures").first.click()  # of the form; the table has one too
         page.get_by_role("option", name=SAMPLE).click()
         at_rest(page)
         _start(page)  # the first one waits until the supervisor has loaded torch, which a page does while it is read
-        told = [_start(page) for _ in range(count)]
+        told = quietly(count, lambda: _start(page))
     names = ("click to first loss on the page", "click to a run in the line", "to its process", "to a loss on disk")
     for name, seconds in zip((*names, "to the page"), zip(*told, strict=True), strict=True):
         tell(name, seconds)
@@ -96,14 +101,16 @@ def reruns(server: Server, count: int = 100) -> None:
     run = train_on(dataset_name())
     with Wire(server.address, "train", f"run={run.id}") as wire:
         wire.rerun()
-        seconds = []
-        for _ in range(count):
-            wire.stay(0.3)
-            seconds.append(wire.rerun())
-    tell("page rerun as the server sends it", seconds)
+
+        def again() -> float:
+            wire.stay(random.uniform(0.2, 0.5))
+            return wire.rerun()
+
+        tell("page rerun as the server sends it", quietly(count, again))
     with chromium() as browser:
         page = visit(browser, f"{server.address}/train?run={run.id}")
-        tell("a preset is picked, in the browser", [_pick_preset(page, number) for number in range(count)])
+        presets = itertools.cycle((0, 1))
+        tell("a preset is picked, in the browser", quietly(count, lambda: _pick_preset(page, next(presets))))
     end(run)
 
 
@@ -138,46 +145,57 @@ def thousand(server: Server, count: int = 10) -> None:
     with chromium() as browser:
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         for name in ("train", "", "results"):
-            page, seen, still = context.new_page(), [], []
-            for _ in range(count + 1):
-                page.goto("about:blank")
-                began = time.monotonic()
-                page.goto(f"{server.address}/{name}")
-                page.wait_for_selector("h1")
-                seen.append(time.monotonic() - began)
-                at_rest(page)
-                still.append(time.monotonic() - began)
+            page = context.new_page()
+            page.set_default_timeout(120_000)
+            print(f"{len(list_runs()):,} runs, /{name}: first opening {_open(page, server, name)[1]:.2f} s")
+            opened = quietly(count, partial(_open, page, server, name))
+            tell(f"/{name}: heading", [seen for seen, _ in opened])
+            tell(f"/{name}: all there", [still for _, still in opened])
             page.close()
-            print(f"{len(list_runs()):,} runs, /{name}: first opening of this server {still[0]:.2f} s")
-            tell(f"/{name}: heading", seen[1:])
-            tell(f"/{name}: all there", still[1:])
     for name in ("train", "", "results"):
         with Wire(server.address, name) as wire:
-            tell(f"/{name}: as the server sends it", [wire.rerun() for _ in range(count)])
+            wire.rerun()
+            tell(f"/{name}: as the server sends it", quietly(count, wire.rerun))
+
+
+def _open(page: Page, server: Server, name: str) -> tuple[float, float]:
+    page.goto("about:blank")
+    began = time.monotonic()
+    page.goto(f"{server.address}/{name}")
+    page.wait_for_selector("h1")
+    seen = time.monotonic() - began
+    at_rest(page)
+    return seen, time.monotonic() - began
 
 
 def speed(server: Server, pairs: int = 12, seconds: float = 15.0) -> None:
     """Seconds an epoch with a page open and without, taking turns on one run."""
+    if dataset_name() == SAMPLE:
+        raise SystemExit("speed needs CIFAR-10: a thousand epochs of the samples are over too soon (ATELIER_REAL_DATA)")
     run = train_on(dataset_name())
     process = psutil.Process(server.process.pid)
     for name, visitor in (("server only", on_the_wire), ("server and Chromium", in_chromium)):
-        times: dict[bool, list[float]] = {True: [], False: []}
-        used = []  # of a core, by the server, while the page was open
         with visitor(server, run) as turn:
-            for pair in range(pairs):
-                for is_open in (True, False) if pair % 2 else (False, True):
+
+            def pair(turn: Turn = turn) -> tuple[float, float, float]:
+                """Seconds an epoch without a page and with one, and what the server took of a core for that."""
+                told: dict[bool, tuple[float, float]] = {}
+                for is_open in random.sample((True, False), 2):
                     stay = turn(is_open)
                     first = len(run.epochs()) + 1  # the epoch at work began under the other condition
                     before, began = sum(process.cpu_times()[:2]), time.monotonic()
                     stay(seconds)
-                    used += [(sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)] if is_open else []
-                    whole = run.epochs()[first:]
-                    times[is_open].append(sum(row.seconds for row in whole) / len(whole))
-        slower = [one / other - 1 for one, other in zip(times[True], times[False], strict=True)]
+                    used = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
+                    whole = run.epochs()[first:] or run.epochs()[-1:]
+                    told[is_open] = sum(row.seconds for row in whole) / len(whole), used
+                return told[False][0], *told[True]
+
+            alone, opened, used = zip(*quietly(pairs, pair), strict=True)
+        slower = [one / other - 1 for one, other in zip(opened, alone, strict=True)]
         error = statistics.stdev(slower) / len(slower) ** 0.5
         print(
-            f"{name}: epoch of {statistics.median(times[False]):.3f} s with none, {statistics.median(times[True]):.3f} "
-            f"s with a page: {100 * statistics.mean(slower):+.1f} % (standard error {100 * error:.1f}, {pairs} pairs, "
+            f"{name}: epoch of {statistics.median(alone):.3f} s with none, {statistics.median(opened):.3f} s with a "
+            f"page: {100 * statistics.mean(slower):+.1f} % (standard error {100 * error:.1f}, {pairs} pairs, "
             f"median {100 * statistics.median(slower):+.1f} %); "
             f"the server takes {1000 * statistics.mean(used):.0f} ms of a core a second",
             flush=True,
@@ -225,6 +243,38 @@ def memory(server: Server, reruns: int = 300, ticks: int = 5400) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ what all share
+
+
+Told = TypeVar("Told")
+ELSEWHERE = 0.05  # of a core, by other programs
+TRIES = 10  # for each figure that is wanted
+
+
+def quietly(count: int, measure: Callable[[], Told]) -> list[Told]:
+    """`measure` until it came out `count` times while nobody else took the cores; the quietest, where that never is."""
+    found: list[tuple[float, Told]] = []
+    for _ in range(TRIES * count):
+        before, began = _used_elsewhere(), time.monotonic()
+        told = measure()
+        found.append(((_used_elsewhere() - before) / (time.monotonic() - began), told))
+        if sum(elsewhere < ELSEWHERE for elsewhere, _ in found) == count:
+            break
+    best = sorted(found, key=lambda pair: pair[0])[:count]
+    if len(found) > count:
+        print(f"  ({len(found) - count} were left out; others took up to {best[-1][0]:.0%} of a core beside the rest)")
+    return [told for _, told in best]
+
+
+def _used_elsewhere() -> float:
+    """Seconds of a core that other programs have taken since the machine started."""
+    times = psutil.cpu_times()
+    handle = find_supervisor()  # a child of the server, or of nobody where an earlier one started it
+    roots = [psutil.Process(), *([psutil.Process(handle.pid)] if handle else [])]
+    ours = 0.0
+    for process in {*roots, *(child for root in roots for child in root.children(recursive=True))}:
+        with suppress(psutil.Error):
+            ours += sum(process.cpu_times()[:4])  # with that of children that have ended
+    return sum(times) - times.idle - times.iowait - getattr(times, "guest", 0.0) - ours
 
 
 def dataset_name() -> str:
