@@ -1,5 +1,6 @@
 """One run as it is now: what it does, its curves, what it answers, and what it reached once it has ended."""
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def show_run(run_id: str) -> None:
     def panel() -> None:
         draw_gone(run_id)
         now = read_run(run_id)
-        if _moment(now) != drawn:
+        if _moment(now) != drawn and not _is_just_starting(now):
             if live and now.state.status not in LIVE_STATUSES:
                 word, icon, _ = STATUS[now.state.status]
                 st.toast(f"{escape(now.title)}: {word.lower()}", icon=icon)
@@ -65,6 +66,16 @@ def _interval(run: Run) -> float | None:
     first = next((other.id for other in live_runs()), run.id)
     waits = run.state.status == "queued" and first != run.id  # one that is next starts in a moment
     return SECONDS if waits or _has_rows(run) else SECONDS_AT_START
+
+
+def _is_just_starting(run: Run) -> bool:
+    """Whether the first loss is about to come: the still part is drawn once for that, and not before it as well."""
+    if run.state.status not in ("starting", "running") or _has_rows(run):
+        return False
+    try:
+        return time.time() - (run.folder / "launch.json").stat().st_mtime < SECONDS
+    except OSError:
+        return False
 
 
 def _has_rows(run: Run) -> bool:

@@ -10,6 +10,8 @@ from pages.parts.frame import boundary
 
 SECONDS = 2.0  # within which everybody sees the same
 DRAWN = "runs.drawn"
+SHOWN = "runs.shown"  # the state of the run in the panel when the page was drawn
+BEHIND = "runs.behind"  # whether the panel was behind its run at the last look
 
 
 def stay_together() -> None:
@@ -18,13 +20,22 @@ def stay_together() -> None:
     What people type, pick and move is their session's own and stays as it is.
     """
     st.session_state[DRAWN] = _seen()
+    st.session_state[SHOWN], st.session_state[BEHIND] = _state_shown(), False
     st.fragment(_look, run_every=SECONDS)()
 
 
 @boundary()
 def _look() -> None:
-    if st.session_state.get(DRAWN) != _seen(seconds=1.0):
+    # the panel has a clock of its own, which is faster; where a message was lost with that clock, this one helps
+    was_behind = st.session_state.get(BEHIND)
+    st.session_state[BEHIND] = st.session_state.get(SHOWN) != _state_shown(seconds=1.0)
+    if st.session_state.get(DRAWN) != _seen(seconds=1.0) or (was_behind and st.session_state[BEHIND]):
         st.rerun()
+
+
+def _state_shown(seconds: float = 0.0) -> str | None:
+    shown = st.session_state.get("run.address")
+    return next((run.state.status for run in runs(True, seconds) if run.id == shown), None)
 
 
 def _seen(seconds: float = 0.0) -> Hashable:

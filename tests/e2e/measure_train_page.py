@@ -71,7 +71,7 @@ def _start(page: Page) -> tuple[float, ...]:
     looker.start()
     began = time.time()
     page.locator(".st-key-start button").click()
-    page.wait_for_function(FIRST_LOSS)
+    page.wait_for_function(FIRST_LOSS, polling=20)  # at every frame it would cost what it measures
     seen = time.time()
     looker.join()
     (run,) = [run for run in list_runs() if run.id not in known]
@@ -84,8 +84,8 @@ def _start(page: Page) -> tuple[float, ...]:
 
 
 # "Loss" with a number under it, where there is a dash until the first one
-FIRST_LOSS = """() => [...document.querySelectorAll('[data-testid=stHtml] div')]
-  .some(cell => /^Loss\\s*\\d+\\.\\d+/.test(cell.innerText))"""
+FIRST_LOSS = """() => [...document.querySelectorAll('[data-testid=stHtml]')]
+  .some(row => /^Loss\\d/.test(row.textContent.trim()))"""
 
 
 def _note_first_rows(known: set[str], written: list[float]) -> None:
