@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from core.data.child import ONE_THREAD, ROOT, usable_cores
+from core.data.packs import Packs
 from core.data.picture import Refusal, receive_noted
 from core.data.preprocess import Preprocess
 from core.settings import Limits, load_limits
@@ -50,21 +51,21 @@ class Outcome(NamedTuple):
 
 def decode(
     chunks: Iterable[list[Task]],
-    pack: Path,
+    pack: Path | Sequence[Path],
     images: Path,
     start: int,
     preprocess: Preprocess,
     limits: Limits,
     processes: int | None = None,
 ) -> Iterator[list[Outcome]]:
-    """Read every picture of `chunks` from `pack` and write it at `start + row x row size` of the file `images`.
+    """Read every picture of `chunks` from `pack`, one or several files, and write it at `start + row x row size` of the file `images`.
 
     `chunks` is drawn from between answers, so that its source may still be filling the pack. Yields at least ten times
     a second, an empty list where nothing new is known. Outcomes come in any order, one for each task.
     Closing the generator ends the children.
     """
     settings = {
-        "pack": str(pack),
+        "packs": [str(pack)] if isinstance(pack, Path) else list(map(str, pack)),
         "images": str(images),
         "start": start,
         "preprocess": preprocess.model_dump(mode="json"),
@@ -280,9 +281,9 @@ def main() -> None:
     limits = Limits.model_validate(settings["limits"])
     preprocess = Preprocess.model_validate(settings["preprocess"])
     with ExitStack() as stack:
-        pack, images, slot = (
-            stack.enter_context(Path(settings[name]).open(mode, buffering=0))
-            for name, mode in (("pack", "rb"), ("images", "r+b"), ("slot", "r+b"))
+        pack = stack.enter_context(Packs([Path(path) for path in settings["packs"]]))
+        images, slot = (
+            stack.enter_context(Path(settings[name]).open("r+b", buffering=0)) for name in ("images", "slot")
         )
         _limit_memory(limits.decoder_memory_bytes)
         for line in sys.stdin.buffer:
@@ -296,7 +297,7 @@ def main() -> None:
 
 def _work(
     tasks: list[list[int]],
-    pack: IO[bytes],
+    pack: Packs,
     images: IO[bytes],
     slot: IO[bytes],
     start: int,
