@@ -194,17 +194,19 @@ def test_closing_cancels_and_leaves_nothing(tmp_path, reports):
 
 def test_an_import_that_was_killed_leaves_the_rest_as_it_was(tmp_path):
     first = bring(tmp_path)
-    path = write_zip(tmp_path / "big.zip", two_classes(500))
     code = (
-        "import sys; from pathlib import Path; from core.data.dataset import import_dataset\n"
-        "for report in import_dataset('big', Path(sys.argv[1])): print(report.phase, flush=True)"
+        "import time; from core.data.dataset import import_pictures; from tests.pictures import png\n"
+        "def endless():\n"
+        "    for i in range(300): yield f'{i}.png', 'ab'[i % 2], None, png(i)\n"
+        "    print('at work', flush=True); time.sleep(600)\n"
+        "list(import_pictures('big', endless(), 'samples', True))"
     )
-    worker = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
-    while worker.stdout.readline().strip() != b"reading":
-        pass
+    worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert worker.stdout.readline() == b"at work\n"
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     worker.stdout.close()
+    assert any(name.startswith(".staging") for name in left_over())
     assert list_datasets() == [first]
     bring(tmp_path, two_classes(3), "next", "next.zip")  # sweeps
     assert not [name for name in left_over() if name.startswith(".staging")]
@@ -216,6 +218,23 @@ def test_an_import_at_work_is_not_swept_by_another(tmp_path):
     next(slow), next(slow)
     bring(tmp_path)
     assert finish(slow).used == 80 and len(list_datasets()) == 2
+
+
+def test_two_who_bring_the_same_zip_at_once_have_one_dataset(tmp_path):
+    path = write_zip(tmp_path / "a.zip", two_classes(20))
+    code = (
+        "import sys; from pathlib import Path; from core.data.dataset import import_dataset\n"
+        "*_, last = import_dataset('animals', Path(sys.argv[1])); print(last.dataset.id)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = {worker.communicate(timeout=60)[0].strip() for worker in both}
+    assert [worker.returncode for worker in both] == [0, 0]
+    (dataset,) = list_datasets()
+    assert told == {dataset.id} and dataset.used == 40
+    assert not [name for name in left_over() if name.startswith(".staging")]
 
 
 def test_deleting_takes_its_stores_but_not_those_of_a_twin(tmp_path):
@@ -239,12 +258,10 @@ def test_a_damaged_dataset_is_skipped_and_a_damaged_picture_told(tmp_path):
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
-    import core.data.dataset as module
-
     def full(file, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_write_all", full)
+    monkeypatch.setattr("core.data.draft.write_all", full)
     with pytest.raises(UserMistake, match=r"The disk is full .* Nothing was kept"):
         bring(tmp_path)
     assert left_over() == []

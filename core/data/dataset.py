@@ -1,48 +1,42 @@
 """Dataset: an imported set of pictures, and how one comes in, is found and goes."""
 
 import hashlib
-import io
 import json
-import os
 import re
 import secrets
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from core.data.choices import Choices, check_classes
-from core.data.decoding import CHUNK_BYTES, CHUNK_PICTURES, Outcome, Task, decode
+from core.data.choices import Choices
+from core.data.decoding import CHUNK_PICTURES, Task
+from core.data.draft import Draft, Given
 from core.data.images import (
-    HEADER_BYTES,
     STAGING,
-    close_images,
-    create_images,
     fingerprint_of,
     place_store,
     root_lock,
     staging,
 )
-from core.data.picture import CHANGES, Refusal, picture_kind
+from core.data.packs import Packs
+from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
-from core.data.sources import Listing, Source, class_order, clean_name, open_source
+from core.data.sources import Entry, Listing, Source, clean_name, open_source
 from core.data.splits import NO_PART, PARTS
-from core.disk import disk_trouble, read_json, sync_folder, write_atomic, write_json
+from core.disk import disk_trouble, read_json, sync_folder, write_json
 from core.errors import UserMistake
 from core.settings import Limits, atelier_home, datasets_root, load_limits, stores_root
 
-RECORD = np.dtype(
-    [("offset", "<i8"), ("length", "<i8"), ("sha256", "V32"), ("label", "<i4"), ("part", "i1")]
-)  # one picture in index.npy
 TICK_SECONDS = 0.2  # between two reports of progress
+SEARCHED_BYTES = 2**20  # of names at a time
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,23 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What has become of one picture in a version, and why."""
+
+    place: int  # of its original in the packs: by that it is known through all versions
+    name: str
+    was: str  # the class that it came with
+    now: str | None  # the class from then on; None: it is left out
+    why: str  # in words: "by hand", "doubtful label", "copy"
+    version: int  # in which it last changed
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """An imported set of pictures, as it lies on the disk; given = used + len(refused), system files apart."""
+    """A version of a set of pictures, as it lies on the disk: given = used + refused + excluded, system files apart.
+
+    What was imported is the first version; a later one refers to the originals of the one that it was made from.
+    """
 
     id: str
     name: str
@@ -68,16 +77,33 @@ class Dataset:
     content_hash: str
     notes: tuple[str, ...]
     folder: Path
+    version: int = 1
+    parent: str = ""  # id of the version that it was made from
+    first: str = ""  # id of the first version, "" where this is it
+    packs: tuple[Path, ...] = ()  # the originals: pictures.pack of the first version and of each that added some
+    changes: tuple[Change, ...] = ()  # all that differs from what was imported, one a picture
+    added: int = 0  # pictures that this version brought along
+    undone: bool = False  # put aside, and kept for the runs that learnt from it
+
+    @property
+    def family(self) -> str:
+        """The id of the first version: what all versions of these pictures have in common."""
+        return self.first or self.id
+
+    @property
+    def excluded(self) -> list[Change]:
+        """Pictures that were given and can be read, and are left out of this version."""
+        return [change for change in self.changes if change.now is None]
 
     @cached_property
     def labels(self) -> np.ndarray:
         """int64 (used,): index into classes."""
-        return self._index["label"].astype(np.int64)
+        return self.records["label"].astype(np.int64)
 
     @cached_property
     def given_parts(self) -> np.ndarray:
         """int8 (used,): -1 none, 0 train, 1 val, 2 test, as the source had it."""
-        return self._index["part"].astype(np.int8)
+        return self.records["part"].astype(np.int8)
 
     @cached_property
     def names(self) -> Sequence[str]:
@@ -91,59 +117,105 @@ class Dataset:
 
     def original(self, i: int) -> bytes:
         """The file of picture `i` as it was given. Raises UserMistake where the disk has changed it."""
-        record = self._index[i]
-        with (self.folder / "pictures.pack").open("rb") as pack:
+        record = self.records[i]
+        with self.open_packs() as pack:
             pack.seek(int(record["offset"]))
             content = pack.read(int(record["length"]))
         if hashlib.sha256(content).digest() != record["sha256"].tobytes():
             raise UserMistake(f"{self.names[i]!r} of {self.name!r} is damaged on the disk; import the pictures again")
         return content
 
-    def tasks(self) -> Iterator[list[Task]]:
-        """Every picture, in pieces for decode()."""
-        for first in range(0, self.used, CHUNK_PICTURES):
-            piece = self._index[first : first + CHUNK_PICTURES]
-            places = zip(piece["offset"].tolist(), piece["length"].tolist(), strict=True)
-            yield [Task(first + row, offset, length) for row, (offset, length) in enumerate(places)]
+    def open_packs(self) -> Packs:
+        """The originals, to be read at places()."""
+        return Packs(self.packs)
+
+    def tasks(self, rows: np.ndarray | None = None) -> Iterator[list[Task]]:
+        """Every picture, or those at `rows`, in pieces for decode()."""
+        rows = np.arange(self.used) if rows is None else rows
+        for first in range(0, len(rows), CHUNK_PICTURES):
+            chosen = rows[first : first + CHUNK_PICTURES]
+            piece = self.records[chosen]
+            places = zip(chosen.tolist(), piece["offset"].tolist(), piece["length"].tolist(), strict=True)
+            yield [Task(row, offset, length) for row, offset, length in places]
 
     @property
     def digests(self) -> np.ndarray:
         """uint8 (used, 32): the SHA-256 of each original."""
-        return np.frombuffer(self._index["sha256"].tobytes(), np.uint8).reshape(-1, 32)
+        return np.frombuffer(self.records["sha256"].tobytes(), np.uint8).reshape(-1, 32)
 
     @property
     def places(self) -> np.ndarray:
-        """int64 (used, 2): offset and length of each original in pictures.pack."""
-        return np.stack([self._index["offset"], self._index["length"]], axis=1)
+        """int64 (used, 2): place of each original in the packs, and its length."""
+        return np.stack([self.records["offset"], self.records["length"]], axis=1)
 
     @cached_property
-    def _index(self) -> np.ndarray:
+    def records(self) -> np.ndarray:
+        """RECORD (used,), memory-mapped: index.npy."""
         return np.load(self.folder / "index.npy", mmap_mode="r", allow_pickle=False)
 
 
 class Names(Sequence[str]):
-    """The lines of names.jsonl, read on first use: opening a store does not wait for them."""
+    """The lines of names.jsonl. Opening reads nothing; where lines begin is found when the first one is asked for."""
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.length = path, count
-
-    @cached_property
-    def _every(self) -> list[str]:
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, i: Any) -> Any:
-        return self._every[i]
+        if isinstance(i, slice):
+            return [self[row] for row in range(*i.indices(self.length))]
+        row = int(i) if i >= 0 else int(i) + self.length
+        if not 0 <= row < self.length:
+            raise IndexError(i)
+        return json.loads(self._lines[self._begins[row] : self._begins[row + 1]].tobytes())
+
+    def __iter__(self) -> Iterator[str]:
+        with self.path.open("rb") as lines:
+            yield from map(json.loads, lines)
+
+    def containing(self, wanted: str) -> np.ndarray:
+        """int64: the rows whose names have `wanted` in them, whatever the case. A million names take half a second."""
+        wanted = json.dumps(wanted.casefold(), ensure_ascii=False)[1:-1]
+        found: list[int] = []
+        first = 0
+        with self.path.open("rb") as file:
+            while lines := file.readlines(SEARCHED_BYTES):
+                text = b"".join(lines).decode().casefold()  # no case has another number of lines
+                found += [first + row for row in _lines_with(text, wanted)]
+                first += len(lines)
+        return np.array(found, np.int64)
+
+    @cached_property
+    def _lines(self) -> np.ndarray:
+        return np.memmap(self.path, np.uint8, "r") if self.path.stat().st_size else np.zeros(0, np.uint8)
+
+    @cached_property
+    def _begins(self) -> np.ndarray:
+        """int64 (lines + 1,): where each line begins, and the end."""
+        ends = [np.zeros(1, np.int64)]
+        for first in range(0, len(self._lines), SEARCHED_BYTES):
+            ends.append(np.flatnonzero(self._lines[first : first + SEARCHED_BYTES] == ord("\n")) + first + 1)
+        return np.concatenate(ends)
+
+
+def _lines_with(text: str, wanted: str) -> Iterator[int]:
+    """The numbers of the lines of `text` that hold `wanted`; between two of them nothing is looked at line by line."""
+    line = begin = 0
+    while (at := text.find(wanted, begin)) >= 0:
+        line += text.count("\n", begin, at)
+        yield line
+        begin = text.index("\n", at) + 1
+        line += 1
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a long piece of work is. `done` of `total` pictures; total is 0 where nobody knows it."""
 
-    phase: str  # "listing" | "reading" | "saving" | "done"
-    done: int
+    phase: str  # "listing" | "reading" | "saving" | "comparing" | "done" | "waiting": for whoever does the same already
+    done: int  # while waiting: seconds
     total: int
     seconds_left: float | None
     dataset: Dataset | None = None  # on the last one of an import
@@ -175,21 +247,51 @@ def find_dataset(name: str) -> Dataset:
     raise UserMistake(f"unknown dataset {name!r}; {f'known: {known}' if every else 'nothing has been imported yet'}")
 
 
-def delete_dataset(name: str) -> None:
-    """Remove a dataset and the stores made of it; stores that another dataset shares stay."""
+def made_from(dataset: Dataset, every: Iterable[Dataset]) -> list[Dataset]:
+    """The versions that cannot be without this one: made from it, or from one that was."""
+    ids = {dataset.id}
+    later = sorted((other for other in every if other.family == dataset.family), key=lambda other: other.version)
+    for other in later:
+        if other.parent in ids:
+            ids.add(other.id)
+    return [other for other in later if other.id in ids and other.id != dataset.id]
+
+
+def delete_dataset(name: str, versions: bool = False) -> None:
+    """Remove a dataset and the stores made of it; stores that another dataset shares stay.
+
+    versions: the versions that were made from it as well. Without that they are a reason to refuse (UserMistake): their
+    originals lie in it.
+    """
+    gone, hashes = [], set()
     with root_lock():
         dataset = find_dataset(name)
-        away = datasets_root() / f"{STAGING}{secrets.token_hex(8)}"
-        dataset.folder.replace(away)  # from here on nobody sees it, however long removing takes
+        later = made_from(dataset, list_datasets())
+        if later and not versions:
+            told = ", ".join(repr(other.name) for other in later)
+            raise UserMistake(f"{dataset.name!r} was not deleted: {told} was made from it; delete that too, or first")
+        for one in [*reversed(later), dataset]:  # cut short, no version is left without what it was made from
+            gone.append(datasets_root() / f"{STAGING}{secrets.token_hex(8)}")
+            one.folder.replace(gone[-1])  # from here on nobody sees it, however long removing takes
+            hashes.add(one.content_hash)
         sync_folder(datasets_root())
-    shutil.rmtree(away, ignore_errors=True)
-    if all(other.content_hash != dataset.content_hash for other in list_datasets()):
-        for path in stores_root().glob("*/store.json"):
-            try:
-                if read_json(path)["content_hash"] == dataset.content_hash:
-                    shutil.rmtree(path.parent, ignore_errors=True)
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+    for away in gone:
+        shutil.rmtree(away, ignore_errors=True)
+    hashes -= {other.content_hash for other in list_datasets()}
+    for path in stores_root().glob("*/store.json"):
+        try:
+            if read_json(path)["content_hash"] in hashes:
+                shutil.rmtree(path.parent, ignore_errors=True)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+
+
+def read_dataset(identity: str) -> Dataset:
+    """The dataset of that id. Raises UserMistake where it is gone or damaged."""
+    try:
+        return _read_dataset(datasets_root() / identity / "dataset.json")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserMistake("the version that these pictures were made from is gone; import them again") from error
 
 
 def _read_dataset(path: Path) -> Dataset:
@@ -197,9 +299,17 @@ def _read_dataset(path: Path) -> Dataset:
     document.pop("schema_version")
     refused = tuple(Refused(**entry) for entry in document.pop("refused"))
     classes, notes = tuple(document.pop("classes")), tuple(document.pop("notes"))
-    dataset = Dataset(**document, classes=classes, notes=notes, refused=refused, folder=path.parent)
-    if dataset.id != path.parent.name or not re.fullmatch("[0-9a-f]{16}", dataset.id):
-        raise ValueError(f"{path} is not the dataset that it says")
+    changes = tuple(Change(*entry) for entry in document.pop("changes", ()))
+    owners = document.pop("packs", [document["id"]])
+    packs = tuple(path.parent.parent / owner / "pictures.pack" for owner in owners)
+    dataset = Dataset(
+        **document, classes=classes, notes=notes, refused=refused, changes=changes, packs=packs, folder=path.parent
+    )
+    for identity in (dataset.id, *owners):
+        if not re.fullmatch("[0-9a-f]{16}", identity):
+            raise ValueError(f"{path} is not the dataset that it says")
+    if dataset.id != path.parent.name or not all(pack.exists() for pack in packs[: dataset.version - 1]):
+        raise ValueError(f"{path} is not the dataset that it says, or its originals are gone")
     return dataset
 
 
@@ -207,7 +317,7 @@ def _read_dataset(path: Path) -> Dataset:
 
 
 def import_dataset(
-    name: str, path: Path, source: str | None = None, choices: Choices | None = None
+    name: str, path: Path, source: str | None = None, choices: Choices | None = None, twice: bool = True
 ) -> Iterator[Progress]:
     """Import a zip or a folder with a folder for each class, with or without train/ and test/ (or val/) above them.
 
@@ -215,7 +325,8 @@ def import_dataset(
 
     Yields Progress about five times a second; the last one carries the dataset. The default store (32 pixels, crop)
     is made on the way, so that every picture is read once. Closing the generator cancels and leaves nothing behind.
-    Content that is already there under this name is not imported twice. Raises UserMistake.
+    Content that is already there under this name is not imported twice; under another name only with `twice`.
+    Raises UserMistake.
     """
     limits, choices = load_limits(), choices or Choices()
     yield Progress("listing", 0, 0, None)
@@ -223,8 +334,10 @@ def import_dataset(
         listing = choices.apply(opened.listing)
         given = len(listing.entries) + len(listing.refused)
         _refuse_other_content(name, given)
+        if not twice and (there := same_pictures(listing, opened.length)) not in ("", clean_name(name).strip()):
+            raise UserMistake(f"these pictures are here already, as {there!r}; nothing was imported; --twice does it")
         yield from _intake(
-            name, _read_all(opened, listing), listing, source or ("folder" if path.is_dir() else "zip"), False, limits
+            name, read_all(opened, listing), listing, source or ("folder" if path.is_dir() else "zip"), False, limits
         )
 
 
@@ -242,10 +355,7 @@ def import_pictures(
     yield from _intake(name, _with_part_numbers(entries), Listing(), source, drawn, load_limits(), total)
 
 
-Given = tuple[str, str, int, bytes | Refusal]  # name, class, part, content
-
-
-def _read_all(source: Source, listing: Listing) -> Iterator[Given]:
+def read_all(source: Source, listing: Listing) -> Iterator[Given]:
     for entry in listing.entries:
         try:
             yield entry.name, entry.class_name, entry.part, source.read(entry)
@@ -257,6 +367,20 @@ def _with_part_numbers(entries: Iterable[tuple[str, str, int | str | None, bytes
     for name, class_name, part, content in entries:
         number = NO_PART if part is None else PARTS.index(part) if isinstance(part, str) else part
         yield clean_name(name), clean_name(class_name), number, content
+
+
+def same_pictures(listing: Listing, length_of: Callable[[Entry], int]) -> str:
+    """The dataset whose pictures all have name, class, part and length of one of these, as many being given, or ""."""
+    there: set[tuple[str, str, int, int]] = set()
+    for dataset in list_datasets():
+        if dataset.given != len(listing.entries) + len(listing.refused) or dataset.parent:
+            continue
+        there = there or {(e.name, e.class_name, e.part, length_of(e)) for e in listing.entries}
+        names = (dataset.classes[label] for label in dataset.labels.tolist())
+        parts, lengths = dataset.given_parts.tolist(), dataset.records["length"].tolist()
+        if all(picture in there for picture in zip(dataset.names, names, parts, lengths, strict=True)):
+            return dataset.name
+    return ""
 
 
 def _refuse_other_content(name: str, given: int) -> None:
@@ -291,189 +415,58 @@ def _intake(
     limits: Limits,
     total: int = 0,
 ) -> Iterator[Progress]:
-    name, preprocess = _dataset_name(name), Preprocess()
+    name = _dataset_name(name)
     total = total or len(listing.entries)
     clock = Clock()
     with disk_troubles(), staging(datasets_root()) as folder:
-        draft = _Draft(folder, preprocess, limits)
+        draft = Draft(folder, Preprocess(), limits)
         yield Progress("reading", 0, total, None)
         for outcomes in draft.read(pictures):
             draft.keep(outcomes)
             if clock.ticks():
                 yield Progress("reading", draft.answered, total, clock.seconds_left(draft.answered, total))
         yield Progress("saving", draft.answered, total, None)
-        dataset = draft.finish(name, listing, source, drawn)
+        for _ in draft.write():
+            if clock.ticks():
+                yield Progress("saving", draft.answered, total, None)
+        dataset = _place(draft, name, listing, source, drawn)
     yield Progress("done", draft.answered, draft.answered, 0.0, dataset)
 
 
-@dataclass
-class _Draft:
-    """An import in its staging folder: pictures.pack and images.npy grow, the rest is written at the end."""
-
-    folder: Path
-    preprocess: Preprocess
-    limits: Limits
-    given: list[tuple[str, str, int]] = field(default_factory=list)  # name, class, part
-    places: list[tuple[int, int]] = field(default_factory=list)  # offset, length in the pack
-    hashes: list[bytes] = field(default_factory=list)
-    refusals: dict[int, str] = field(default_factory=dict)  # row -> reason
-    changes: Counter[str] = field(default_factory=Counter)
-    answered: int = 0
-
-    def read(self, pictures: Iterator[Given]) -> Iterator[list[Outcome]]:
-        size = self.preprocess.image_size
-        (self.folder / "store").mkdir()
-        images, pack = self.folder / "store" / "images.npy", self.folder / "pictures.pack"
-        create_images(images, size)
-        with pack.open("wb", buffering=0) as file:
-            yield from decode(self._pack(pictures, file), pack, images, HEADER_BYTES, self.preprocess, self.limits)
-            os.fsync(file.fileno())
-
-    def _pack(self, pictures: Iterator[Given], pack: IO[bytes]) -> Iterator[list[Task]]:
-        """Append the bytes of each picture to the pack, a piece of work at a time."""
-        chunk: list[Task] = []
-        held: list[bytes] = []
-        offset = bytes_held = 0
-        for name, class_name, part, content in pictures:
-            row = len(self.given)
-            self.given.append((name, class_name, part))
-            try:
-                if isinstance(content, Refusal):
-                    raise content
-                picture_kind(content, self.limits)  # what is no picture at all need not go further
-            except Refusal as refusal:
-                self.refusals[row] = str(refusal)
-                self.answered += 1
-                self.places.append((offset, 0))
-                self.hashes.append(b"")
-                continue
-            chunk.append(Task(row, offset, len(content)))
-            held.append(content)
-            self.places.append((offset, len(content)))
-            self.hashes.append(hashlib.sha256(content).digest())
-            offset += len(content)
-            bytes_held += len(content)
-            if len(chunk) >= CHUNK_PICTURES or bytes_held >= CHUNK_BYTES:
-                _write_all(pack, b"".join(held))
-                yield chunk
-                chunk, held, bytes_held = [], [], 0
-        if chunk:
-            _write_all(pack, b"".join(held))
-            yield chunk
-
-    def keep(self, outcomes: list[Outcome]) -> None:
-        for row, refusal, notes in outcomes:
-            if refusal is not None:
-                self.refusals[row] = refusal
-            self.changes.update(notes)
-        self.answered += len(outcomes)
-
-    def finish(self, name: str, listing: Listing, source: str, drawn: bool) -> Dataset:
-        """Sort by part, class and name, drop what was refused, and move the folder to its place."""
-        classes = sorted({class_name for _, class_name, _ in self.given}, key=class_order)
-        rank = {class_name: number for number, class_name in enumerate(classes)}
-        used = [row for row in range(len(self.given)) if row not in self.refusals]
-        used.sort(key=lambda row: (self.given[row][2], rank[self.given[row][1]], self.given[row][0], row))
-        counts: dict[str, Counter[int]] = {class_name: Counter() for class_name in classes}
-        for row in used:
-            counts[self.given[row][1]][self.given[row][2]] += 1
-        check_classes(counts, self.limits)
-        content_hash = self._content_hash(used)
-        refused = [*listing.refused, *((self.given[row][0], why) for row, why in sorted(self.refusals.items()))]
-        notes = [*listing.notes, *self._notes(used)]
-        document = {
-            "schema_version": 1,
-            "id": secrets.token_hex(8),
-            "name": name,
-            "classes": classes,
-            "source": source,
-            "drawn": drawn,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "given": len(self.given) + len(listing.refused),
-            "used": len(used),
-            "refused": [{"name": refused_name, "reason": why} for refused_name, why in refused],
-            "ignored": listing.ignored,
-            "content_hash": content_hash,
-            "notes": notes,
-        }
-        rows = np.array(used, dtype=np.int64)
-        close_images(self.folder / "store" / "images.npy", self.preprocess.image_size, rows, len(self.given))
-        self._write_index(used, rank)
-        with root_lock():
-            for dataset in list_datasets():
-                if dataset.name == name:
-                    if dataset.content_hash != content_hash:
-                        raise _taken(dataset)
-                    return dataset
-                if dataset.content_hash == content_hash:
-                    document["notes"] = [*notes, f"The same pictures are here as {dataset.name!r} too."]
-            fingerprint = fingerprint_of(content_hash, self.preprocess)
-            place_store(self.folder / "store", fingerprint, content_hash, self.preprocess, [])
-            write_json(self.folder / "dataset.json", document)
-            target = datasets_root() / str(document["id"])
-            self.folder.replace(target)
-            sync_folder(target.parent)
-        return _read_dataset(target / "dataset.json")
-
-    def _content_hash(self, used: list[int]) -> str:
-        """Of names, classes, parts and bytes in store order: the same from a zip and from a folder."""
-        digest = hashlib.sha256()
-        for row in used:
-            digest.update(json.dumps(self.given[row]).encode() + self.hashes[row])
-        return digest.hexdigest()
-
-    def _notes(self, used: list[int]) -> list[str]:
-        notes = [f"{count} {CHANGES[change]}." for change, count in sorted(self.changes.items())]
-        seen: dict[bytes, list[tuple[str, int]]] = {}
-        for row in used:
-            seen.setdefault(self.hashes[row], []).append(self.given[row][1:])
-        repeated = [places for places in seen.values() if len(places) > 1]
-        across = sum(len({class_name for class_name, _ in places}) > 1 for places in repeated)
-        leaked = sum(len({part for _, part in places}) > 1 for places in repeated)
-        if across:
-            notes.append(f"{across} identical picture(s) are in more than one class; no network can tell them apart.")
-        if leaked:
-            notes.append(f"{leaked} identical picture(s) are in more than one part, which makes the test too easy.")
-        parts = {self.given[row][2] for row in used}
-        if 1 in parts and 2 not in parts:
-            notes.append("There is a val folder and no test folder: the val pictures are the held-out test part.")
-        return notes
-
-    def _write_index(self, used: list[int], rank: dict[str, int]) -> None:
-        pack = self.folder / "pictures.pack"
-        if used != list(range(len(self.given))):
-            self.places = _sorted_pack(pack, used, self.places)
-        index = np.zeros(len(used), RECORD)
-        for place, row in enumerate(used):
-            index[place] = (*self.places[row], self.hashes[row], rank[self.given[row][1]], self.given[row][2])
-        buffer = io.BytesIO()
-        np.save(buffer, index)
-        write_atomic(self.folder / "index.npy", buffer.getvalue())
-        lines = (json.dumps(self.given[row][0], ensure_ascii=False) + "\n" for row in used)
-        write_atomic(self.folder / "names.jsonl", "".join(lines).encode())
-
-
-def _sorted_pack(pack: Path, used: list[int], places: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Rewrite the pack with the used pictures alone, one after the other; the new places by row."""
-    moved, offset = list(places), 0
-    draft = pack.with_suffix(".sorted")
-    with pack.open("rb") as old, draft.open("wb") as new:
-        for row in used:
-            old.seek(places[row][0])
-            new.write(old.read(places[row][1]))
-            moved[row] = (offset, places[row][1])
-            offset += places[row][1]
-        new.flush()
-        os.fsync(new.fileno())
-    draft.replace(pack)
-    return moved
-
-
-def _write_all(file: IO[bytes], content: bytes) -> None:
-    """An unbuffered write may take only a part; a full disk raises OSError on the next one."""
-    view = memoryview(content)
-    while view:
-        view = view[file.write(view) :]
+def _place(draft: Draft, name: str, listing: Listing, source: str, drawn: bool) -> Dataset:
+    """Move what is written to its place; a dataset that has the name and the content already stays."""
+    refused = [*listing.refused, *draft.refused]
+    notes = [*listing.notes, *draft.notes]
+    document = {
+        "schema_version": 1,
+        "id": secrets.token_hex(8),
+        "name": name,
+        "classes": draft.classes,
+        "source": source,
+        "drawn": drawn,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "given": draft.given + len(listing.refused),
+        "used": draft.used,
+        "refused": [{"name": refused_name, "reason": why} for refused_name, why in refused],
+        "ignored": listing.ignored,
+        "content_hash": draft.content_hash,
+        "notes": notes,
+    }
+    with root_lock():
+        for dataset in list_datasets():
+            if dataset.name == name:
+                if dataset.content_hash != draft.content_hash:
+                    raise _taken(dataset)
+                return dataset
+            if dataset.content_hash == draft.content_hash:
+                document["notes"] = [*notes, f"The same pictures are here as {dataset.name!r} too."]
+        fingerprint = fingerprint_of(draft.content_hash, draft.preprocess)
+        place_store(draft.folder / "store", fingerprint, draft.content_hash, draft.preprocess, [])
+        write_json(draft.folder / "dataset.json", document)
+        target = datasets_root() / str(document["id"])
+        draft.folder.replace(target)
+        sync_folder(target.parent)
+    return _read_dataset(target / "dataset.json")
 
 
 @contextmanager

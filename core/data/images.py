@@ -7,9 +7,10 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -20,6 +21,7 @@ from core.settings import datasets_root, stores_root
 
 STAGING = ".staging-"
 SCHEMA = 1
+WAITING_SECONDS = 1.0  # for a lock, until whoever waits says so again
 
 
 def fingerprint_of(content_hash: str, preprocess: Preprocess) -> str:
@@ -55,16 +57,24 @@ def close_images(path: Path, size: int, rows: np.ndarray, written: int) -> None:
         file.truncate(HEADER_BYTES + written * 3 * size * size)  # a refused last row may never have been written
         file.write(images_header(written, size))
     if not np.array_equal(rows, np.arange(written)):
-        every = np.load(path, mmap_mode="r")
         draft = path.with_suffix(".sorted")
-        with draft.open("wb") as file:
+        with path.open("rb") as every, draft.open("wb") as file:
             file.write(images_header(len(rows), size))
             for first in range(0, len(rows), 1024):
-                file.write(every[rows[first : first + 1024]].tobytes())
-        del every
+                file.write(read_rows(every, HEADER_BYTES, 3 * size * size, rows[first : first + 1024]))
         draft.replace(path)
     with path.open("r+b") as file:
         os.fsync(file.fileno())
+
+
+def read_rows(file: IO[bytes], start: int, row_bytes: int, rows: np.ndarray) -> bytes:
+    """Rows of a file that begin at `start`, in that order; neighbours are read at once. Read and not mapped, so that
+    a file of gigabytes does not end up in the memory of this process."""
+    content = []
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        file.seek(start + int(run[0]) * row_bytes)
+        content.append(file.read(len(run) * row_bytes))
+    return b"".join(content)
 
 
 def place_store(folder: Path, fingerprint: str, content_hash: str, preprocess: Preprocess, refused: list[Any]) -> None:
@@ -123,6 +133,17 @@ def staging(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         owner.release()
         _lock_of(folder).unlink(missing_ok=True)
+
+
+def wait_for(lock: FileLock) -> Iterator[int]:
+    """Take the lock; while another process has it, the seconds of waiting so far, about once a second."""
+    began = time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=WAITING_SECONDS)
+            return
+        except Timeout:
+            yield round(time.monotonic() - began)
 
 
 def root_lock() -> FileLock:

@@ -36,7 +36,7 @@ JUNK = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume i
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a folder may hold a million of them
 class Entry:
     """A file that may be a picture. `key` is the source's own handle of it."""
 
