@@ -1,7 +1,8 @@
 """RunConfig: the whole of what a person chooses before a run; form, command line and JSON all come from here."""
 
 import reprlib
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -10,6 +11,8 @@ from core.errors import UserMistake
 # in the order in which they act: those that move a picture before those that change its colours, and the one that needs
 # a whole batch last
 Augmentation = Literal["flip", "shift_crop", "rotate", "colour", "cutout", "mixup"]
+
+Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]  # channels of blocks, or numbers of linear layers
 
 LOWEST_RATE = 1e-7
 
@@ -63,16 +66,117 @@ class DataConfig(_Choices):
 
 
 class ModelConfig(_Choices):
-    """Which network, and its options."""
+    """Which network, and its options; ACTING says which of them act for which network."""
 
-    name: Literal["paper_cnn"] = Field(
+    name: Literal["paper_cnn", "cnn"] = Field(
         "paper_cnn",
         title="Network",
-        description="paper_cnn: two convolutions and three linear layers, about 81,000 parameters.",
+        description="paper_cnn: two convolutions and three linear layers, about 81,000 parameters. cnn: the same kind "
+        "of network with every part to choose; as it is given here it is the paper's.",
+    )
+    channels: Widths = Field(
+        (6, 16),
+        min_length=1,
+        max_length=6,
+        title="Channels of the blocks",
+        description="One number a block: how many patterns its convolutions look for. Each block halves the picture, "
+        "so later blocks see larger things and can afford more channels.",
+    )
+    convolutions: int = Field(
+        1,
+        ge=1,
+        le=4,
+        title="Convolutions per block",
+        description="Convolutions, each with its activation, before the block makes the map smaller. Two 3 x 3 see as "
+        "much of the picture as one 5 x 5, with fewer parameters and one more activation.",
+    )
+    kernel: int = Field(
+        3, ge=1, le=11, title="Kernel", description="Side in pixels of the window that a convolution looks through."
+    )
+    padding: Literal["none", "same"] = Field(
+        "none",
+        title="Padding",
+        description="same: zeros around the map, so that a convolution keeps its size. none: the map loses kernel - 1 "
+        "pixels (the paper's way).",
+    )
+    pool: Literal["max", "average", "strided", "none"] = Field(
+        "max",
+        title="Pooling",
+        description="How a block halves its map: max and average of each 2 x 2 pixels; strided: its last convolution "
+        "takes steps of 2; none: it stays as large as it is.",
+    )
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = Field(
+        "leaky_relu",
+        title="Activation",
+        description="What follows every layer but the last. Without one, all layers together could do no more than a "
+        "single one.",
     )
     negative_slope: float = Field(
         0.01, ge=0.0, lt=1.0, title="Leaky slope", description="Slope of the leaky ReLU below zero; 0 is plain ReLU."
     )
+    norm_conv: Literal["none", "last", "all"] = Field(
+        "last",
+        title="Batch norm of convolutions",
+        description="After which convolutions each map is brought to mean 0 and spread 1: none, the last one (the "
+        "paper's way) or all.",
+    )
+    norm_linear: Literal["none", "first", "all"] = Field(
+        "first",
+        title="Batch norm of linear layers",
+        description="After which hidden linear layers each number is brought to mean 0 and spread 1: none, the first "
+        "one (the paper's way) or all.",
+    )
+    dropout_conv: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.9,
+        title="Dropout of maps",
+        description="Share of each block's maps that is blanked in every training step, so that none is relied upon.",
+    )
+    dropout_linear: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.9,
+        title="Dropout of numbers",
+        description="Share of each hidden linear layer's numbers that is blanked in every training step.",
+    )
+    linear: Widths = Field(
+        (120, 84),
+        max_length=4,
+        title="Hidden linear layers",
+        description="Width of each linear layer between the last block and the answer; none: straight to the answer.",
+    )
+
+
+FAMILY = (
+    "channels",
+    "convolutions",
+    "kernel",
+    "padding",
+    "pool",
+    "activation",
+    "negative_slope",
+    "norm_conv",
+    "norm_linear",
+    "dropout_conv",
+    "dropout_linear",
+    "linear",
+)
+# name of a network -> the fields of ModelConfig that act for it, in the order in which a form shows them
+ACTING: dict[str, tuple[str, ...]] = {"paper_cnn": ("negative_slope",), "cnn": FAMILY}
+
+
+def acts(field: str, model: Mapping[str, Any]) -> bool:
+    """Whether a field of ModelConfig (name -> value) changes anything beside the others."""
+    if field == "name":
+        return True
+    if field not in ACTING[model["name"]]:
+        return False
+    if model["name"] == "cnn" and field == "negative_slope":
+        return bool(model["activation"] == "leaky_relu")
+    if field in ("norm_linear", "dropout_linear"):
+        return bool(model["linear"])
+    return True
 
 
 class TrainConfig(_Choices):
@@ -199,7 +303,7 @@ def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
         known = [f"{part}.{leaf}" for part in ("data", "model", "train") for leaf in document[part]]
         if field not in known:
             raise UserMistake(f"unknown setting {field!r}; known: {', '.join(known)}")
-        if name == "augment" and isinstance(value, str):
+        if isinstance(document[room][name], list) and isinstance(value, str):  # "flip+cutout", "6,16", "none"
             words = (word.strip() for word in value.replace("+", ",").split(","))
             value = [word for word in words if word not in ("", "none")]
         document[room][name] = value

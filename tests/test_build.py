@@ -45,5 +45,5 @@ def test_the_slope_reaches_the_network():
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(UserMistake, match=r"unknown model 'vgg'; known: \['paper_cnn'\]"):
+    with pytest.raises(UserMistake, match=r"unknown model 'vgg'; known: \['cnn', .*'paper_cnn'"):
         build_model(ModelConfig.model_construct(name="vgg"), 3, 32)

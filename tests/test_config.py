@@ -1,15 +1,18 @@
 """RunConfig: what may be chosen, how it is changed, and what is said about a wrong choice."""
 
 import json
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from core.config import (
+    ACTING,
     DataConfig,
     ModelConfig,
     RunConfig,
     TrainConfig,
+    acts,
     change_config,
     check_with_data,
     parse_settings,
@@ -115,6 +118,36 @@ def test_a_config_of_before_a_choice_was_added_means_what_it_meant():
     del document["train"]["class_weights"], document["train"]["patience"]
     assert RunConfig.model_validate(document) == RunConfig()
     assert (RunConfig().train.class_weights, RunConfig().train.patience) == ("none", 0)
+
+
+def test_widths_are_listed_with_commas_or_plus_and_none_is_an_empty_list():
+    config = change_config(RunConfig(), {"model.name": "cnn", "model.channels": "8, 16+32", "model.linear": "none"})
+    assert (config.model.channels, config.model.linear) == ((8, 16, 32), ())
+    for words, said in (
+        ("0", "greater than or equal to 1"),
+        ("none", "at least 1 item"),
+        ("1,1,1,1,1,1,1", "at most 6"),
+    ):
+        with pytest.raises(UserMistake, match=said):
+            change_config(config, {"model.channels": words})
+
+
+def test_a_network_of_before_the_family_means_what_it_meant():
+    document = {"model": {"name": "paper_cnn", "negative_slope": 0.2}}
+    assert RunConfig.model_validate(document).model == ModelConfig(negative_slope=0.2)
+
+
+def test_every_field_of_a_network_acts_for_one_and_every_network_is_told():
+    assert set(ACTING) == set(get_args(ModelConfig.model_fields["name"].annotation))
+    assert {"name", *(field for fields in ACTING.values() for field in fields)} == set(ModelConfig.model_fields)
+
+
+def test_a_field_that_changes_nothing_does_not_act():
+    family = ModelConfig(name="cnn").model_dump()
+    assert acts("negative_slope", family) and acts("dropout_linear", family) and acts("name", family)
+    assert not acts("negative_slope", family | {"activation": "relu"})
+    assert not acts("dropout_linear", family | {"linear": []}) and not acts("norm_linear", family | {"linear": ()})
+    assert not acts("channels", ModelConfig().model_dump()) and acts("negative_slope", ModelConfig().model_dump())
 
 
 def test_early_stopping_wants_a_validation_part():

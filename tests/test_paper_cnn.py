@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.errors import UserMistake
-from core.models.paper_cnn import SMALLEST_IMAGE, PaperCNN
+from core.models.paper_cnn import PaperCNN
+from core.models.shapes import PAPER_SMALLEST
 
 PARAMETERS = {"conv1": 168, "conv2": 880, "conv2_bn": 32, "fc1": 69_240, "dense1_bn": 240, "fc2": 10_164}
 
@@ -54,14 +55,14 @@ def test_pooling_first_gives_the_papers_values_and_gradients(slope):
         assert torch.allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("side", [SMALLEST_IMAGE, 11, 32, 33, 64])
+@pytest.mark.parametrize("side", [PAPER_SMALLEST, 11, 32, 33, 64])
 def test_it_takes_pictures_of_any_size_from_the_smallest_on(side):
     assert PaperCNN(7, side)(torch.randn(2, 3, side, side)).shape == (2, 7)
 
 
 def test_pictures_that_are_too_small_are_refused_with_the_smallest_size():
     with pytest.raises(UserMistake, match="at least 10 pixels; the image size is 9"):
-        PaperCNN(10, SMALLEST_IMAGE - 1)
+        PaperCNN(10, PAPER_SMALLEST - 1)
 
 
 def test_the_slope_below_zero_acts():

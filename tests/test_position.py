@@ -5,11 +5,12 @@ from typing import get_args
 import pytest
 import torch
 
-from core.config import Augmentation, TrainConfig
+from core.config import Augmentation, ModelConfig, TrainConfig
 from core.data.batches import load_part, training_batches
 from core.engine import fit as fit_module
 from core.engine.fit import Diverged, fit
 from core.engine.position import Position, ask_position
+from core.models.build import build_model
 from core.rows import EpochRow, TickRow
 from tests import tiny
 from tests.test_fit import CPU, SAFE_RATES, choices, network, poison, weights
@@ -96,6 +97,14 @@ def test_training_may_be_interrupted_again_and_again(tiny_store):
 )
 def test_other_choices_go_on_exactly_as_well(tiny_store, changes):
     same(tiny_store, TrainConfig(**({"epochs": 3, "batch_size": 6, "learning_rate": 0.05} | changes)), 2)
+
+
+def test_dropout_goes_on_exactly_and_draws_anew_in_every_epoch(tiny_store, monkeypatch):
+    model = ModelConfig(name="cnn", dropout_conv=0.3, dropout_linear=0.5)
+    monkeypatch.setattr("tests.test_position.network", lambda store, seed: build_model(model, 2, 16, seed))
+    same(tiny_store, TrainConfig(epochs=3, batch_size=6, learning_rate=0.05), 2, 6, 9)
+    one, other = (whole(tiny_store, TrainConfig(epochs=1, batch_size=6, seed=seed))[0] for seed in (1, 1))
+    assert torch.equal(one, other)
 
 
 def test_rows_of_200_iterations_are_whole_after_an_interruption():

@@ -7,7 +7,7 @@ from typing import get_args, get_origin
 import numpy as np
 import pytest
 
-from core.config import Augmentation, RunConfig, change_config
+from core.config import ACTING, Augmentation, ModelConfig, RunConfig, change_config
 from core.data.dataset import find_dataset, import_pictures
 from core.disk import write_json
 from core.errors import UserMistake
@@ -23,6 +23,7 @@ from pages.parts.fields import (
     bounds,
     exactly,
     groups,
+    is_list,
     is_number,
     matters,
     range_in_words,
@@ -98,9 +99,47 @@ def test_every_field_has_a_widget_or_a_reason(app):
     values = {field: app.session_state[f"form.{field}"] for field in all_fields()}
     for field, info in all_fields().items():
         if matters(field, values):
-            assert app.get_by_key(f"form.{field}").label.startswith(info.title), field
+            key = f"{'typed' if is_list(field) else 'form'}.{field}"
+            assert app.get_by_key(key).label.startswith(info.title), field
         else:
-            assert field == "model.name", f"{field} does not act; quick shows all but the choice of one network"
+            assert field.startswith("model."), f"{field} does not act; quick shows all but the parts of other networks"
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_a_network_shows_the_fields_that_act_for_it(app, name):
+    app.get_by_key("form.model.name").set_value(name).run()
+    for field in ModelConfig.model_fields:
+        known = all_fields()[f"model.{field}"]
+        key = f"{'typed' if is_list(f'model.{field}') else 'form'}.model.{field}"
+        if field in ("name", *ACTING[name]):
+            assert app.get_by_key(key).label.startswith(known.title), field
+        else:
+            with pytest.raises(KeyError):
+                app.get_by_key(key)
+    app.select_slider(key="form.train.epochs").set_value(2).run()  # a form that nobody has changed is not kept
+    assert form_of(app).model == ModelConfig(name=name) and not app.exception
+
+
+def test_the_channels_of_the_blocks_are_typed_and_what_is_wrong_says_why(app):
+    app.get_by_key("form.model.name").set_value("cnn").run()
+    app.text_input(key="typed.model.channels").set_value("8 16, 32").run()
+    assert form_of(app).model.channels == (8, 16, 32) and not app.button(key="start").disabled
+    assert app.text_input(key="typed.model.channels").value == "8, 16, 32"
+    app.text_input(key="typed.model.channels").set_value("8, many").run()
+    assert "must be 1 to 6 whole numbers from 1 to 4096" in plain(said(app)) and app.button(key="start").disabled
+    app.get_by_key("form.model.name").set_value("paper_cnn").run()  # what is out of sight stops nothing
+    assert not app.button(key="start").disabled
+    app.get_by_key("form.model.name").set_value("cnn").run()
+    app.button(key="reset.model.channels").click().run()
+    app.text_input(key="typed.model.linear").set_value("none").run()
+    assert (form_of(app).model.channels, form_of(app).model.linear) == ((6, 16), ())
+
+
+def test_a_network_that_shrinks_a_map_to_nothing_says_so_before_it_starts(app):
+    app.get_by_key("form.model.name").set_value("cnn").run()
+    app.text_input(key="typed.model.channels").set_value("4, 4, 4, 4").run()
+    assert "pool4" in plain(said(app)) or "conv4" in plain(said(app))
+    assert app.button(key="start").disabled and not app.exception
 
 
 def test_a_field_that_does_not_act_is_left_out(app):
@@ -198,7 +237,9 @@ def test_changes_are_marked_at_the_field_and_the_group_and_taken_back_one_by_one
     app.get_by_key("form.train.augment").set_value(["flip"]).run()
     app.select_slider(key="form.train.label_smoothing").set_value(0.1).run()
     app.select_slider(key="form.train.epochs").set_value(2).run()
-    marked = {field for field in all_fields() if field != "model.name" and "●" in app.get_by_key(f"form.{field}").label}
+    values = {field: app.session_state[f"form.{field}"] for field in all_fields()}
+    shown = [field for field in all_fields() if matters(field, values)]
+    marked = {field for field in shown if "●" in app.get_by_key(f"form.{field}").label}
     assert marked == {"train.augment", "train.label_smoothing", "train.epochs"}
     assert {box.label.split("**")[1] for box in app.expander if "●" in box.label} == {"Augmentation", "Loss"}
     app.button(key="reset.train.epochs").click().run()
@@ -220,7 +261,9 @@ def some_config(drawn: random.Random) -> RunConfig:
     """A RunConfig drawn over everything that the definitions allow, ends of ranges among it."""
     changes = {"data.dataset": "pets"}
     for field, info in all_fields().items():
-        if get_origin(info.annotation) is tuple:
+        if is_list(field):
+            changes[field] = [drawn.randint(1, 40) for _ in range(drawn.randint(1, 4))]
+        elif get_origin(info.annotation) is tuple:
             changes[field] = [name for name in get_args(Augmentation) if drawn.random() < 0.4]
         elif not is_number(field):
             changes[field] = drawn.choice(get_args(info.annotation))

@@ -15,6 +15,7 @@ from core.data.store import load_store
 from core.disk import read_json, sha256_of
 from core.errors import UserMistake
 from core.evaluation import MEASURES
+from core.inference.predictor import load_predictor
 from core.rows import EpochRow, TickRow
 from core.runs.process import mark_process
 from core.runs.run import open_run, write_launch
@@ -272,6 +273,18 @@ def test_torchrun_with_two_ranks_ends_early_together(trained_home):
     assert run.state.status == "done" and run.state.message.startswith("Stopped early after epoch")
     losses = [row.val_loss for row in run.epochs()]
     assert losses.index(min(losses)) + 2 == len(losses) == run.epochs()[-1].best_epoch + 1
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_family_with_dropout_and_without_batch_norm(trained_home):
+    parts = {"model__name": "cnn", "model__dropout_linear": 0.2, "model__norm_conv": "none", "model__pool": "strided"}
+    run = tiny.new_run(train__epochs=8, **parts)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    run = open_run(run.folder)
+    assert run.state.status == "done" and run.card().model == run.config.model
+    assert load_predictor(run).model.training is False
 
 
 @pytest.mark.slow

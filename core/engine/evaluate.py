@@ -60,6 +60,12 @@ def _answer(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor,
 def _answer_like_the_paper(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     # a copy in training mode: batch norm uses the batch at hand, and the model's own running statistics stay
     copied = copy.deepcopy(model).train()
+    with torch.random.fork_rng(devices=[]):  # dropout acts too, as it would in the paper, and the same each time
+        torch.default_generator.manual_seed(0)
+        return _count_the_papers_way(copied, part, classes)
+
+
+def _count_the_papers_way(copied: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     mixed = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
     counted: list[tuple[Tensor, Tensor, Tensor]] = []
     for batch in ordered_batches(part, PAPER_BATCH, mixed):

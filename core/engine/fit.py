@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Generator
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ def fit(
             return
         model.train()
         at_hand = start.at_hand(hardware.device) if start and start.epoch == epoch else EpochAtHand()
+        if not at_hand.iteration:  # in the middle of an epoch the position has brought the state along
+            _seed_dropout(config.seed, epoch, hardware.rank)
         losses, labels, answers, predicted = at_hand.losses, at_hand.labels, at_hand.answers, at_hand.predicted
         done = at_hand.iteration
         row_began = tick_began = time.perf_counter()
@@ -173,6 +176,13 @@ def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
         return model
     # a network may leave out a weight whose gradient is zero
     return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+
+def _seed_dropout(seed: int, epoch: int, rank: int) -> None:
+    """Set torch's own generator, which dropout draws from, so that any epoch can be drawn again; each rank has other
+    pictures, and drops others of their values."""
+    mixed = np.random.SeedSequence([seed, epoch, rank + 1]).generate_state(2, np.uint32)
+    torch.manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
 
 
 def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:

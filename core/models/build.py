@@ -7,10 +7,12 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.errors import UserMistake
+from core.models.cnn import CNN
 from core.models.paper_cnn import PaperCNN
 
 MODELS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "paper_cnn": lambda config, classes, image_size: PaperCNN(classes, image_size, config.negative_slope),
+    "cnn": CNN,
 }
 
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.errors import UserMistake
+from core.config import ModelConfig
+from core.models.shapes import check_network
 
 LANES = 8  # float32 numbers in a vector register of 256 bits
-SMALLEST_IMAGE = 10  # pixels; below, the second pooling has no full window: (10-2)/2 = 4, (4-2)/2 = 1
 
 
 class PaperCNN(nn.Module):
@@ -19,10 +19,7 @@ class PaperCNN(nn.Module):
 
     def __init__(self, classes: int, image_size: int = 32, negative_slope: float = 0.01) -> None:
         super().__init__()
-        if image_size < SMALLEST_IMAGE:
-            raise UserMistake(
-                f"paper_cnn needs pictures of at least {SMALLEST_IMAGE} pixels; the image size is {image_size}"
-            )
+        check_network(ModelConfig(name="paper_cnn"), classes, image_size)
         side = ((image_size - 2) // 2 - 2) // 2  # 3x3 convolution takes 2 pixels, 2x2 pooling halves; twice
         self.negative_slope = negative_slope
         self.conv1 = nn.Conv2d(3, 6, 3)

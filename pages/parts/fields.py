@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, acts
 from core.errors import UserMistake
 
 ROOMS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
@@ -26,6 +26,7 @@ REST_OF = {"train": "Training", "data": "Pictures", "model": "Network"}  # where
 DOUBLING = ("train.batch_size",)  # goes in powers of two
 SIZES = ("data.image_size",)  # powers of two and halfway between them
 FROM_ZERO = ("train.weight_decay", "train.patience")  # a logarithmic slider that also has a zero
+FEW = 20  # whole numbers that a slider can hold one by one
 DIGITS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # ten steps a decade, each about a quarter more than the one before
 
 Values = Mapping[str, Any]  # dotted field -> value
@@ -71,12 +72,18 @@ def matters(field: str, values: Values, given: frozenset[int] = frozenset()) -> 
         return not given & {1, 2}  # a given val part is the test part where there is no other
     if field == "data.val_fraction":
         return not given >= {1, 2}
+    room, _, name = field.partition(".")
+    if room == "model" and not acts(name, _below("model.", values)):
+        return False
     return len(get_args(all_fields()[field].annotation)) != 1  # a choice of one is none
 
 
 def same(value: Any, other: Any) -> bool:
-    """Equal as settings; the order of a set of names is none."""
-    return set(value) == set(other) if isinstance(other, (tuple, list)) else bool(value == other)
+    """Equal as settings; the order of a set of names is none, that of numbers is one."""
+    if isinstance(other, (tuple, list)):
+        named = all(isinstance(one, str) for one in (*value, *other))
+        return set(value) == set(other) if named else tuple(value) == tuple(other)
+    return bool(value == other)
 
 
 # ------------------------------------------------------------------------------------------------- words
@@ -85,6 +92,8 @@ def same(value: Any, other: Any) -> bool:
 def say(value: Any) -> str:
     """A setting's value as a person reads it: 0.001, 5e-5, flip + cutout, one cycle."""
     if isinstance(value, (tuple, list)):
+        if any(isinstance(one, int) for one in value):
+            return ", ".join(map(str, value))
         return " + ".join(word.replace("_", "-") for word in value) or "none"
     if isinstance(value, float):
         return _short(f"{value:.6g}")
@@ -93,8 +102,7 @@ def say(value: Any) -> str:
 
 def summary(title: str, values: Values) -> str:
     """What a group is set to, in a few words that fit beside its title."""
-    train = {field.removeprefix("train."): value for field, value in values.items() if field.startswith("train.")}
-    data = {field.removeprefix("data."): value for field, value in values.items() if field.startswith("data.")}
+    train, data, model = (_below(room, values) for room in ("train.", "data.", "model."))
     told = {
         "Schedule": [say(train["schedule"]), f"stops after {train['patience']}" if train["patience"] else ""],
         "Training": [train["optimizer"], f"momentum {say(train['momentum'])}", f"seed {train['seed']}"],
@@ -104,10 +112,21 @@ def summary(title: str, values: Values) -> str:
         ],
         "Augmentation": [say(train["augment"])],
         "Pictures": [f"{data['image_size']} px", data["fit"], "balanced" if data["balance"] != "none" else ""],
-        "Network": [str(values["model.name"])],
+        "Network": [
+            say(model["name"]),
+            *(
+                [f"blocks {say(model['channels'])}", f"linear {say(model['linear'])}", say(model["activation"])]
+                if model["name"] == "cnn"
+                else []
+            ),
+        ],
     }
     words = [word for word in told.get(title, []) if word]
     return ", ".join(words) or {"Loss": "cross-entropy"}.get(title, "")
+
+
+def _below(room: str, values: Values) -> dict[str, Any]:
+    return {field.removeprefix(room): value for field, value in values.items() if field.startswith(room)}
 
 
 # ------------------------------------------------------------------------------------------------ numbers
@@ -115,6 +134,12 @@ def summary(title: str, values: Values) -> str:
 
 def is_number(field: str) -> bool:
     return get_origin(all_fields()[field].annotation) not in (tuple, Literal)
+
+
+def is_list(field: str) -> bool:
+    """Several whole numbers in a row, such as the channels of the blocks; typed as 6, 16."""
+    annotation = all_fields()[field].annotation
+    return get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is not Literal
 
 
 def is_wide(field: str) -> bool:
@@ -144,6 +169,8 @@ def steps_of(field: str) -> tuple[Any, ...]:
     if field in SIZES:
         halfway = (size + size // 2 for size in doubled() if size > 1)
         return tuple(sorted(size for size in {low, *doubled(), *halfway} if low <= size <= high))
+    if isinstance(low, int) and high - low <= FEW:
+        return tuple(range(low, high + 1))
     if field in FROM_ZERO:
         return (low, *logarithmic(low or (1 if isinstance(low, int) else 1e-6), high))
     if isinstance(low, int) or (low > 0 and high / low >= 1000):
@@ -187,6 +214,35 @@ def read_number(field: str, text: str) -> Any:
             return value
     kind = "a whole number " if whole else "a number "
     raise UserMistake(f"{title_of(field)} must be {kind}{range_in_words(field)}.")
+
+
+def read_list(field: str, text: str) -> list[int]:
+    """The whole numbers that somebody typed, commas or spaces between them; UserMistake says what the field takes."""
+    words = [word for word in re.split(r"[\s,;+]+", text.strip()) if word not in ("", "none")]
+    (low, high), (fewest, most) = _range_of_each(field), _count_range(field)
+    numbers = [int(word) for word in words if re.fullmatch(r"[0-9]{1,6}", word, re.ASCII)]
+    if len(numbers) != len(words) or not fewest <= len(numbers) <= most or any(not low <= n <= high for n in numbers):
+        raise UserMistake(f"{title_of(field)} must be {list_in_words(field)}.")
+    return numbers
+
+
+def list_in_words(field: str) -> str:
+    """'1 to 6 whole numbers from 1 to 4096, e.g. 6, 16'."""
+    (low, high), (fewest, most) = _range_of_each(field), _count_range(field)
+    none = ", or none" if fewest == 0 else ""
+    usual = say(all_fields()[field].default)
+    return f"{max(1, fewest)} to {most} whole numbers from {low} to {high}{none}, e.g. {usual}"
+
+
+def _range_of_each(field: str) -> tuple[int, int]:
+    rules = get_args(get_args(all_fields()[field].annotation)[0])[1].metadata
+    return next(rule.ge for rule in rules if hasattr(rule, "ge")), next(r.le for r in rules if hasattr(r, "le"))
+
+
+def _count_range(field: str) -> tuple[int, int]:
+    rules = all_fields()[field].metadata
+    fewest = next((rule.min_length for rule in rules if hasattr(rule, "min_length")), 0)
+    return fewest, next(rule.max_length for rule in rules if hasattr(rule, "max_length"))
 
 
 def allows(field: str, value: float) -> bool:

@@ -8,11 +8,13 @@ from core.data.dataset import Dataset
 from core.data.readiness import check_classes
 from core.data.splits import PARTS
 from core.errors import UserMistake
+from core.models.shapes import check_network
 from core.runs.queue import waiting_runs
-from core.settings import load_limits
+from core.settings import free_space, load_limits
 from pages.parts.planning import part_counts
 
 CALM_RATE = 0.01  # the most that Adam and its kin usually bear
+PLENTY = 5  # times the free space that a run needs to start; with less it is told
 ADAPTIVE = ("adam", "adamw", "rmsprop")
 
 
@@ -43,7 +45,9 @@ def look_at(dataset: Dataset, config: RunConfig, session: str = "") -> tuple[Pla
     plan = Plan(pictures, batch, whole + (rest >= 2))  # a rest of one picture is left out, as in training_batches
     remarks = [
         *_of_queue(session),
+        *_of_disk(),
         *_of_classes(dataset, config, counts),
+        *_of_network(config, len(dataset.classes)),
         *_of_training(config, pictures),
     ]
     return plan, sorted(remarks, key=lambda remark: not remark.stops)
@@ -61,6 +65,14 @@ def _of_queue(session: str) -> list[Remark]:
     return []
 
 
+def _of_disk() -> list[Remark]:
+    free, least = free_space(), load_limits().free_bytes
+    if free is None or free >= PLENTY * least:
+        return []
+    told = f"The disk has only {free / 2**30:.1f} GB free; a run needs {least / 2**30:.1f} GB to start."
+    return [Remark(told, stops=free < least)]
+
+
 def _of_classes(dataset: Dataset, config: RunConfig, counts: dict[str, list[int]]) -> list[Remark]:
     """What the Data page says of the classes as well, without what is fine."""
     found = check_classes(dataset, counts, weighted=config.train.class_weights != "none")
@@ -69,6 +81,14 @@ def _of_classes(dataset: Dataset, config: RunConfig, counts: dict[str, list[int]
         for finding in found
         if finding.level != "fine"
     ]
+
+
+def _of_network(config: RunConfig, classes: int) -> list[Remark]:
+    try:
+        check_network(config.model, classes, config.data.image_size)
+    except UserMistake as mistake:
+        return [Remark(f"{mistake}.", ("model.channels",), stops=True)]
+    return []
 
 
 def _of_training(config: RunConfig, pictures: dict[str, int]) -> list[Remark]:

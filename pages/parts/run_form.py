@@ -20,10 +20,13 @@ from pages.parts.fields import (
     bounds,
     exactly,
     groups,
+    is_list,
     is_number,
     is_wide,
+    list_in_words,
     matters,
     range_in_words,
+    read_list,
     read_number,
     same,
     say,
@@ -119,7 +122,8 @@ def draw_form(dataset: Dataset) -> Form:
     # a field that is out of sight is back at its preset, so that nothing hidden decides
     config = change_config(base, {field: value for field, value in values.items() if matters(field, values, given)})
     plan, remarks = look_at(dataset, config, session_token())
-    remarks = [Remark(why, (field,), stops=True) for field, why in _wrong().items()] + remarks
+    wrong = {field: why for field, why in _wrong().items() if matters(field, values, given)}
+    remarks = [Remark(why, (field,), stops=True) for field, why in wrong.items()] + remarks
     rate, middle = _draw_front(base, remarks)
     with middle:
         in_order = (*FRONT, *(field for fields in groups().values() for field in fields))
@@ -211,6 +215,8 @@ def _draw_field(field: str, base: RunConfig, remarks: Sequence[Remark]) -> None:
     told = [info.description or "", f"Preset {base.preset}: {say(value_of(base, field))}."]
     if is_number(field):
         told[1] += f" Takes {range_in_words(field)}."
+    if is_list(field):
+        told[1] += f" Takes {list_in_words(field)}."
     common: dict[str, Any] = {
         "label": f"{info.title} :primary[●]" if _differs(field, base) else info.title,
         "help": "\n\n".join(told),
@@ -219,6 +225,8 @@ def _draw_field(field: str, base: RunConfig, remarks: Sequence[Remark]) -> None:
     }
     if is_number(field):
         _draw_number(field, base, common)
+    elif is_list(field):
+        _draw_list(field, common)
     elif get_origin(info.annotation) is tuple:
         choices = get_args(get_args(info.annotation)[0])
         st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
@@ -270,6 +278,13 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
         )
 
 
+def _draw_list(field: str, common: dict[str, Any]) -> None:
+    """Numbers in a row, to type; what they are is kept beside what was typed, so that a mistake can be corrected."""
+    if field not in _wrong():
+        st.session_state[f"typed.{field}"] = say(st.session_state[key_of(field)])
+    st.text_input(on_change=_take_typed, args=(field,), **common | {"key": f"typed.{field}"})
+
+
 # ------------------------------------------------------------------------------------------------------ state
 
 
@@ -312,8 +327,9 @@ def _take_slider(field: str) -> None:
 
 
 def _take_typed(field: str) -> None:
+    read = read_list if is_list(field) else read_number
     try:
-        _put(field, read_number(field, st.session_state[f"typed.{field}"]))
+        _put(field, read(field, st.session_state[f"typed.{field}"]))
     except UserMistake as mistake:
         _wrong()[field] = str(mistake)
 
