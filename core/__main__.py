@@ -207,29 +207,80 @@ def data_doubtful(
     run_name: Annotated[
         str, typer.Option("--run", metavar="RUN", help="Whose answers; latest: the newest.")
     ] = "latest",
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Ask networks that have not seen the picture; trains them first, once.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pictures whose given class a trained network contradicts, the most strongly contradicted first."""
     from core.data.dataset import find_dataset
-    from core.experiments.doubtful import doubts_table, find_doubts
+    from core.experiments.doubtful import doubts_table, find_doubts, find_unseen_doubts
     from core.experiments.trained import runs_on
+    from core.experiments.unseen import ask_unseen
 
     dataset = find_dataset(name)
     run = next(iter(runs_on(dataset, list_runs())), None) if run_name == "latest" else read_run(run_name)
     if run is None:
         raise UserMistake(f"no run has ended that was trained on the pictures that {dataset.name!r} has now")
-    table = doubts_table(find_doubts(run, dataset), dataset)
+    if unseen:
+        with Bar() as bar, closing(ask_unseen(dataset, run)) as steps:  # type: ignore[type-var]
+            for progress in steps:
+                bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    found = find_unseen_doubts(run, dataset) if unseen else find_doubts(run, dataset)
+    assert found is not None, dataset.folder
+    table = doubts_table(found, dataset)
     if as_json:
-        print_json({"dataset": dataset.name, "run": run.id, "doubtful": table})
+        print_json({"dataset": dataset.name, "run": run.id, "unseen": unseen, "doubtful": table})
         return
-    print(
-        f"{len(table):,} of {dataset.used:,} pictures are doubtful to run {run.id}; of training pictures more may be."
-    )
+    who = f"networks trained as run {run.id}, each asked about what it has not seen" if unseen else f"run {run.id}"
+    more = "" if unseen else "; of training pictures more may be"
+    print(f"{len(table):,} of {dataset.used:,} pictures are doubtful to {who}{more}.")
     if table:
         head = [column for column in table[0] if column != "choice"]
         print_table(head, [[row[column] for column in head] for row in table[:20]])
     if len(table) > 20:
         print(f"... and {len(table) - 20:,} more; --json lists them all")
+
+
+@data_app.command("map")
+def data_map(
+    name: DataName,
+    run_name: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Lay out what this run's network sees, instead of looks.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Lay the pictures out in a plane so that like ones lie near each other, and say how often those are of a class."""
+    from core.data.dataset import find_dataset
+    from core.data.map import LOOKS, make_map, read_map
+    from core.data.preprocess import Preprocess
+
+    dataset, of, steps = find_dataset(name), LOOKS, None
+    if run_name:
+        from core.experiments.trained import runs_on
+        from core.inference.features import load_features
+
+        run = read_run(run_name)
+        if not runs_on(dataset, [run]):
+            raise UserMistake(f"run {run.id} was not trained on the pictures that {dataset.name!r} has now")
+        of, preprocess = run.id, Preprocess.model_validate(run.card().preprocess)
+        steps = make_map(dataset, load_features(run), preprocess, of)
+    with Bar() as bar, closing(steps or make_map(dataset)) as steps:  # type: ignore[type-var]
+        for progress in steps:
+            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    found = read_map(dataset, of)
+    assert found is not None, dataset.folder
+    labels = dataset.labels[found.rows]
+    same, n = found.alike(labels)
+    if as_json:
+        places = [
+            {"name": dataset.names[row], "class": dataset.classes[label], "x": float(x), "y": float(y)}
+            for row, label, (x, y) in zip(found.rows.tolist(), labels.tolist(), found.places, strict=True)
+        ]
+        print_json({"dataset": dataset.name, "of": of, "alike": {"same_class": same, "n": n}, "places": places})
+        return
+    print(f"{len(found.rows):,} of {dataset.used:,} pictures are laid out; the page Data shows them, --json lists them")
+    print(f"of the {found.near.shape[1]} pictures most alike to one, {_percent(same / n)} of {n:,} are of its class")
 
 
 @data_app.command("delete")
@@ -1095,7 +1146,7 @@ def bench_copies_command(
             if isinstance(told, Leak):
                 leak = told
             else:
-                bar.show("bench", told.done, told.total, told.message)
+                bar.show(told.phase, told.done, told.total, minutes(told.seconds_left))
     if as_json:
         print_json(leak.to_json())
         return

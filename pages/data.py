@@ -22,6 +22,7 @@ from pages.parts.copies import draw_copies
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
 from pages.parts.looking import draw_looking
+from pages.parts.map import draw_map
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
 
@@ -355,6 +356,10 @@ def _looking(dataset: Dataset) -> None:
     draw_looking(dataset, datasets())
 
 
+def _map(dataset: Dataset) -> None:
+    draw_map(dataset, _choices(dataset))
+
+
 def _copies(dataset: Dataset) -> None:
     draw_copies(dataset, _choices(dataset))
 
@@ -403,6 +408,7 @@ TABS = (
     ("Balance and split", _split),
     ("What the network receives", _received),
     ("Sizes and colours", _looking),
+    ("Map", _map),
     ("Copies", _copies),
     ("Check", _check),
     ("Ledger", _ledger),

@@ -9,7 +9,7 @@ from PIL import Image
 from core.data.copies import read_copies
 from core.data.dataset import import_pictures
 from core.data.store import look_for_copies
-from pages.parts import comparing
+from pages.parts import errands
 from tests.app import add_pictures, open_page, said
 from tests.pictures import encoded, finish
 
@@ -46,7 +46,7 @@ def test_copies_are_looked_for_in_a_child_and_shown_with_conflicts_and_leaks():
     app.session_state["tab"], app.session_state["data_val"] = "Copies", 0
     app.run()
     assert "Is one picture in here twice?" in said(app)
-    app.button(key="look_for_copies").click().run()
+    app.button(key=f"start_{dataset.id}-copies").click().run()
     deadline = time.monotonic() + 60
     while read_copies(dataset) is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -87,30 +87,30 @@ def test_no_copies_is_said():
 
 def test_a_search_is_cancelled_and_leaves_nothing(home, monkeypatch):
     dataset = add_copies()
-    folder = home / "comparing" / dataset.id
-    folder.mkdir(parents=True)
-    (folder / "stop").touch()
-    assert comparing.main(dataset.name, folder) == 0
-    assert not folder.exists() and read_copies(dataset) is None
-    assert comparing.read_comparison(dataset) is None
+    errand = errands.Errand("copies", dataset)
+    errand.folder.mkdir(parents=True)
+    (errand.folder / "stop").touch()
+    assert errands.main("copies", dataset.name, errand.folder) == 0
+    assert not errand.folder.exists() and read_copies(dataset) is None
+    assert errands.read_doing(errand) is None
 
 
 def test_a_search_that_was_killed_says_so_and_can_be_begun_again(home):
     dataset = add_copies()
-    folder = home / "comparing" / dataset.id
+    folder = errands.Errand("copies", dataset).folder
     folder.mkdir(parents=True)
     (folder / "launch.json").write_text('{"pid": 999999999, "started": 1.0}')
     app = open_tab("Copies")
-    assert "ended before it was done" in app.error[0].value and app.button(key="look_for_copies")
+    assert "ended before it was done" in app.error[0].value and app.button(key=f"start_{dataset.id}-copies")
     assert not app.exception
 
 
 def test_a_search_among_pictures_that_are_gone_tells_why(home):
     dataset = add_pictures()
-    folder = home / "comparing" / dataset.id
-    folder.mkdir(parents=True)
-    assert comparing.main("nobody", folder) == 1
-    assert "nobody" in comparing.read_comparison(dataset).message
+    errand = errands.Errand("copies", dataset)
+    errand.folder.mkdir(parents=True)
+    assert errands.main("copies", "nobody", errand.folder) == 1
+    assert "nobody" in errands.read_doing(errand).message
 
 
 def test_the_grid_finds_pictures_by_name_and_steps_through_them_in_the_large_view():
@@ -118,7 +118,7 @@ def test_the_grid_finds_pictures_by_name_and_steps_through_them_in_the_large_vie
     app = open_page("pages/data.py")
     (search,) = [one for one in app.text_input if one.label == "Name contains"]
     search.set_value("MIRR").run()
-    looks = [button for button in app.button if button.key.startswith("look_") and button.key != "look_for_copies"]
+    looks = [button for button in app.button if button.key.startswith("look_")]
     assert len(looks) == 1 and looks[0].label == "cat"
     search.set_value("[no](x)").run()
     assert "No picture has" in app.info[0].value

@@ -153,6 +153,10 @@ def _sample(rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _colour(images: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+    return colour_shares(images)
+
+
+def colour_shares(images: np.ndarray) -> np.ndarray:
     """float64 (N, 64): the square root of the share of pixels in each cell of a coarse RGB histogram.
 
     The root makes a rare colour count: 4 pixels of 1,024 differ from none as much as 36 from 16.

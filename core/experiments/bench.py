@@ -15,9 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import stats
 
 from core.config import DataConfig, ModelConfig, TrainConfig, change_config
 from core.data.batches import Part, load_part
@@ -28,6 +26,7 @@ from core.engine.fit import fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.evaluation import Evaluation
 from core.experiments.baseline import NotebookNet
+from core.experiments.pairs import AccuracyCheck, compare
 from core.models.build import build_model
 from core.models.summary import layer_table
 from core.presets import preset
@@ -47,21 +46,6 @@ class BenchRow:
     seconds: float  # ours
     ratio: float  # baseline_seconds / seconds
     note: str = ""
-
-
-@dataclass(frozen=True)
-class AccuracyCheck:
-    """Test accuracy after three epochs at equal settings, a pair a seed."""
-
-    n: int  # test pictures
-    baseline: tuple[float, ...]
-    ours: tuple[float, ...]
-    difference: float  # mean of ours - baseline
-    interval: tuple[float, float]  # 95 %, paired t over the seeds
-
-    @property
-    def equal(self) -> bool:
-        return self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -220,16 +204,6 @@ def _rows(times: _Times, answers: list[Evaluation]) -> tuple[BenchRow, ...]:
 
 def _row(name: str, baseline: float, seconds: float, note: str = "") -> BenchRow:
     return BenchRow(name, baseline, seconds, baseline / seconds, note)
-
-
-def compare(n: int, baseline: list[float], ours: list[float]) -> AccuracyCheck:
-    """Accuracies of pairs of runs on `n` test pictures, with the mean of ours - baseline and its 95 % interval."""
-    differences = np.array(ours) - np.array(baseline)
-    mean = float(differences.mean())
-    half = 0.0
-    if len(differences) > 1:
-        half = float(stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5)
-    return AccuracyCheck(n, tuple(baseline), tuple(ours), mean, (mean - half, mean + half))
 
 
 def _limit(store: TensorStore, hardware: Hardware, pictures: int, rows: tuple[BenchRow, ...]) -> PhysicalLimit:

@@ -9,6 +9,7 @@ from core.data.dataset import Dataset
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.trained import runs_on
+from core.experiments.unseen import read_unseen
 from core.runs.run import Run
 
 TOGETHER = (("test", "val"), ("train",))  # parts that a network is equally sure of: none of it learnt, all of it
@@ -22,7 +23,7 @@ class Doubt:
     """One picture: `suggested` is the class that the network sees instead of the given one."""
 
     row: int  # of the dataset
-    part: str  # "train": the network has learnt from this label; "val", "test": it has never been told
+    part: str  # "train": the network has learnt from this label; "val", "test", "unseen": it has never been told
     given: int  # index into classes
     suggested: int
     self_confidence: float  # probability of the given class, 0..1
@@ -50,6 +51,15 @@ def find_doubts(run: Run, dataset: Dataset) -> list[Doubt]:
                 raise UserMistake(f"the answers of run {run.id} are about other rows of {dataset.name!r}")
         doubts += doubts_among(answered)
     return sorted(doubts, key=lambda doubt: -doubt.margin)
+
+
+def find_unseen_doubts(run: Run, dataset: Dataset) -> list[Doubt] | None:
+    """The same according to networks that had not seen the picture, trained as the run was; all parts are "unseen".
+
+    None where nobody has asked them (ask_unseen does).
+    """
+    answers = read_unseen(dataset, run.id)
+    return None if answers is None else doubts_among([answers])
 
 
 def doubts_among(answered: Sequence[Evaluation]) -> list[Doubt]:

@@ -7,6 +7,7 @@ import numpy as np
 from core.config import DataConfig
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
+from core.data.splits import PARTS
 from core.data.store import preprocess_of, split_dataset
 from core.errors import UserMistake
 from core.runs.run import Run
@@ -32,6 +33,24 @@ def stored_score(run: Run) -> tuple[int, int]:
     except UserMistake:
         return 0, 0
     return (int(test.correct.sum()), test.n) if test else (0, 0)
+
+
+def answers_on(dataset: Dataset, run: Run) -> np.ndarray | None:
+    """int64 (used,): the class that the run answers for each picture, -1 where it was not asked; None where its answers
+    are missing or about other pictures."""
+    answered = np.full(dataset.used, -1, np.int64)
+    for part in PARTS:
+        try:
+            evaluation = run.evaluation(part)
+        except UserMistake:
+            continue
+        if evaluation is None or not evaluation.n:
+            continue
+        rows = evaluation.indices
+        if rows.max() >= dataset.used or not np.array_equal(evaluation.labels, dataset.labels[rows]):
+            return None
+        answered[rows] = evaluation.predictions
+    return answered if (answered >= 0).any() else None
 
 
 def best_run(

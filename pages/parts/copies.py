@@ -11,17 +11,11 @@ from core.data.dataset import Dataset
 from core.data.splits import PARTS
 from core.data.store import split_dataset
 from pages.parts.cached import thumbnail, whole_picture
-from pages.parts.comparing import (
-    Comparison,
-    cancel_comparing,
-    forget_comparison,
-    read_comparison,
-    start_comparing,
-)
+from pages.parts.errand_bar import Words, draw_errand
+from pages.parts.errands import Errand
 from pages.parts.escape import escape, shown
-from pages.parts.frame import boundary
+from pages.parts.leak import draw_leak
 from pages.parts.palette import PART_NAMES
-from pages.parts.words import span
 
 ON_A_PAGE = 12
 IN_A_CARD = 4  # pictures of a group that its card shows
@@ -33,6 +27,12 @@ SAYS = {
     "mirrored": "mirrored",
     "cropped": "cropped",
 }
+
+SEARCH = Words(
+    "Look for copies",
+    ":material/content_copy:",
+    {"reading": "Reading the pictures", "comparing": "Comparing", "waiting": "Waiting for another search"},
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def draw_copies(dataset: Dataset, data: DataConfig) -> None:
     stamp = _stamp(dataset)
     found = _groups(str(dataset.folder), dataset.content_hash, stamp, dataset)
     if found is None:
-        searching = read_comparison(dataset)
-        live = searching is not None and searching.live
-        st.fragment(_draw_search, run_every=1 if live else None)(dataset, live)
+        _offer_search(dataset)
         return
     if not found:
         st.success(
@@ -60,7 +58,9 @@ def draw_copies(dataset: Dataset, data: DataConfig) -> None:
             icon=":material/check_circle:",
         )
         return
-    _draw_meaning(dataset, data, stamp, found)
+    leaked = _draw_meaning(dataset, data, stamp, found)
+    if leaked:
+        draw_leak(dataset, data, leaked)
     _draw_groups(dataset, found)
 
 
@@ -71,44 +71,18 @@ def _stamp(dataset: Dataset) -> int:
         return 0
 
 
-@boundary()
-def _draw_search(dataset: Dataset, was_live: bool) -> None:
-    searching = read_comparison(dataset)
-    if searching is not None and searching.live:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            st.progress(searching.share, text=_describe(searching))
-            if st.button("Cancel", key="cancel_copies", icon=":material/close:", disabled=searching.stop_asked):
-                cancel_comparing(dataset)
-        st.caption("You may close this page: the search goes on.")
-        return
-    if was_live:
-        st.rerun()  # it is over, and what it has found is drawn outside this fragment
-    if searching is not None:
-        st.error(escape(searching.message, 600), icon=":material/info:")
+def _offer_search(dataset: Dataset) -> None:
     st.markdown(
         "**Is one picture in here twice?** A copy may be re-encoded, resized, mirrored or slightly cropped. Copies in "
         "two classes contradict each other; copies in training and test make the test too easy."
     )
-    if st.button("Look for copies", type="primary", icon=":material/content_copy:", key="look_for_copies"):
-        forget_comparison(dataset)
-        start_comparing(dataset)
-        st.rerun()
+    draw_errand(Errand("copies", dataset), SEARCH)
     st.caption(f"Compares all {dataset.used:,} pictures with each other, once. Ten thousand take less than a minute.")
 
 
-def _describe(searching: Comparison) -> str:
-    if searching.stop_asked:
-        return "Cancelling"
-    told = {"reading": "Reading the pictures", "comparing": "Comparing"}.get(searching.phase, "Starting")
-    if searching.total:
-        told += f", {searching.done:,} of {searching.total:,}"
-    if searching.seconds_left is not None and searching.share > 0.05:  # before that it is a guess that jumps
-        told += f", {span(searching.seconds_left)} left"
-    return told
-
-
-def _draw_meaning(dataset: Dataset, data: DataConfig, stamp: int, found: list[Group]) -> None:
-    """One sentence each: conflicts, leaks, and what keeping copies together does to the split."""
+def _draw_meaning(dataset: Dataset, data: DataConfig, stamp: int, found: list[Group]) -> int:
+    """One sentence each: conflicts, leaks, and what keeping copies together does to the split. Returns the test
+    pictures that are copies of training pictures where copies are ignored."""
     copied = sum(len(group.rows) for group in found)
     st.markdown(
         f"**{copied:,}** of {dataset.used:,} pictures have a copy among them, in **{len(found):,}** "
@@ -129,6 +103,7 @@ def _draw_meaning(dataset: Dataset, data: DataConfig, stamp: int, found: list[Gr
         )
     alone, together, n = _tested(dataset.content_hash, data.model_dump_json(), stamp, dataset)
     st.info(_told_of_split(alone, together, n, bool((dataset.given_parts == 2).any())), icon=":material/call_split:")
+    return alone
 
 
 def _counted(groups: int) -> str:

@@ -4,18 +4,21 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.experiments.doubtful import Doubt, doubts_table, find_doubts
+from core.experiments.doubtful import Doubt, doubts_table, find_doubts, find_unseen_doubts
 from core.experiments.trained import runs_on
+from core.experiments.unseen import PART as UNSEEN
 from core.runs.run import Run
 from pages.parts.cached import runs, score_of, thumbnail
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_NAMES
+from pages.parts.unseen import offer_unseen, stamp_of_unseen, told_of_unseen
 from pages.parts.words import percent_of
 
 ON_A_PAGE = 12
 TRUSTED = 0.9  # test accuracy below which a network errs more often than labels usually do
 SIDES = {"all": "All", "unseen": "Never seen in training", "learnt": "Learnt from"}
+JUDGES = {"run": "This network", "unseen": "Networks that have not seen the picture"}
 DECISIONS = {"keep": "Keep", "relabel": "Relabel", "exclude": "Exclude"}
 
 
@@ -38,23 +41,40 @@ def draw_doubtful(dataset: Dataset) -> None:
             key=f"doubts_run_{dataset.id}",
             width=340,
         )
-        side = st.segmented_control(
-            "Pictures",
-            list(SIDES),
-            format_func=lambda side: SIDES[side],
-            default="all",
+        judge = st.segmented_control(
+            "Judged by",
+            list(JUDGES),
+            format_func=lambda judge: JUDGES[judge],
+            default="run",
             required=True,
-            key=f"doubts_side_{dataset.id}",
+            key=f"doubts_judge_{dataset.id}",
         )
-    every = _doubts(picked, by_id[picked].state.updated, dataset.content_hash, by_id[picked], dataset)
+        side = "all"
+        if judge == "run":
+            side = st.segmented_control(
+                "Pictures",
+                list(SIDES),
+                format_func=lambda side: SIDES[side],
+                default="all",
+                required=True,
+                key=f"doubts_side_{dataset.id}",
+            )
+    run = by_id[picked]
+    if judge == "unseen":
+        every = _unseen_doubts(picked, dataset.content_hash, stamp_of_unseen(dataset, picked), run, dataset)
+        if every is None:
+            offer_unseen(dataset, run)
+            return
+    else:
+        every = _doubts(picked, run.state.updated, dataset.content_hash, run, dataset)
     found = [doubt for doubt in every if side == "all" or (doubt.part == "train") == (side == "learnt")]
-    st.caption(_told(found, dataset) + _of_trust(by_id[picked]))
+    st.caption(_told(found, dataset) + (_of_trust(run) if judge == "run" else told_of_unseen(dataset, run)))
     if not found:
         return
     pages, page = -(-len(found) // ON_A_PAGE), 1
     grid = st.container()
     if pages > 1:
-        page = st.pagination(pages, key=f"doubts_page_{dataset.id}_{picked}_{side}")
+        page = st.pagination(pages, key=f"doubts_page_{dataset.id}_{picked}_{judge}_{side}")
     with grid, st.grid(6, min_column_width=215, gap="small"):
         for doubt in found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
             _card(dataset, doubt)
@@ -67,6 +87,8 @@ def _accuracy(run: Run) -> float:
 
 
 def _told(found: list[Doubt], dataset: Dataset) -> str:
+    if found and found[0].part == UNSEEN:
+        return f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
     learnt = sum(doubt.part == "train" for doubt in found)
     told = f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
     if len(found) > learnt:
@@ -94,7 +116,7 @@ def _card(dataset: Dataset, doubt: Doubt) -> None:
             f"{given} {100 * doubt.self_confidence:.0f} % → **{seen} {100 * doubt.confidence:.0f} %**",
             help=f"The label given, and the class that the network sees. {escape(dataset.names[doubt.row], 200)}",
         )
-        st.caption(PART_NAMES[doubt.part])
+        st.caption(PART_NAMES.get(doubt.part, "Not seen in training"))
         st.segmented_control(
             "Decision",
             list(DECISIONS),
@@ -147,3 +169,8 @@ def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
 @st.cache_data(max_entries=20, show_spinner="Reading the answers …")
 def _doubts(run_id: str, updated: str, content_hash: str, _run: Run, _dataset: Dataset) -> list[Doubt]:
     return find_doubts(_run, _dataset)
+
+
+@st.cache_data(max_entries=20, show_spinner="Reading the answers …")
+def _unseen_doubts(run_id: str, content_hash: str, stamp: int, _run: Run, _dataset: Dataset) -> list[Doubt] | None:
+    return find_unseen_doubts(_run, _dataset)

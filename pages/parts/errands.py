@@ -1,0 +1,192 @@
+"""Errands: long work about a dataset in a process of its own, so that no page has to stay open.
+
+python -m pages.parts.errands KIND DATASET FOLDER [RUN]. The folder is atelier_home()/errands/<dataset id>-<kind>, each
+file with one writer: launch.json and stop (the page; an empty file: please stop), progress.json (the process). It is
+gone when the work is over; only a failure stays. What the work finds lies beside the dataset.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.data.dataset import Dataset, Progress, find_dataset
+from core.disk import read_json, write_json
+from core.errors import UserMistake
+from core.incidents import report_incident
+from core.settings import atelier_home
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE = 10  # of os.nice: trainings and pages go first
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What is to be done about which pictures, and by which run where it takes one."""
+
+    kind: str  # of WORK
+    dataset: Dataset
+    run_id: str = ""
+
+    @property
+    def folder(self) -> Path:
+        name = "-".join(part for part in (self.dataset.id, self.kind, self.run_id) if part)
+        return atelier_home() / "errands" / name
+
+
+@dataclass(frozen=True)
+class Doing:
+    """How far an errand is."""
+
+    live: bool
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    message: str = ""  # why it failed
+    stop_asked: bool = False
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+
+def start_errand(errand: Errand) -> None:
+    """Begin it, unless somebody has begun already; a failure before is forgotten."""
+    known = read_doing(errand)
+    if known is not None and known.live:
+        return
+    shutil.rmtree(errand.folder, ignore_errors=True)
+    errand.folder.mkdir(parents=True)
+    arguments = [errand.kind, errand.dataset.name, str(errand.folder.resolve()), errand.run_id]
+    with (errand.folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pages.parts.errands", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"ATELIER_HOME": str(atelier_home())},  # relative to where the server began
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # the server may end; what was begun is finished
+        )
+    with contextlib.suppress(psutil.Error, OSError):  # it may be over, and its folder gone
+        mark = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        write_json(errand.folder / "launch.json", mark)
+
+
+def read_doing(errand: Errand) -> Doing | None:
+    """How far it is, or why it failed; None where it is not at work."""
+    folder = errand.folder
+    if not folder.exists():
+        return None
+    told: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        told = read_json(folder / "progress.json")
+    if told.get("message"):
+        return Doing(live=False, message=told["message"])
+    if not _alive(folder):
+        return Doing(live=False, message="This ended before it was done.") if _alone(folder) else None
+    return Doing(live=True, stop_asked=(folder / "stop").exists(), **told)
+
+
+def cancel_errand(errand: Errand) -> None:
+    with contextlib.suppress(OSError):  # it is over
+        (errand.folder / "stop").touch()
+
+
+def _alive(folder: Path) -> bool:
+    try:
+        launch = read_json(folder / "launch.json")
+        process = psutil.Process(launch["pid"])
+        return abs(process.create_time() - launch["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except FileNotFoundError:
+        # the page is between making the folder and starting the process
+        with contextlib.suppress(OSError):
+            return time.time() - folder.stat().st_mtime < 10
+        return False
+    except (psutil.Error, ValueError):
+        return False
+
+
+def _alone(folder: Path) -> bool:
+    """Whether a dead process has left its folder: it removes it as its last deed, which may be just now."""
+    time.sleep(0.05)
+    return folder.exists()
+
+
+# --------------------------------------------------------------------------------------------- in the process
+
+
+def _copies(dataset: Dataset, run_id: str) -> Iterator[Progress]:
+    from core.data.store import look_for_copies
+
+    return look_for_copies(dataset)
+
+
+def _map(dataset: Dataset, run_id: str) -> Iterator[Progress]:
+    from core.data.map import make_map
+
+    if not run_id:
+        return make_map(dataset)
+    from core.data.preprocess import Preprocess
+    from core.inference.features import load_features
+    from core.runs.run import read_run
+
+    run = read_run(run_id)
+    return make_map(dataset, load_features(run), Preprocess.model_validate(run.card().preprocess), run.id)
+
+
+def _unseen(dataset: Dataset, run_id: str) -> Iterator[Progress]:
+    from core.experiments.unseen import ask_unseen
+    from core.runs.run import read_run
+
+    return ask_unseen(dataset, read_run(run_id))
+
+
+def _leak(dataset: Dataset, run_id: str) -> Iterator[Progress]:
+    from core.experiments.leak import keep_leak
+
+    return keep_leak(dataset)
+
+
+WORK = {"copies": _copies, "map": _map, "unseen": _unseen, "leak": _leak}
+
+
+def main(kind: str, name: str, folder: Path, run_id: str = "") -> int:
+    """Do it, and say in progress.json how far it is; the exit code is 0 only when it is done or was cancelled."""
+    spoken = 0.0
+    try:
+        with contextlib.closing(WORK[kind](find_dataset(name), run_id)) as steps:  # type: ignore[type-var]
+            for progress in steps:
+                if (folder / "stop").exists():
+                    break
+                if time.monotonic() - spoken > 0.25:
+                    spoken = time.monotonic()
+                    told = {"phase": progress.phase, "done": progress.done, "total": progress.total}
+                    write_json(folder / "progress.json", told | {"seconds_left": progress.seconds_left})
+    except UserMistake as mistake:
+        write_json(folder / "progress.json", {"message": str(mistake)})
+        return 1
+    except Exception as error:
+        number = report_incident(error)
+        write_json(folder / "progress.json", {"message": f"This failed (incident {number}, see the log)."})
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    from core.data.child import wait_briefly
+
+    wait_briefly()
+    if hasattr(os, "nice"):
+        os.nice(PATIENCE)
+    sys.exit(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]))

@@ -1,0 +1,53 @@
+"""Doubts of networks that have not seen the picture: asking them, and how far they are to be trusted."""
+
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.store import split_dataset
+from core.experiments.unseen import FOLDS, estimate_unseen, read_unseen
+from core.runs.run import Run
+from pages.parts.errand_bar import Words, draw_errand
+from pages.parts.errands import Errand
+from pages.parts.words import percent_of, span
+
+ASKING = Words(
+    "Ask them",
+    ":material/groups:",
+    {
+        "reading": "Reading the pictures",
+        "comparing": "Looking for copies, which must not be seen either",
+        "waiting": "Waiting for another search for copies",
+        **{f"network {number}": f"Training network {number} of {FOLDS}" for number in range(1, FOLDS + 1)},
+    },
+    counts=False,
+    primary=False,
+)
+
+
+def offer_unseen(dataset: Dataset, run: Run) -> None:
+    learnt = len(split_dataset(dataset, run.config.data)["train"])
+    st.caption(
+        f"The pictures are dealt into {FOLDS} parts. {FOLDS} networks are trained as this one was, each on all parts "
+        "but one, and asked about that: every picture is judged by a network that has never seen it or a copy of it, "
+        f"so none has learnt a wrong label by heart. About {span(estimate_unseen(dataset, run, learnt))}."
+    )
+    draw_errand(Errand("unseen", dataset, run.id), ASKING)
+
+
+def told_of_unseen(dataset: Dataset, run: Run) -> str:
+    """What was asked, and how much of the list is likely the networks' own mistakes."""
+    answers = read_unseen(dataset, run.id)
+    if answers is None:
+        return ""
+    right, n = int(answers.correct.sum()), answers.n
+    return (
+        f"Every picture was judged by one of {FOLDS} networks that had never seen it. They agree with the label of "
+        f"{percent_of(right, n)} pictures; where they do not, the picture may be hard, or the network wrong."
+    )
+
+
+def stamp_of_unseen(dataset: Dataset, run_id: str) -> int:
+    try:
+        return (dataset.folder / f"unseen-{run_id}.npz").stat().st_mtime_ns
+    except OSError:
+        return 0
