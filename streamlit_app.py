@@ -29,6 +29,7 @@ from pages.parts.frame import boundary, frame
 from pages.parts.importing import ImportJob, list_jobs, start_import
 from pages.parts.live import queue_sentence, time_left
 from pages.parts.palette import class_colours
+from pages.parts.session import asker
 from pages.parts.starting import supervisor
 from pages.parts.words import STATUS, interval_of, share, span
 
@@ -95,7 +96,7 @@ def _next_step(found: Sequence[Dataset]) -> None:
 
 def _samples_button(label: str, kind: Literal["primary", "secondary"]) -> None:
     if st.button(label, type=kind, icon=":material/play_arrow:", key="start_samples"):
-        start_import("sample", SAMPLES, then="quick")
+        start_import("sample", SAMPLES, then="quick", asker=asker())
         st.rerun()
 
 
@@ -167,6 +168,7 @@ def _draw_training(run: Run) -> None:
             ask_to_stop(run)
     rows = course(run)
     if not rows.is_empty:
+        st.caption("Accuracy after each epoch, in per cent")  # also room for the chart's toolbar, beside no button
         options = accuracy_options(rows, run.config.train.epochs, len(run.classes))
         st.echarts_chart(options, key="home_accuracy", height=220, alt="Accuracy after each epoch, in per cent")
 

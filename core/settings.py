@@ -73,7 +73,10 @@ class Limits(BaseModel):
     silence_end_seconds: float = Field(600.0, description="seconds without a word until a training is ended")
     run_log_bytes: int = Field(50 * 2**20, description="largest log of a run: its beginning and its newest part stay")
     log_bytes: int = Field(10 * 2**20, description="largest log of the program until the next is begun; five stay")
-    free_bytes: int = Field(1 * 2**30, description="free space in bytes that the disk must have for a run to start")
+    free_bytes: int = Field(
+        1 * 2**30,
+        description="free space in bytes that the disk must have for a run to start; with half of it one pauses",
+    )
 
 
 def load_limits() -> Limits:
@@ -109,16 +112,34 @@ def readable_from_page(given: str) -> Path:
 
 def must_have_room() -> None:
     """UserMistake where the disk has too little space for a run to start: it would end in the middle of a save."""
-    try:
-        free = shutil.disk_usage(existing(atelier_home())).free
-    except OSError:
-        return  # whatever is wrong there is told by the first write
-    least = load_limits().free_bytes
-    if free < least:
+    free, least = free_space(), load_limits().free_bytes
+    if free is not None and free < least:
         raise UserMistake(
             f"The disk has only {free / 2**20:,.0f} MB free; a run needs {least / 2**20:,.0f} MB to start. "
             "Free some space, e.g. by emptying the trash: python -m core runs empty-trash"
         )
+
+
+def short_of_room(folder: Path) -> str:
+    """Why the training in `folder` pauses now, a sentence; "" while its disk has half of what a run needs to start."""
+    try:
+        free, least = free_space(folder), load_limits().free_bytes // 2
+    except UserMistake:
+        return ""  # limits that cannot be read are told where they are what it is about
+    if free is None or free >= least:
+        return ""
+    return (
+        f"Paused: the disk has only {free / 2**20:,.0f} MB free, and below {least / 2**20:,.0f} MB a save could fail. "
+        "What it had learnt is kept. Free some space, then resume it."
+    )
+
+
+def free_space(folder: Path | None = None) -> int | None:
+    """Bytes that the disk of `folder`, by default of atelier_home(), has free; None where it does not say."""
+    try:
+        return shutil.disk_usage(existing(folder or atelier_home())).free
+    except OSError:
+        return None  # whatever is wrong there is told by the first write
 
 
 def home_trouble() -> str:
@@ -131,7 +152,13 @@ def home_trouble() -> str:
                 "The workspace is on a network drive; locking is unreliable there, and two servers could train the "
                 "same run. Choose a local folder in ATELIER_HOME."
             )
-    except OSError:
+        free, least = free_space(), load_limits().free_bytes
+        if free is not None and free < least:
+            return (
+                f"The disk has only {free / 2**20:,.0f} MB free. Runs wait until {least / 2**20:,.0f} MB are free, and "
+                f"one that trains pauses below {least / 2**21:,.0f} MB. Free some space, e.g. by emptying the trash."
+            )
+    except (OSError, UserMistake):
         pass  # whatever is wrong there is told by the first read or write
     return ""
 

@@ -23,9 +23,12 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from core.data.child import wait_briefly
+from core.data.store import pictures_now
 from core.disk import DRAFT, allow_more_files, cut_middle, rotate
 from core.errors import UserMistake
-from core.runs.ending import Memory, tell_ending, where_to_resume
+from core.runs.checkpoint import newest_place
+from core.runs.deeds import resume_run
+from core.runs.ending import Memory, has_crashed, tell_ending, where_to_resume, why_ended
 from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
 from core.runs.process import ProcessMark, mark_process
 from core.runs.queue import (
@@ -42,11 +45,10 @@ from core.runs.run import BRIEFLY, list_runs, open_run, read_launch, read_stored
 from core.runs.silence import Silence, is_stopped
 from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
 from core.runs.writer import mark_ended
-from core.settings import Limits, atelier_home, load_limits, runs_root
+from core.settings import Limits, atelier_home, load_limits, must_have_room, runs_root
 
 _TICK_SECONDS = 0.1
 _YIELD_SECONDS = 0.02  # until a question gives way to a run
-_STOP_SECONDS = 20.0  # for a run to save its model when the supervisor is ended
 _KILL_SECONDS = 10.0  # from SIGTERM to SIGKILL for a worker that does not respond
 _TROUBLE_SECONDS = 5.0  # until a disk that refused something is tried again
 _OLD_SECONDS = 3600.0
@@ -96,10 +98,23 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
 def _take(context: Any, worker: str, told: list[int]) -> bool:
     """Train the next run or answer the next question; a disk that refuses what has to be noted is tried again."""
     try:
+        if waiting_ids() and not _has_room():
+            time.sleep(_TROUBLE_SECONDS)
+            return False
         return take_next(context, worker, told) or take_probe(context, told)
     except OSError as error:
         _say(f"the disk makes trouble ({error}); what waits goes on waiting")
         time.sleep(_TROUBLE_SECONDS)
+        return False
+
+
+def _has_room() -> bool:
+    """Whether the disk has room for a run; else the line waits, and every page says why."""
+    try:
+        must_have_room()
+        return True
+    except UserMistake as mistake:
+        _say(f"{mistake} What waits goes on waiting.")
         return False
 
 
@@ -164,8 +179,11 @@ def clear_the_past() -> None:
         if not read_stored_state(run.folder).ended and launch and launch[2].get("supervised"):
             _outlive(launch[1])
             run = open_run(run.folder)
-        if run.state.status == "lost":
-            mark_ended(run.folder, "lost", run.state.message, attempt=run.state.attempt)
+        if run.state.status != "lost":
+            continue
+        news = mark_ended(run.folder, "lost", run.state.message, attempt=run.state.attempt)
+        if news and launch and launch[2].get("supervised"):
+            try_again(run.folder, "Its process was killed, or the machine was restarted.")
     # a ".<id>.draft" is a run that was never handed to anybody, a "*.draft" in a run a write that was cut short
     cut_short = [runs_root().glob(pattern + DRAFT) for pattern in ("*/*", "*/checkpoint/*")]
     for draft in [*runs_root().glob(f".*{DRAFT}/*"), *cut_short[0], *cut_short[1]]:
@@ -221,17 +239,17 @@ def _hand_over(folder: Path, process: BaseProcess) -> int | None:
 def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) -> None:
     """Wait for the child; whatever it could not say about its end itself is written here."""
     memory, silence, limits = Memory(), Silence(folder, process.pid or 0), _limits()
-    deadline, hung = float("inf"), ""
+    leaves, hung = False, ""
     while not wait([process.sentinel], timeout=_TICK_SECONDS):
         memory.look()
         silence.look()
         cut_log(folder, limits.run_log_bytes)
-        if told and deadline == float("inf"):
-            deadline = time.monotonic() + _STOP_SECONDS
-            if folder.exists():
-                (folder / "stop").touch()
-        hung = hung or silence.reason_to_end((folder / "stop").exists(), limits)
-        if hung or time.monotonic() > deadline:
+        if told and not leaves and folder.exists():
+            (folder / "stop").touch()  # once: the next attempt must not find it
+        leaves = bool(told)
+        # a run that saves its model is waited for, which on a busy machine takes its time
+        hung = hung or silence.reason_to_end(leaves or (folder / "stop").exists(), limits)
+        if hung:
             _end(process)
     process.join()
     _say(f"run {folder.name} ended with exit code {process.exitcode}")
@@ -243,6 +261,22 @@ def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) ->
     status: Literal["stopped", "lost"] = "stopped" if hung and stop_asked else "lost"
     if mark_ended(folder, status, reason, attempt=attempt):  # it may have ended well and been resumed since then
         _say(f"run {folder.name} is {status}: {reason}")
+        if has_crashed(process.exitcode or 0):
+            try_again(folder, why_ended(process.exitcode or 0, memory.ran_out(), read_stored_state(folder).epoch))
+
+
+def try_again(folder: Path, why: str) -> None:
+    """Let a run that a crash or the end of the machine broke off go on by itself, once: after that a person decides."""
+    try:
+        run = open_run(folder)
+        if run.state.retry or (folder / "stop").exists():
+            return
+        place = newest_place(folder)
+        told = f"{why} It went on by itself{f' from {place}' if place else ''}; a second time it would wait for you."
+        resume_run(run, *pictures_now(run.config.data), in_line=True, retry=told)
+        _say(f"run {folder.name} goes on by itself")
+    except (OSError, UserMistake) as trouble:
+        _say(f"run {folder.name} does not go on by itself: {trouble}")
 
 
 def _end(process: BaseProcess) -> None:

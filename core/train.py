@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import nn
 
 from core.data.batches import Part, load_part
+from core.data.dataset import Progress
 from core.data.store import TensorStore, build_store, count_parts, load_store, pictures_now
 from core.engine.evaluate import evaluate
 from core.engine.fit import Diverged, fit
@@ -35,7 +36,9 @@ from core.runs.checkpoint import Checkpoint, read_checkpoint
 from core.runs.deeds import dataset_changed
 from core.runs.run import ModelCard, Run, open_run
 from core.runs.writer import RunWriter
+from core.settings import short_of_room
 
+STOPPED = "Stopped when asked to; what it had learnt is kept."
 SECONDS_IN_AN_EPOCH = 30.0  # between two saves in the middle of an epoch
 SHARE_OF_SAVING = 0.01  # of the time: short epochs do not each save
 SECONDS_BETWEEN_LOOKS = 2.0  # at the network while it learns
@@ -87,7 +90,7 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
     start = _go_back(run, checkpoint, writer, hardware)
     saver = _Saver(model, run, store, writer, hardware) if writer else None
     looker = _Looker(Watcher(model, store, hardware.device), writer, start) if writer else None
-    stopped = False
+    stopped = ""  # why, where it ends before its last epoch
     rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
     try:
         for row in rows:
@@ -95,9 +98,9 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
             yield row
             if writer:
                 _write_down(row, writer)
-            stopped = _stop_asked(row, writer, hardware)
+            stopped = _why_stop(row, writer, hardware)
             if saver:
-                saver.look(row, rows, stopped)
+                saver.look(row, rows, ends=bool(stopped))
             if looker:
                 looker.note(row)
             if stopped:
@@ -115,7 +118,7 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         looker.look()
         _evaluate(model, store, {"train": train, "val": val}, writer, hardware)
         if stopped:
-            writer.finish("stopped", "Stopped when asked to; what it had learnt is kept.")
+            writer.finish("stopped", stopped)
         else:
             trained = run.epochs()
             writer.finish("done", tell_end(config.train, trained[-1]) if trained else "")
@@ -255,8 +258,7 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
         if writer and writer.stop_asked() and hardware.world == 1:
             raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
         if writer and progress.phase != "done":
-            word = progress.phase.capitalize()  # reading, saving
-            writer.running(message=f"{word} the pictures: {progress.done:,} of {progress.total:,}.")
+            writer.running(message=_in_words(progress))
     store = load_store(run.config.data)
     if hardware.world > 1 and hardware.leads:
         dist.barrier()
@@ -267,6 +269,12 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
             f"The dataset {run.config.data.dataset!r} is not the one that this run was made for; start a new run"
         )
     return store
+
+
+def _in_words(progress: Progress) -> str:
+    if progress.phase == "waiting":
+        return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
+    return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."
 
 
 def _write_down(row: IterationRow | TickRow | EpochRow, writer: RunWriter) -> None:
@@ -283,14 +291,20 @@ def _write_down(row: IterationRow | TickRow | EpochRow, writer: RunWriter) -> No
         writer.append(row)
 
 
-def _stop_asked(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None, hardware: Hardware) -> bool:
+def _why_stop(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None, hardware: Hardware) -> str:
+    """Why training ends after this row, a sentence; "" where it goes on."""
     if hardware.world == 1:  # after an IterationRow comes a TickRow at once, and there a place to go on from is found
-        return not isinstance(row, IterationRow) and writer is not None and writer.stop_asked()
+        return "" if isinstance(row, IterationRow) or writer is None else _asked_or_short(writer)
     if not isinstance(row, IterationRow):
-        return False  # ranks tick at different moments; rows of 200 iterations they reach together
-    asked = torch.tensor([int(writer is not None and writer.stop_asked())], device=hardware.device)
-    dist.broadcast(asked, src=0)
-    return bool(asked.item())
+        return ""  # ranks tick at different moments; rows of 200 iterations they reach together
+    why = _asked_or_short(writer) if writer else ""
+    ends = torch.tensor([int(why != "")], device=hardware.device)
+    dist.broadcast(ends, src=0)
+    return why or (STOPPED if ends.item() else "")
+
+
+def _asked_or_short(writer: RunWriter) -> str:
+    return STOPPED if writer.stop_asked() else short_of_room(writer.folder)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:

@@ -1,17 +1,26 @@
 """Predictor: Try-It answers what the evaluation answered, and says why a picture could not be read."""
 
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from core.data.dataset import find_dataset
 from core.data.preprocess import Preprocess
 from core.data.store import load_store
 from core.errors import UserMistake
 from core.inference.predictor import load_model, load_predictor
-from core.runs.run import open_run
+from core.runs.run import ask_to_stop, open_run
 from core.runs.writer import RunWriter
 from tests import tiny
 from tests.pictures import encoded, noise
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -99,3 +108,34 @@ def test_weights_of_another_network_are_refused_by_name(tiny_run, new_run):
     pen.save_model(weights, tiny_run.card())
     with pytest.raises(UserMistake, match=r"do not fit paper_cnn with 2 classes: conv1\.bias, fc3\.bias differ"):
         load_predictor(open_run(new_run.folder))
+
+
+def test_many_who_ask_one_network_at_once_get_the_answers_that_each_alone_gets(predictor):
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 4, 3, 16, 16), dtype=np.uint8)
+    alone = [predictor.probabilities(batch) for batch in pictures]
+    before = {name: value.clone() for name, value in predictor.model.state_dict().items()}
+    with ThreadPoolExecutor(8) as sessions:
+        together = list(sessions.map(predictor.probabilities, pictures))
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert not predictor.model.training
+    assert all(torch.equal(value, before[name]) for name, value in predictor.model.state_dict().items())
+
+
+def test_twenty_pictures_are_answered_while_a_run_trains_and_neither_disturbs_the_other(tiny_run, predictor):
+    given = [(name, content) for name, _, _, content in tiny.colour_pictures(10)]
+    alone, run = predictor.predict(given), tiny.new_run(train__epochs=400)
+    worker = subprocess.Popen([sys.executable, "-m", "core.train", run.folder], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        while not open_run(run.folder).state.step:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        together = predictor.predict(given)
+        assert open_run(run.folder).state.status == "running"
+        ask_to_stop(open_run(run.folder))
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    assert [answer.classes for answer in together] == [answer.classes for answer in alone]
+    assert open_run(run.folder).state.status == "stopped" and open_run(run.folder).weights()

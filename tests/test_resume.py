@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from core.errors import UserMistake
 from core.rows import EpochRow, TickRow
 from core.runs.checkpoint import read_checkpoint
 from core.runs.deeds import resume_run
-from core.runs.run import open_run, read_run
+from core.runs.run import ask_to_stop, open_run, read_run
 from core.settings import atelier_home, runs_root
 from core.train import train_rows, train_run
 from tests import tiny, tiny_worker
@@ -430,6 +432,24 @@ def test_on_a_disk_that_is_really_full_a_run_ends_in_words_and_goes_on_when_ther
     assert same(open_run(run.folder), whole)
 
 
+def test_a_disk_that_runs_short_pauses_the_training_which_goes_on_when_there_is_room(
+    trained_home, saved_often, monkeypatch
+):
+    whole, run, free = tiny.train_tiny_run(**CHOICES), tiny.new_run(**CHOICES), [2**31]
+    monkeypatch.setattr("core.settings.free_space", lambda *_: free[0])
+    for row in train_rows(run.folder):
+        if isinstance(row, TickRow) and row.step == 6:
+            free[0] = 2**28
+    paused = open_run(run.folder)
+    assert (paused.state.status, paused.state.step, read_checkpoint(run.folder).step) == ("stopped", 6, 6)
+    assert paused.state.message.startswith("Paused: the disk has only 256 MB free, and below 512 MB a save could fail.")
+    with pytest.raises(UserMistake, match="a run needs 1,024 MB to start"):
+        resumed(paused)
+    free[0] = 2**31
+    train_run(resumed(paused).folder)
+    assert same(open_run(run.folder), whole)
+
+
 LONG = {"train__epochs": 6, "train__optimizer": "adam"} | {
     name: choice for name, choice in CHOICES.items() if name != "train__epochs"
 }
@@ -470,3 +490,29 @@ def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_wo
                 kills, run = kills + 1, resumed(run)
         latest = max(0.03, latest / 2)
     assert same(run, uninterrupted), (seed, kills, run.state)
+
+
+@pytest.mark.parametrize("stops", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_stopped_at_random_moments_no_run_is_lost_and_nothing_is_damaged(trained_home, saved_often, stops):
+    whole, chance, latest, told = tiny.train_tiny_run(**LONG), random.Random(0), 0.0, Counter()
+    for _ in range(stops):
+        run, began = tiny.new_run(**LONG), time.monotonic()
+        stopping = threading.Timer(chance.uniform(0.0, latest), ask_to_stop, (run,))
+        if latest:  # the first one tells how long one takes
+            stopping.start()
+        with contextlib.suppress(UserMistake):  # it was cancelled before it could start
+            train_run(run.folder)
+        latest = latest or time.monotonic() - began
+        if stopping.is_alive():
+            stopping.join()
+        run = open_run(run.folder)
+        told[run.state.status] += 1
+        assert run.state.status in ("stopped", "done"), run.state
+        assert not list(run.folder.rglob("*.draft")) and not (run.folder / "reserve").exists()
+        if run.state.step:
+            kept = read_checkpoint(run.folder)
+            assert run.weights() and kept.damaged == 0 and kept.step == run.state.step
+    assert told["stopped"] and told["done"], told
+    if run.state.status == "stopped":
+        train_run(resumed(run).folder)
+    assert same(open_run(run.folder), whole)

@@ -109,6 +109,29 @@ def test_two_processes_that_want_one_store_make_it_once():
     assert len(answers) == 1 and [worker.returncode for worker in both] == [0, 0]
 
 
+def test_who_waits_for_another_process_says_so_and_gives_signs_of_life(monkeypatch):
+    monkeypatch.setattr("core.data.images.WAITING_SECONDS", 0.05)
+    data = DATA.model_copy(update={"image_size": 24})
+    building, told = build_store(data), []
+    next(building)  # this one is at it
+    waiting = build_store(data)
+    told += [next(waiting) for _ in range(3)]
+    assert [report.phase for report in told] == ["waiting"] * 3
+    list(building)
+    assert [report.phase for report in waiting] == ["done"]  # it was made meanwhile, and not again
+    assert load_store(data).images.shape == (40, 3, 24, 24)
+
+
+def test_who_stops_waiting_leaves_the_lock_to_its_owner(monkeypatch):
+    monkeypatch.setattr("core.data.images.WAITING_SECONDS", 0.05)
+    data = DATA.model_copy(update={"image_size": 24})
+    building, waiting = build_store(data), build_store(data)
+    next(building), next(waiting)
+    waiting.close()
+    assert next(build_store(data)).phase == "waiting"
+    assert list(building)[-1].phase == "done"
+
+
 def test_an_unknown_dataset_is_a_mistake():
     with pytest.raises(UserMistake, match="unknown dataset 'plants'"):
         load_store(DataConfig(dataset="plants"))

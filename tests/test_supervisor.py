@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.config import RunConfig
+from core.data.store import pictures_now
 from core.disk import read_json, write_json
 from core.errors import UserMistake
+from core.runs.deeds import resume_run
 from core.runs.queue import (
     ensure_supervisor,
     find_supervisor,
@@ -24,6 +26,8 @@ from core.runs.queue import (
 )
 from core.runs.run import ask_to_stop, create_run, read_run
 from core.runs.tickets import waiting_ids
+from core.settings import home_trouble
+from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -225,6 +229,72 @@ def test_a_killed_supervisor_takes_its_worker_along_and_the_next_one_goes_on():
     assert new.pid != old.pid
     wait_for(second, "running")
     assert read_json(first.folder / "state.json")["status"] == "lost"
+
+
+def test_a_run_whose_supervisor_was_killed_goes_on_by_itself_once_and_is_the_next_one():
+    tiny.add_colours()
+    first, second = tiny.new_run(), new_run()
+    submit(first), submit(second)
+    for attempt in (1, 2):
+        killed = supervisor()
+        wait_for(first, "running")
+        assert read_run(first.id).state.attempt == attempt
+        worker = worker_pid(first)
+        os.kill(killed.pid, signal.SIGKILL)
+        assert gone(worker)
+    again = read_run(first.id).state
+    assert again.retry.startswith("Its process was killed, or the machine was restarted. It went on by itself;")
+    supervisor()
+    wait_for(second, "running")
+    assert (read_run(first.id).state.status, read_run(first.id).state.attempt) == ("lost", 2)  # now a person decides
+    assert resume_run(read_run(first.id), *pictures_now(first.config.data)).state.retry == ""
+
+
+def test_a_run_that_crashed_goes_on_by_itself_once():
+    tiny.add_colours()
+    run = tiny.new_run()
+    submit(run)
+    supervisor("crash")
+    deadline = time.monotonic() + 20
+    while read_run(run.id).state.attempt == 1:
+        assert time.monotonic() < deadline, read_run(run.id).state
+        time.sleep(0.02)
+    wait_for_message(run, "SIGABRT")
+    state = read_run(run.id).state
+    assert "SIGABRT" in state.retry and waiting_ids() == [] and state.attempt == 2
+
+
+def test_a_run_that_was_asked_to_stop_does_not_go_on_by_itself():
+    tiny.add_colours()
+    run = tiny.new_run()
+    submit(run)
+    (run.folder / "stop").touch()
+    supervisor("crash")
+    wait_for_message(run, "SIGABRT")
+    assert read_run(run.id).state.attempt == 1
+
+
+def test_while_the_disk_has_no_room_for_a_run_the_line_waits(home, monkeypatch):
+    run = submitted()
+    write_json(home / "limits.json", {"free_bytes": 2**60})
+    supervisor("finish")
+    deadline = time.monotonic() + 10
+    while "What waits goes on waiting" not in (home / "supervisor.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert read_run(run.id).state.status == "queued" and waiting_ids() == [run.id]
+    assert "Runs wait until" in home_trouble()
+    (home / "limits.json").unlink()
+    wait_for(run, "done")
+
+
+def test_a_worker_that_takes_long_to_save_its_model_is_waited_for_when_the_supervisor_is_ended(home):
+    write_json(home / "limits.json", {"silence_stop_seconds": 1})
+    run = submitted()
+    supervisor("save_slowly")
+    wait_for(run, "running")
+    stop_supervisor()
+    assert read_run(run.id).state.status == "stopped" and "saved after 4 s" in read_run(run.id).state.message
 
 
 def test_a_supervisor_outlives_who_started_it():

@@ -26,6 +26,20 @@ def count(folder: Path) -> None:
     pen.finish("done")
 
 
+def save_slowly(folder: Path) -> None:
+    """Until it is asked to stop; then 4 seconds in which it says something now and then."""
+    pen = RunWriter(folder)
+    pen.starting()
+    pen.running(epoch=1, step=1)
+    while not pen.stop_asked():
+        pen.running(step=1)
+        time.sleep(0.02)
+    for _ in range(8):
+        time.sleep(0.5)
+        pen.running(message="Saving.")
+    pen.finish("stopped", "saved after 4 s")
+
+
 def hang(folder: Path) -> None:
     """A step, and then a lock that nobody gives back."""
     pen = RunWriter(folder)

@@ -25,7 +25,7 @@ from filelock import FileLock
 from core.data.child import read_block, start_child, usable_cores, write_block
 from core.data.dataset import Clock, Dataset, Progress, disk_troubles
 from core.data.decoding import Task, decode
-from core.data.images import HEADER_BYTES, close_images, create_images, root_lock, staging
+from core.data.images import HEADER_BYTES, close_images, create_images, root_lock, staging, wait_for
 from core.data.likeness import BLOCK, CHUNK, FINE, PAIR, Catalogue, detail_of, lay_over
 from core.data.preprocess import Preprocess
 from core.disk import write_atomic
@@ -84,10 +84,15 @@ def find_copies(dataset: Dataset, images: Path, rows: np.ndarray) -> Iterator[Pr
     images: the .npy of the 32-pixel crop store; rows: int64, the dataset's row of each of its pictures.
     """
     stores_root().mkdir(parents=True, exist_ok=True)
-    with FileLock(stores_root() / f"copies-{dataset.id}.lock", thread_local=False):  # a second one waits for the first
+    lock = FileLock(stores_root() / f"copies-{dataset.id}.lock", thread_local=False)
+    for seconds in wait_for(lock):  # a second one waits for the first
+        yield Progress("waiting", seconds, 0, None)
+    try:
         if read_copies(dataset) is None:
             with disk_troubles(), staging(stores_root()) as folder:
                 yield from _find(dataset, images, rows, folder)
+    finally:
+        lock.release()
 
 
 def _find(dataset: Dataset, images: Path, rows: np.ndarray, folder: Path) -> Iterator[Progress]:

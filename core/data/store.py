@@ -21,6 +21,7 @@ from core.data.images import (
     root_lock,
     staging,
     store_folder,
+    wait_for,
 )
 from core.data.preprocess import Preprocess
 from core.data.splits import split_indices
@@ -92,9 +93,14 @@ def _make(dataset: Dataset, preprocess: Preprocess) -> Iterator[Progress]:
     fingerprint = fingerprint_of(dataset.content_hash, preprocess)
     if not has_store(fingerprint):
         stores_root().mkdir(parents=True, exist_ok=True)
-        with FileLock(stores_root() / f"{fingerprint}.lock", thread_local=False):  # a second one waits for the first
+        lock = FileLock(stores_root() / f"{fingerprint}.lock", thread_local=False)
+        for seconds in wait_for(lock):  # a second one waits for the first
+            yield Progress("waiting", seconds, 0, None)
+        try:
             if not has_store(fingerprint):
                 yield from _build(dataset, preprocess, fingerprint)
+        finally:
+            lock.release()
 
 
 def split_dataset(dataset: Dataset, data: DataConfig) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn, optim
 
+from core.errors import UserMistake
 from core.rows import EpochRow, IterationRow, TickRow
 
 _NUMBERS = ("epoch", "iteration", "step", "seconds", "epoch_seconds")
@@ -136,7 +137,15 @@ def take_position(
 
 
 def restore(position: Position, model: nn.Module, optimizer: optim.Optimizer, device: torch.device) -> None:
-    """Set model, optimizer and torch's generators to the position."""
+    """Set model, optimizer and torch's generators to the position. UserMistake where it is one of another network."""
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in position.weights.items()}
+    if expected != found:
+        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise UserMistake(
+            f"The saved state is of another network: {', '.join(differing[:4])} differ. The model was kept. "
+            "Clone the run to train it again."
+        )
     model.load_state_dict(position.weights)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}

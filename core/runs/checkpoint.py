@@ -66,7 +66,10 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
                 f"The checkpoint of run {folder.name} was made by a newer version of Atelier (schema "
                 f"{document['schema_version']}; this one knows {CHECKPOINT_VERSION}), so it was not opened."
             )
-        return Checkpoint(document["step"], document["numbers"], safetensors.numpy.load(content), damaged)
+        try:
+            return Checkpoint(document["step"], document["numbers"], safetensors.numpy.load(content), damaged)
+        except Exception:  # the parser has several classes of error; each says: not what was written here
+            damaged += 1
     if damaged:
         raise UserMistake(
             f"Every checkpoint of run {folder.name} is damaged, so it cannot go on. Its model and its curves were "

@@ -34,7 +34,7 @@ from core.runs.run import (
     write_launch,
     write_state,
 )
-from core.runs.tickets import queue_lock
+from core.runs.tickets import move_ticket, queue_lock
 from core.settings import must_have_room, runs_root, trash_root
 
 TITLE_CHARACTERS = 80
@@ -50,13 +50,15 @@ def resume_run(
     epochs: int | None = None,
     in_line: bool = False,
     asker: Asker | None = None,
+    retry: str = "",
 ) -> Run:
     """Begin the next attempt of a run that has ended: it goes on from its newest checkpoint, or from the beginning
     where there is none yet. With `epochs` a finished run trains on; one that had stopped early trains all its epochs,
     bit for bit as it would have without early stopping.
 
     `fingerprint` and `pictures` are those of its dataset as it is now. `in_line` also puts the run in the line; else
-    it waits for train_run(folder). `asker` is who wants it now.
+    it waits for train_run(folder). `asker` is who wants it now; `retry` says why the program itself does: then it is
+    the next one, because it was at work.
 
     UserMistake where the run is active, has diverged, has nothing left to train, or where the dataset or every
     checkpoint has changed.
@@ -85,10 +87,12 @@ def resume_run(
         if config != run.config or asker not in (None, run.asker):
             told = {"config": config.model_dump(mode="json"), "asker": _document(asker or run.asker)}
             write_json(run.folder / "config.json", read_json(run.folder / "config.json") | told)
-        write_state(run.folder, _next_attempt(run.state, attempt, config.train.epochs))
+        write_state(run.folder, _next_attempt(run.state, attempt, config.train.epochs, retry))
         run = open_run(run.folder)
         if in_line:
             submit(run)
+        if retry:
+            move_ticket(run.id, 1)
         return run
 
 
@@ -252,9 +256,9 @@ def _stopped_early(run: Run) -> bool:
     return bool(trained) and trained[-1].epoch < run.config.train.epochs
 
 
-def _next_attempt(state: RunState, attempt: int, epochs: int) -> RunState:
+def _next_attempt(state: RunState, attempt: int, epochs: int, retry: str) -> RunState:
     return replace_state(
-        state, status="queued", attempt=attempt, epochs=epochs, message="", seconds_left=None, score=None
+        state, status="queued", attempt=attempt, epochs=epochs, message="", seconds_left=None, score=None, retry=retry
     )
 
 

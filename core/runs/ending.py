@@ -9,19 +9,28 @@ import psutil
 
 from core.runs.checkpoint import newest_place
 
+# what may not happen a second time; a kill is somebody's will or want of memory, and an exception comes again
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, getattr(signal, "SIGBUS", signal.SIGSEGV))
+
+
+def has_crashed(exit_code: int) -> bool:
+    return -exit_code in CRASHES
+
 
 def tell_ending(exit_code: int, out_of_memory: bool, folder: Path, epoch: int) -> str:
     """`exit_code` as multiprocessing has it: negative for a signal; `epoch`: the one in work, 0 before the first."""
+    return f"{why_ended(exit_code, out_of_memory, epoch)} {where_to_resume(folder)}"
+
+
+def why_ended(exit_code: int, out_of_memory: bool, epoch: int) -> str:
     if exit_code == -signal.SIGKILL and out_of_memory:
-        why = "The system ran out of memory and stopped the training. Use a smaller batch or image size."
+        return "The system ran out of memory and stopped the training. Use a smaller batch or image size."
     elif exit_code == -signal.SIGKILL:
-        why = f"Training stopped unexpectedly{_at(epoch)} (the process was killed, by somebody or for want of memory)."
+        return f"Training stopped unexpectedly{_at(epoch)} (the process was killed, by somebody or for want of memory)."
     elif exit_code < 0:
         name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
-        why = f"The training process crashed or was ended{_at(epoch)} ({name}); the log has its last words."
-    else:
-        why = f"The training process ended without saying why (exit code {exit_code}); the log has the details."
-    return f"{why} {where_to_resume(folder)}"
+        return f"The training process crashed or was ended{_at(epoch)} ({name}); the log has its last words."
+    return f"The training process ended without saying why (exit code {exit_code}); the log has the details."
 
 
 def where_to_resume(folder: Path) -> str:

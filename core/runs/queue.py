@@ -144,14 +144,15 @@ def find_supervisor() -> SupervisorHandle | None:
     return SupervisorHandle(mark.pid, mark.started) if mark.is_alive() else None
 
 
-def stop_supervisor(seconds: float = 30.0) -> None:
-    """End the supervisor in good order and wait for it: a run in training stops and keeps its model."""
+def stop_supervisor() -> None:
+    """End the supervisor in good order and wait for it: a run in training stops and keeps its model.
+
+    It ends by itself: a worker that neither writes nor computes is not waited for (see core/runs/silence.py)."""
     handle = find_supervisor()
     if handle is None:
         return
     os.kill(handle.pid, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while handle.is_alive() and time.monotonic() < deadline:
+    while handle.is_alive():
         time.sleep(0.02)
 
 

@@ -76,6 +76,7 @@ class RunState(BaseModel):
     updated: str = ""  # ISO 8601, UTC
     attempt: int = 1
     try_rate: float | None = None  # of a run that diverged: a learning rate for its clone; resumed it would do so again
+    retry: str = ""  # of an attempt that began by itself: after what, a sentence. The one after it is a person's
     silent: float = Field(0.0, exclude=True)  # seconds without a word where they are too many; as read, never stored
     score: tuple[int, int] | None = None  # right and asked on the test part, so that a list need not open the answers
 

@@ -38,6 +38,8 @@ def draw_ending(run: Run) -> None:
         st.info(epochs + message, icon=":material/stop_circle:")
     elif status == "done" and message:  # e.g. that it ended early
         st.info(message, icon=":material/info:")
+    if run.state.retry:
+        st.caption(f":material/replay: {escape(run.state.retry, 600)}")
 
 
 def _with_kept(message: str, run: Run) -> str:
@@ -91,8 +93,9 @@ def draw_scores(run: Run, test: Evaluation, earlier: Evaluation | None) -> None:
                 st.metric("Since the run before", f"{100 * (test.accuracy - earlier.accuracy):+.1f}")
                 st.caption(f"points; that had {percent_of(int(earlier.correct.sum()), earlier.n)}")
         with st.container(gap=None):
-            st.metric("The paper's artworks" if others else "The paper", f"{100 * paper.test.mean:.2f} %")
+            st.metric("The paper", f"{100 * paper.test.mean:.2f} %")  # more words do not fit here
             told = f"mean of classes, of {paper.test.counted}; ours {share(test.mean_class_accuracy)}"
+            told = f"with its own artworks: {told}" if others else told
             st.caption(told, help=f"Other pictures, in classes {', '.join(paper.classes)}." if others else None)
         with st.container(gap=None):
             seconds = run.state.seconds  # more words do not fit here

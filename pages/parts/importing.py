@@ -24,6 +24,7 @@ from core.data.sources import clean_name
 from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.incidents import report_incident
+from core.runs.people import Asker
 from core.settings import atelier_home, load_limits
 
 LIVE = ("starting", "running")
@@ -90,11 +91,13 @@ def start_import(
     then: str | None = None,
     source: str | None = None,
     choices: dict[str, Any] | None = None,
+    asker: Asker | None = None,
 ) -> str:
     """Start a process that adds pictures and, with `then`, trains that preset on them; returns the job's id.
 
     `draft`: `path` is our own copy and is deleted at the end. `source`: what the dataset says it came from.
-    `choices`: fields of Choices (core/data/choices.py), about the classes of a zip or folder.
+    `choices`: fields of Choices (core/data/choices.py), about the classes of a zip or folder. `asker`: who asked for
+    the run.
     A second job beside a live one is a UserMistake.
     """
     jobs = list_jobs()
@@ -113,6 +116,7 @@ def start_import(
         "then": then,
         "source": source,
         "choices": choices or {},
+        "asker": asker.model_dump(mode="json") if asker else None,
         "created": datetime.now(UTC).isoformat(),
     }
     write_json(folder / "job.json", document)
@@ -252,7 +256,7 @@ def _steps(job: dict[str, Any]) -> Iterator[Any]:
     return import_dataset(job["name"], path, job.get("source"), Choices.model_validate(job.get("choices", {})))
 
 
-def _train(preset_name: str, dataset: str) -> str:
+def _train(preset_name: str, dataset: str, asker: Asker | None) -> str:
     from core.config import change_config
     from core.data.store import load_store
     from core.presets import preset
@@ -261,7 +265,7 @@ def _train(preset_name: str, dataset: str) -> str:
 
     store = load_store(change_config(preset(preset_name), {"data.dataset": dataset}).data)
     config = change_config(preset(preset_name, len(store.parts["train"])), {"data.dataset": dataset})
-    run = create_run(config, store.fingerprint, store.classes)
+    run = create_run(config, store.fingerprint, store.classes, asker)
     submit(run)
     ensure_supervisor()
     return run.id
@@ -283,6 +287,7 @@ def _known(name: str) -> bool:
 def main(folder: Path) -> int:
     """Do the job and say in progress.json how it stands; the exit code is 0 only when it is done."""
     job = read_json(folder / "job.json")
+    asker = Asker.model_validate(job["asker"]) if job.get("asker") else None
     told: dict[str, Any] = {"status": "running", "phase": "starting"}
     write_json(folder / "progress.json", told)
     try:
@@ -305,7 +310,7 @@ def main(folder: Path) -> int:
         told |= {"dataset": dataset}
         if job["then"]:
             write_json(folder / "progress.json", told | {"phase": "starting the training"})
-            told |= {"run": _train(job["then"], dataset)}
+            told |= {"run": _train(job["then"], dataset, asker)}
         told |= {"status": "done"}
     except _Stopped:
         told |= {"status": "stopped", "message": "Cancelled; nothing was kept."}

@@ -83,7 +83,7 @@ def draw_told() -> None:
         st.toast(escape(told.sentence, 600), icon=":material/check:")
         return
     icon = "info" if told.wrong else "undo" if told.undo == "show" else "delete"
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", key="told"):
+    with st.container(border=True, horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="told"):
         st.markdown(f":material/{icon}: {escape(told.sentence, 600)}", width="stretch")
         if told.undo:
             st.button("Undo", key="undo", icon=":material/undo:", on_click=_undo, args=(told,))
