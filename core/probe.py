@@ -3,7 +3,6 @@
 python -m core.probe PROBE_FOLDER
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import RunConfig
 from core.disk import finite, read_json
+from core.engine.others import Others
 from core.errors import UserMistake
 from core.incidents import report_incident
 from core.runs.probes import ProbeWriter
@@ -44,13 +44,13 @@ def _answer_speed(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
     from core.models.summary import count_parameters, layer_table
 
     began = time.perf_counter()
-    hardware = choose_hardware()
+    hardware = choose_hardware(config)
     parts, pictures, classes = _open_parts(config, hardware)
     model = _build(config, classes)
     loaded = time.perf_counter() - began
     layers = layer_table(model, config.data.image_size)
     parameters = count_parameters(model)
-    others = _Others()
+    others = Others()
     for told in time_run(model, parts, pictures, classes, config.train, hardware):
         if isinstance(told, Speed):
             speed = told
@@ -78,7 +78,7 @@ def _answer_rate(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
     from core.engine.find_rate import BATCHES, find_rate, suggest_rate
     from core.engine.hardware import choose_hardware
 
-    hardware = choose_hardware()
+    hardware = choose_hardware(config)
     for progress in build_store(config.data):
         pen.say("Reading the pictures.", progress.done, progress.total)
     store = load_store(config.data)
@@ -156,26 +156,6 @@ def peak_bytes(hardware: "Hardware") -> int:
     except (OSError, StopIteration, ValueError):
         memory = psutil.Process().memory_info()
         return int(getattr(memory, "peak_wset", memory.rss))  # the first one on Windows; elsewhere what it has now
-
-
-class _Others:
-    """How busy other programs keep the processors meanwhile: then everything takes longer than on a quiet machine."""
-
-    def __init__(self) -> None:
-        self.began, self.own, self.busy = time.perf_counter(), time.process_time(), _busy_seconds()
-
-    def share(self) -> float:
-        """0..1 of all processors since the beginning."""
-        wall = (time.perf_counter() - self.began) * (os.cpu_count() or 1)
-        return max(0.0, min(1.0, (_busy_seconds() - self.busy - (time.process_time() - self.own)) / wall))
-
-
-def _busy_seconds() -> float:
-    """Seconds that all processors together have worked since the machine was started."""
-    import psutil
-
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def _sentence(fault: Exception) -> str:

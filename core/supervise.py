@@ -26,6 +26,15 @@ from core.data.child import wait_briefly
 from core.data.store import pictures_now
 from core.disk import DRAFT, allow_more_files, cut_middle, rotate
 from core.errors import UserMistake
+from core.experiments.experiment import (
+    begin_timing,
+    feed,
+    is_wanted,
+    next_experiment,
+    retry_experiments,
+    settle_timing,
+    wants_timing,
+)
 from core.runs.checkpoint import newest_place
 from core.runs.deeds import resume_run
 from core.runs.ending import Memory, has_crashed, tell_ending, where_to_resume, why_ended
@@ -75,7 +84,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
             if find_supervisor() is None:
                 _say("the folder of Atelier was removed; ending")
                 return 0
-            if (waiting_ids() or next_probe()) and program_stamp() != began_with:
+            if (waiting_ids() or next_probe() or next_experiment()) and program_stamp() != began_with:
                 _say("the program has changed; handing over to its new version")
                 withdraw_supervisor(whoever_waits=True)
                 lock.release()
@@ -89,6 +98,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
                 return 0
             else:
                 time.sleep(_TICK_SECONDS)
+        retry_experiments()
         _say("told to end")
         return 0
     finally:
@@ -96,12 +106,13 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
 
 
 def _take(context: Any, worker: str, told: list[int]) -> bool:
-    """Train the next run or answer the next question; a disk that refuses what has to be noted is tried again."""
+    """Train the next run, answer the next question or go on with an experiment; a disk that refuses what has to be
+    noted is tried again."""
     try:
         if waiting_ids() and not _has_room():
             time.sleep(_TROUBLE_SECONDS)
             return False
-        return take_next(context, worker, told) or take_probe(context, told)
+        return take_next(context, worker, told) or take_probe(context, told) or take_experiment(context, told)
     except OSError as error:
         _say(f"the disk makes trouble ({error}); what waits goes on waiting")
         time.sleep(_TROUBLE_SECONDS)
@@ -169,6 +180,32 @@ def take_probe(context: Any, told: list[int]) -> bool:
         process.kill()
         process.join()
     settle_probe(folder, gave_way)
+    return True
+
+
+def take_experiment(context: Any, told: list[int]) -> bool:
+    """Measure the times of the oldest experiment, or put its next run into the line, which is empty now; False where
+    there is nothing to do. So people's runs wait behind one run of an experiment at most."""
+    folder = next_experiment()
+    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
+        return False
+    if not wants_timing(folder):
+        return feed(folder)
+    process = context.Process(target=_measure, args=(str(folder),), name=f"experiment {folder.name}")
+    gave_way = False
+    try:
+        process.start()
+        begin_timing(folder, mark_process(process.pid))
+        while not wait([process.sentinel], timeout=_YIELD_SECONDS):
+            gave_way = bool(waiting_ids() or told or next_probe())
+            if gave_way or not is_wanted(folder):
+                break
+    except Exception:  # as in take_next, or somebody has removed the folder
+        traceback.print_exc()
+    if process.pid:
+        process.kill()
+        process.join()
+    settle_timing(folder, gave_way)
     return True
 
 
@@ -346,6 +383,17 @@ def _answer(folder: str) -> None:
     from core.probe import answer_probe
 
     answer_probe(Path(folder))
+
+
+def _measure(folder: str) -> None:
+    """The whole life of a child that measures the times of an experiment."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _redirect_output(Path(folder) / "log.txt")
+    _offer_to_oom_killer()
+    from core.experiments.timing import time_settings
+
+    time_settings(Path(folder))
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,279 @@
+"""Components: what an experiment can switch in a base, each a named set of changed fields. No torch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core.config import RunConfig, acts, change_config
+from core.errors import UserMistake
+
+Changes = dict[str, Any]
+ANOTHER_SEED = 100_000  # added to the seed where nothing but chance is to differ
+# what suits the rule at any batch size of ours; the rate of the base suits the base's own rule alone
+RATES = {"adam": 0.003, "adamw": 0.003, "rmsprop": 0.001}
+FALLING_RATE = 0.05  # of SGD and Nesterov where the base has none of them
+
+
+class Setting(BaseModel):
+    """One side of a comparison: a RunConfig with its name. The base is a setting too."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    title: str  # e.g. "Batch norm", "Adam instead of Nesterov": the subject of the sentence
+    told: str = ""  # what was changed in the base: "train.augment: none -> flip"
+    sign: Literal[1, -1] = 1  # -1: the base has the component and this setting lacks it
+    config: RunConfig
+    apart: int = 0  # added to every seed
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something that a network or its training can have or lack; without `off`, an alternative to what the base has."""
+
+    key: str
+    title: str
+    group: str
+    on: Callable[[RunConfig], Changes]
+    off: Callable[[RunConfig], Changes] | None = None
+    said: str = ""  # for a person who chooses
+    apart: int = 0
+
+
+def _same(changes: Changes) -> Callable[[RunConfig], Changes]:
+    return lambda _: changes
+
+
+def _switch(
+    key: str, title: str, group: str, on: Changes, off: Changes | None = None, said: str = "", apart: int = 0
+) -> Component:
+    return Component(key, title, group, _same(on), _same(off) if off is not None else None, said, apart)
+
+
+def _one(key: str, title: str, group: str, field: str, on: Any, off: Any, said: str = "") -> Component:
+    return _switch(key, title, group, {field: on}, {field: off}, said)
+
+
+def _augmented(name: str, base: RunConfig) -> Changes:
+    return {"train.augment": [*base.train.augment, *([name] if name not in base.train.augment else [])]}
+
+
+def _not_augmented(name: str, base: RunConfig) -> Changes:
+    return {"train.augment": [other for other in base.train.augment if other != name]}
+
+
+def _augmentation(name: str, title: str) -> Component:
+    group = "Augmentation"
+    return Component(name, title, group, partial(_augmented, name), partial(_not_augmented, name))
+
+
+def _optimizer(name: str, base: RunConfig) -> Changes:
+    """The rule at a rate that suits it."""
+    falls = base.train.optimizer in ("sgd", "nesterov")
+    rate = RATES.get(name, base.train.learning_rate if falls else FALLING_RATE)
+    return {"train.optimizer": name, "train.learning_rate": rate}
+
+
+def _batch(factor: float, base: RunConfig) -> Changes:
+    """The rate goes with the batch (Goyal et al. 2017)."""
+    size = min(1024, max(2, round(base.train.batch_size * factor)))
+    rate = base.train.learning_rate * size / base.train.batch_size
+    return {"train.batch_size": size, "train.learning_rate": min(1.0, float(f"{rate:.6g}"))}
+
+
+def _side(factor: float, base: RunConfig) -> Changes:
+    return {"data.image_size": min(512, max(10, 2 * round(base.data.image_size * factor / 2)))}
+
+
+def _wider(base: RunConfig) -> Changes:
+    return {"model.channels": [2 * channels for channels in base.model.channels]}
+
+
+def _alternative(key: str, title: str, group: str, field: str, value: str, said: str = "") -> Component:
+    return _switch(key, title, group, {field: value}, said=said)
+
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "Leaky ReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+}
+OPTIMIZERS = {"sgd": "SGD", "nesterov": "Nesterov", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+SCHEDULES = {
+    "constant": "Constant rate",
+    "step": "Step schedule",
+    "cosine": "Cosine schedule",
+    "one_cycle": "One-cycle schedule",
+}
+NETWORK, LOSS, SIZES = "Network", "Loss and decay", "Batch and size"
+_EVERY = (
+    _switch(
+        "batch_norm",
+        "Batch norm",
+        NETWORK,
+        {"model.norm_conv": "last", "model.norm_linear": "first"},
+        {"model.norm_conv": "none", "model.norm_linear": "none"},
+        "At the paper's places, against none at all.",
+    ),
+    _one("norm_conv", "Batch norm of convolutions", NETWORK, "model.norm_conv", "last", "none"),
+    _one("norm_linear", "Batch norm of linear layers", NETWORK, "model.norm_linear", "first", "none"),
+    _one("dropout_conv", "Dropout of maps", NETWORK, "model.dropout_conv", 0.1, 0.0, "A tenth of the maps."),
+    _one(
+        "dropout_linear",
+        "Dropout of numbers",
+        NETWORK,
+        "model.dropout_linear",
+        0.25,
+        0.0,
+        "A quarter of each hidden linear layer.",
+    ),
+    _switch(
+        "stacked",
+        "Stacked convolutions",
+        NETWORK,
+        {"model.convolutions": 2, "model.padding": "same"},
+        {"model.convolutions": 1},
+        "Two convolutions a block; with padding, so that the maps stay large enough.",
+    ),
+    _one("padding", "Padding", NETWORK, "model.padding", "same", "none"),
+    Component("wider", "Twice the channels", NETWORK, _wider),
+    _alternative("pool_average", "Average pooling", "Pooling", "model.pool", "average"),
+    _alternative("pool_max", "Max pooling", "Pooling", "model.pool", "max"),
+    _alternative("pool_strided", "Strided convolutions", "Pooling", "model.pool", "strided"),
+    *(
+        _alternative(f"activation_{name}", title, "Activation", "model.activation", name)
+        for name, title in ACTIVATIONS.items()
+    ),
+    *(
+        Component(f"optimizer_{name}", title, "Optimizer", partial(_optimizer, name), said="At a rate that suits it.")
+        for name, title in OPTIMIZERS.items()
+    ),
+    *(
+        _alternative(f"schedule_{name}", title, "Schedule", "train.schedule", name, "At the same highest rate.")
+        for name, title in SCHEDULES.items()
+    ),
+    Component("batch_half", "Half the batch", SIZES, partial(_batch, 0.5), said="At half the rate."),
+    Component("batch_double", "Twice the batch", SIZES, partial(_batch, 2.0), said="At twice the rate."),
+    Component("image_smaller", "Smaller pictures", SIZES, partial(_side, 0.75), said="Three quarters of the side."),
+    Component("image_larger", "Larger pictures", SIZES, partial(_side, 1.5), said="One and a half times the side."),
+    _augmentation("flip", "Flip"),
+    _augmentation("shift_crop", "Shift and crop"),
+    _augmentation("rotate", "Rotation"),
+    _augmentation("colour", "Colour changes"),
+    _augmentation("cutout", "Cutout"),
+    _augmentation("mixup", "Mixup"),
+    _one("label_smoothing", "Label smoothing", LOSS, "train.label_smoothing", 0.1, 0.0, "A tenth of the target."),
+    _one("class_weights", "Class weights", LOSS, "train.class_weights", "balanced", "none"),
+    _one("weight_decay", "Weight decay", LOSS, "train.weight_decay", 5e-4, 0.0),
+    _one("bfloat16", "Number format bfloat16", LOSS, "train.precision", "bfloat16", "float32"),
+    _switch(
+        "nothing",
+        "Nothing but other seeds",
+        "Check",
+        {},
+        said="The base against itself with other seeds: what is seen here is chance alone.",
+        apart=ANOTHER_SEED,
+    ),
+)
+COMPONENTS: Mapping[str, Component] = {component.key: component for component in _EVERY}
+
+
+def base_for(base: RunConfig, components: Iterable[Component]) -> RunConfig:
+    """The base as the components can switch it: paper_cnn is written as the cnn that it is where they need that."""
+    if base.model.name != "paper_cnn":
+        return base
+    family = change_config(base, {"model.name": "cnn", "model.activation": "leaky_relu"})
+    return family if any(_needs_family(component, base) for component in components) else base
+
+
+def settings_for(base: RunConfig, components: Iterable[Component]) -> list[Setting]:
+    """The other side of each comparison. `base` comes from base_for.
+
+    UserMistake for a component that changes nothing here, e.g. because the base has it already.
+    """
+    return [_setting_for(base, component) for component in components]
+
+
+def find_components(keys: Iterable[str]) -> list[Component]:
+    """Components by key, each once; UserMistake for an unknown one, with the known ones."""
+    found = {}
+    for key in keys:
+        if key not in COMPONENTS:
+            raise UserMistake(f"unknown component {key!r}; known: {', '.join(COMPONENTS)}")
+        found[key] = COMPONENTS[key]
+    return list(found.values())
+
+
+def own_component(changes: Changes, number: int) -> Component:
+    """A comparison of a person's own: dotted field -> value."""
+    title = ", ".join(f"{field} = {value}" for field, value in changes.items())
+    return _switch(f"own_{number}", title, "Own", changes)
+
+
+def can_switch(base: RunConfig, component: Component) -> bool:
+    """Whether there is something to compare: a change that acts in the base."""
+    try:
+        _setting_for(base_for(base, [component]), component)
+    except UserMistake:
+        return False
+    return True
+
+
+def differences(base: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Dotted field -> (value in base, value in other) of all that differs and acts."""
+    found = {}
+    for room in ("data", "model", "train"):
+        ours, theirs = (getattr(config, room).model_dump(mode="json") for config in (base, other))
+        for name, value in ours.items():
+            dead = room == "model" and not acts(name, other.model.model_dump())
+            if theirs[name] != value and not dead:
+                found[f"{room}.{name}"] = (value, theirs[name])
+    return found
+
+
+def _setting_for(base: RunConfig, component: Component) -> Setting:
+    sign: Literal[1, -1] = 1
+    config = change_config(base, component.on(base))
+    changed = differences(base, config)
+    if not changed and component.off is not None:
+        sign, config = -1, change_config(base, component.off(base))
+        changed = differences(base, config)
+    if not changed and not component.apart:
+        raise UserMistake(
+            f"{component.title} changes nothing in this base: it is there already, or does not act in its network"
+        )
+    title = component.title
+    if component.off is None and component.group in _INSTEAD and len(changed) <= 2:
+        before = next(iter(changed.values()))[0]
+        title = f"{component.title} instead of {_INSTEAD[component.group].get(before, before)}"
+    told = ", ".join(f"{field}: {_say(before)} -> {_say(after)}" for field, (before, after) in changed.items())
+    return Setting(key=component.key, title=title, told=told, sign=sign, config=config, apart=component.apart)
+
+
+_INSTEAD: dict[str, Mapping[str, str]] = {
+    "Activation": ACTIVATIONS,
+    "Optimizer": OPTIMIZERS,
+    "Schedule": {name: title[:1].lower() + title[1:] for name, title in SCHEDULES.items()},
+    "Pooling": {
+        "max": "max pooling",
+        "average": "average pooling",
+        "strided": "strided convolutions",
+        "none": "no pooling",
+    },
+}
+
+
+def _needs_family(component: Component, base: RunConfig) -> bool:
+    changes = component.on(base) | (component.off(base) if component.off else {})
+    return any(field.startswith("model.") and field not in ("model.name", "model.negative_slope") for field in changes)
+
+
+def _say(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,78 @@
+"""Times of two trainings that take turns: a planted delay is found, and nothing where nothing is."""
+
+import statistics
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from core.config import ModelConfig, TrainConfig
+from core.data.batches import load_part
+from core.disk import read_lines
+from core.engine.hardware import Hardware
+from core.experiments.components import find_components
+from core.experiments.experiment import create_experiment, plan_experiment
+from core.experiments.timing import Side, Timed, Turns, time_pair, time_settings
+from core.experiments.with_without import compare_times, report
+from core.models.build import build_model
+from tests.tiny import noise_store
+
+HERE = Hardware(torch.device("cpu"))
+BATCH, PICTURES = 32, 320
+DELAY = 0.005  # seconds a batch
+
+
+class Late(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.delays = model, []
+
+    def forward(self, images):
+        began = time.perf_counter()
+        time.sleep(DELAY)
+        self.delays.append(time.perf_counter() - began)  # on a busy machine longer than was asked for
+        return self.model(images)
+
+
+def side(late: bool = False) -> Side:
+    model = build_model(ModelConfig(), 3, 32)
+    train = load_part(noise_store(PICTURES, side=32), "train")
+    return Side(Late(model) if late else model, train, TrainConfig(batch_size=BATCH), 3)
+
+
+def measured(*sides: Side, **usual) -> Turns:
+    *told, turns = time_pair(*sides, HERE, **usual)
+    assert all(isinstance(one, Timed) for one in told) and isinstance(turns, Turns)
+    return turns
+
+
+@pytest.mark.slow
+def test_a_planted_delay_of_5_ms_a_batch_is_found_within_a_tenth():
+    late = side(late=True)
+    turns = measured(side(), late)
+    told = compare_times(turns.base, turns.other).times(BATCH)
+    assert told.value == pytest.approx(statistics.median(late.model.delays), rel=0.1) and told.low > 0
+
+
+@pytest.mark.slow
+def test_a_training_beside_itself_takes_as_long():
+    turns = measured(side(), side())
+    told = compare_times(turns.base, turns.other)
+    assert abs(told.value) < 0.1 * turns.base[0][0]
+
+
+def test_the_measurements_of_an_experiment_are_kept_with_sizes(tiny_run, monkeypatch):
+    monkeypatch.setattr("core.experiments.timing.BLOCKS", 1)
+    monkeypatch.setattr("core.experiments.timing.TURN_SECONDS", 0.01)
+    monkeypatch.setattr("core.experiments.timing.WARM_SECONDS", 0.0)
+    experiment = create_experiment(plan_experiment(tiny_run.config, find_components(["flip", "image_larger"])))
+    time_settings(experiment.folder)
+    lines = read_lines(experiment.folder / "timing.jsonl")
+    assert [line["key"] for line in lines] == ["flip", "image_larger"]
+    assert all(line["pictures"] > 0 and line["parameters"] > 1000 and 0 <= line["others"] <= 1 for line in lines)
+    assert lines[1]["parameters"] > lines[1]["base_parameters"] == lines[0]["parameters"]
+    flip, _ = report(
+        experiment.__class__(**experiment.__dict__ | {"timings": {line["key"]: line for line in lines}})
+    ).effects
+    assert flip.base_seconds > 0 and flip.seconds is not None
