@@ -258,7 +258,7 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
     value, typed = st.session_state[key_of(field)], f"typed.{field}"
     options = sorted({*steps_of(field), value_of(base, field), value})
     if field not in _wrong():  # what is wrong stays as it was typed, so that it can be corrected
-        st.session_state[typed] = exactly(value)
+        _write_out(typed, exactly(value))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.select_slider(
             options=options,
@@ -281,8 +281,14 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
 def _draw_list(field: str, common: dict[str, Any]) -> None:
     """Numbers in a row, to type; what they are is kept beside what was typed, so that a mistake can be corrected."""
     if field not in _wrong():
-        st.session_state[f"typed.{field}"] = say(st.session_state[key_of(field)])
+        _write_out(f"typed.{field}", say(st.session_state[key_of(field)]))
     st.text_input(on_change=_take_typed, args=(field,), **common | {"key": f"typed.{field}"})
+
+
+def _write_out(key: str, value: Any) -> None:
+    """Set a widget, but not to what it has: that would throw away what somebody is typing or moving right now."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 # ------------------------------------------------------------------------------------------------------ state
@@ -318,7 +324,7 @@ def _take_preset() -> None:
 
 
 def _put(field: str, value: Any) -> None:
-    st.session_state[key_of(field)] = list(value) if isinstance(value, tuple) else value
+    _write_out(key_of(field), list(value) if isinstance(value, tuple) else value)
     _wrong().pop(field, None)
 
 

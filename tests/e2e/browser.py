@@ -61,9 +61,9 @@ class Server:
 
 
 def at_rest(page):
-    """The page once its script has ended and its title is there."""
-    page.wait_for_selector(AT_REST)
+    """The page once its title is there and its script has ended; before it begins, it does not run either."""
     page.wait_for_selector("h1")
+    page.wait_for_selector(AT_REST)
     return page
 
 

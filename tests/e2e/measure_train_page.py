@@ -39,7 +39,7 @@ from core.data.samples import import_sample
 from core.data.store import load_store
 from core.presets import preset
 from core.runs.queue import ensure_supervisor, find_supervisor, stop_supervisor, submit
-from core.runs.run import Run, ask_to_stop, create_run, list_runs, read_run
+from core.runs.run import Run, ask_to_stop, create_run, is_run_id, list_runs, read_run
 from core.settings import runs_root
 from tests.e2e.browser import Server, at_rest
 from tests.e2e.conftest import CHROMIUM_FLAGS
@@ -90,10 +90,12 @@ FIRST_LOSS = """() => [...document.querySelectorAll('[data-testid=stHtml]')]
 
 def _note_first_rows(known: set[str], written: list[float]) -> None:
     """When the next run that is not known writes its first row."""
-    while not written:
-        if any(path.parent.name not in known for path in runs_root().glob("*/rows.jsonl")):
-            written.append(time.time())
-        time.sleep(0.005)
+    new: list[Path] = []
+    runs_root().mkdir(parents=True, exist_ok=True)  # before the first run there is none
+    while not new or not (new[0] / "rows.jsonl").exists():
+        new = new or [path for path in runs_root().iterdir() if is_run_id(path.name) and path.name not in known]
+        time.sleep(0.01)
+    written.append(time.time())
 
 
 def reruns(server: Server, count: int = 100) -> None:
@@ -109,29 +111,29 @@ def reruns(server: Server, count: int = 100) -> None:
         tell("page rerun as the server sends it", quietly(count, again))
     with chromium() as browser:
         page = visit(browser, f"{server.address}/train?run={run.id}")
-        presets = itertools.cycle((0, 1))
+        presets = itertools.cycle(("paper", "quick"))
         tell("a preset is picked, in the browser", quietly(count, lambda: _pick_preset(page, next(presets))))
     end(run)
 
 
-def _pick_preset(page: Page, number: int) -> float:
-    """From the click to the end of the rerun, on the browser's own clock."""
+def _pick_preset(page: Page, preset: str) -> float:
+    """From the click to the preset's number of epochs on the page, on the browser's own clock."""
     page.wait_for_timeout(random.uniform(200, 500))  # anywhere between two ticks of the panel
     return page.evaluate(
-        """number => new Promise(done => {
-          const app = document.querySelector('[data-testid=stApp]');
-          const buttons = document.querySelectorAll('.st-key-form-preset button');
-          const began = performance.now();
-          let ran = false;
+        """preset => new Promise((done, fail) => {
+          const epochs = () => document.querySelector('.st-key-form-train-epochs').textContent;
+          const before = epochs(), began = performance.now();
           const watch = new MutationObserver(() => {
-            const state = app.getAttribute('data-test-script-state');
-            ran = ran || state === 'running';
-            if (ran && state === 'notRunning') { watch.disconnect(); done((performance.now() - began) / 1000); }
+            if (epochs() === before) return;
+            watch.disconnect();
+            done((performance.now() - began) / 1000);
           });
-          watch.observe(app, {attributes: true});
-          buttons[number % 2].click();
+          watch.observe(document.body, {subtree: true, childList: true, characterData: true});
+          setTimeout(() => fail(new Error('the number of epochs did not change')), 30000);
+          const buttons = [...document.querySelectorAll('.st-key-form-preset button')];
+          buttons.find(button => button.textContent.trim() === preset).click();
         })""",
-        number,
+        preset,
     )
 
 

@@ -81,7 +81,8 @@ def start_by_click(page, epochs: int) -> Run:
     known = {run.id for run in list_runs()}
     page.get_by_label("Epochs, typed").fill(str(epochs))
     page.keyboard.press("Enter")
-    page.locator(".st-key-form-train-epochs").get_by_text(str(epochs), exact=True).wait_for()  # the form took it
+    thumb = page.locator(".st-key-form-train-epochs").get_by_test_id("stSliderThumbValue")
+    thumb.get_by_text(str(epochs), exact=True).wait_for()  # the form took it; the slider's ends have numbers too
     page.locator(".st-key-start button").click()
     wait_until(lambda: {run.id for run in list_runs()} - known)
     (run_id,) = {run.id for run in list_runs()} - known
@@ -92,7 +93,11 @@ def start_by_click(page, epochs: int) -> Run:
 def epoch_on(page) -> int:
     """The epoch that the panel says, once it says one."""
     told = page.get_by_text(EPOCH).first
-    told.wait_for(timeout=1000 * PATIENCE)
+    try:
+        told.wait_for(timeout=1000 * PATIENCE)
+    except Exception as silence:
+        runs = [(run.id, run.state.status, run.state.step, run.state.message) for run in list_runs()]
+        raise AssertionError(f"no epoch on {page.url}; runs {runs}; {page.inner_text('body')[:2000]!r}") from silence
     return int(EPOCH.search(told.inner_text())[1])
 
 
