@@ -47,6 +47,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
 app.add_typer(presets_app, name="presets")
+experiment_app = typer.Typer(no_args_is_help=True, help="What each part is worth: a base with and without it.")
+app.add_typer(experiment_app, name="experiment")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DataName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
@@ -58,6 +60,13 @@ Merged = Annotated[list[str] | None, typer.Option("--merge", metavar="A+B=C", he
 LeftOut = Annotated[list[str] | None, typer.Option("--leave-out", metavar="CLASS", help="Leave a class out.")]
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="Code page of garbled names in a zip, e.g. cp932 for Japanese.")
+]
+Pictures = Annotated[
+    list[str], typer.Argument(metavar="PICTURE...", help="Names as the ledger has them, or unique ends of them.")
+]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.")]
+ExperimentName = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help='Id of an experiment, a unique start or end of it, or "latest".')
 ]
 InLine = Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")]
 
@@ -104,17 +113,23 @@ def data_add(
     merge: Merged = None,
     leave_out: LeftOut = None,
     encoding: Encoding = None,
+    twice: Annotated[bool, typer.Option("--twice", help="Also where the same pictures are here already.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import pictures. cifar10 is downloaded and the samples are drawn where --from is not given."""
-    dataset = None
     choices = _choices(rename, merge, leave_out, encoding)
-    with Bar() as bar, closing(_import_steps(name, source, choices)) as steps:  # type: ignore[type-var]
+    _tell_dataset(_last_dataset(_import_steps(name, source, choices, twice)), as_json)
+
+
+def _last_dataset(steps: Iterator[Any]) -> Any:
+    """The dataset that a piece of work ends with, its progress on stderr."""
+    dataset = None
+    with Bar() as bar, closing(steps):  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
             dataset = progress.dataset or dataset
-    assert dataset is not None, name
-    _tell_dataset(dataset, as_json)
+    assert dataset is not None, steps
+    return dataset
 
 
 @data_app.command("list")
@@ -284,21 +299,215 @@ def data_map(
 
 
 @data_app.command("delete")
-def data_delete(name: DataName, as_json: AsJson = False) -> None:
+def data_delete(
+    name: DataName,
+    versions: Annotated[bool, typer.Option("--versions", help="Also the versions that were made from it.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Remove a dataset and the stores made of it; finished runs keep their models."""
-    from core.data.dataset import delete_dataset, find_dataset
+    from core.data.dataset import delete_dataset, find_dataset, list_datasets, made_from
     from core.runs.usage import refuse_if_needed
 
-    name = find_dataset(name).name  # as it was stored, however it was typed
-    refuse_if_needed(name, list_runs())
-    delete_dataset(name)
+    dataset = find_dataset(name)
+    gone = [dataset.name, *(other.name for other in made_from(dataset, list_datasets()) if versions)]
+    for one in gone:
+        refuse_if_needed(one, list_runs())
+    delete_dataset(dataset.name, versions)
     if as_json:
-        print_json({"deleted": name})
+        print_json({"deleted": dataset.name} | ({"versions": gone[1:]} if versions else {}))
     else:
-        print(f"{shown(name)} was deleted.")
+        print(f"{shown(', '.join(gone))} {'was' if len(gone) == 1 else 'were'} deleted.")
 
 
-def _import_steps(name: str, source: Path | None, choices: Any) -> Iterator[Any]:
+@data_app.command("exclude")
+def data_exclude(name: DataName, pictures: Pictures, why: Why = "by hand", as_json: AsJson = False) -> None:
+    """Leave pictures out: a new version of the dataset. What was imported stays as it is."""
+    from core.data.dataset import find_dataset
+    from core.data.versions import Decision, find_picture, make_version
+
+    dataset = find_dataset(name)
+    decisions = {find_picture(dataset, picture): Decision(None, why) for picture in pictures}
+    _tell_version(_last_dataset(make_version(dataset, decisions)), as_json)
+
+
+@data_app.command("relabel")
+def data_relabel(
+    name: DataName,
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE=CLASS...", help="A picture and its right class.")],
+    why: Why = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Give pictures another class: a new version of the dataset. What was imported stays as it is."""
+    from core.data.dataset import find_dataset
+    from core.data.versions import Decision, find_picture, make_version
+
+    dataset = find_dataset(name)
+    decisions = {}
+    for said in pictures:
+        picture, equals, label = said.rpartition("=")
+        if not equals or not picture:
+            raise UserMistake(f"{said!r} should read PICTURE=CLASS; nothing was changed")
+        if label not in dataset.classes:
+            known = ", ".join(dataset.classes[:20])
+            raise UserMistake(f"unknown class {label!r}; {dataset.name!r} has: {known}; nothing was changed")
+        decisions[find_picture(dataset, picture)] = Decision(dataset.classes.index(label), why)
+    _tell_version(_last_dataset(make_version(dataset, decisions)), as_json)
+
+
+@data_app.command("extend")
+def data_extend(
+    name: DataName,
+    source: Annotated[Path, typer.Argument(metavar="ZIP_OR_FOLDER", help="A folder for each class, also new ones.")],
+    rename: Renamed = None,
+    merge: Merged = None,
+    leave_out: LeftOut = None,
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add pictures to a dataset: a new version of it. Those that are there already are refused."""
+    from core.data.dataset import find_dataset
+    from core.data.versions import extend_dataset
+
+    choices = _choices(rename, merge, leave_out, encoding)
+    _tell_version(_last_dataset(extend_dataset(find_dataset(name), source, choices)), as_json)
+
+
+@data_app.command("versions")
+def data_versions(name: DataName, as_json: AsJson = False) -> None:
+    """Every version of a dataset: what it changed, why, and which runs learnt from it."""
+    from core.data.dataset import find_dataset, list_datasets
+    from core.data.versions import newest_version, versions_of
+
+    every = list_datasets()
+    versions = versions_of(find_dataset(name), every)
+    newest = newest_version(versions[0], every)
+    told = [_version_document(one) | {"newest": one.id == newest.id} for one in versions]
+    if as_json:
+        print_json(told)
+        return
+    rows = [
+        [
+            one["name"],
+            one["used"],
+            one["told"],
+            one["runs"],
+            "newest" if one["newest"] else "undone" if one["undone"] else "",
+        ]
+        for one in told
+    ]
+    print_table(["name", "pictures", "changed", "runs", ""], rows)
+
+
+@data_app.command("undo")
+def data_undo(name: DataName, as_json: AsJson = False) -> None:
+    """Go back behind a version: it is deleted, or put aside where runs learnt from it (`restore` brings it back)."""
+    from core.data.dataset import find_dataset
+    from core.data.versions import undo_version
+    from core.runs.usage import refuse_if_needed
+
+    dataset, every = find_dataset(name), list_runs()
+    refuse_if_needed(dataset.name, every)
+    kept = any(run.config.data.dataset == dataset.name for run in every)
+    undo_version(dataset, keep=kept)
+    if as_json:
+        print_json({"undone": dataset.name, "kept": kept})
+    else:
+        print(f"{shown(dataset.name)} was {'put aside for the runs that learnt from it' if kept else 'deleted'}.")
+
+
+@data_app.command("restore")
+def data_restore(name: DataName, as_json: AsJson = False) -> None:
+    """Bring back a version that was put aside."""
+    from core.data.dataset import find_dataset
+    from core.data.versions import restore_version
+
+    restore_version(find_dataset(name))
+    _tell_version(find_dataset(name), as_json)
+
+
+@data_app.command("ledger")
+def data_ledger(
+    name: DataName,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Every file as CSV, also those that are used.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What has become of every file that was given: used, refused or excluded, and why."""
+    from dataclasses import asdict
+
+    from core.data.dataset import find_dataset
+    from core.data.ledger import counts_of, ledger_csv, ledger_lines
+
+    dataset = find_dataset(name)
+    counts = counts_of(dataset)
+    if as_csv:
+        sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+        for piece in ledger_csv(ledger_lines(dataset)):
+            print(piece, end="")
+        return
+    if as_json:
+        print_json({"name": dataset.name, **counts, "files": [asdict(line) for line in ledger_lines(dataset)]})
+        return
+    print("{given:,} given = {used:,} used + {refused:,} refused + {excluded:,} excluded".format(**counts))
+    told = [line for line in ledger_lines(dataset) if line.why]
+    print_table(
+        ["file", "state", "class", "why"], [[one.name, one.state, one.class_name, one.why] for one in told[:40]]
+    )
+    if len(told) > 40:
+        print(f"... and {len(told) - 40:,} more; --csv lists every file")
+
+
+@data_app.command("export")
+def data_export(
+    name: DataName,
+    target: Annotated[
+        Path, typer.Argument(metavar="FILE.zip", help="Where the zip is written; not over another file.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Write the pictures that a dataset uses as a zip, a folder for each class, the files as they were given."""
+    from core.data.dataset import find_dataset
+    from core.data.export import class_folders, export_dataset
+
+    dataset = find_dataset(name)
+    _last_dataset(export_dataset(dataset, target))
+    size, folders = target.stat().st_size, class_folders(dataset)
+    if as_json:
+        told = {"file": str(target), "bytes": size, "pictures": dataset.used}
+        print_json(told | {"folders": dict(zip(dataset.classes, folders, strict=True))})
+        return
+    print(f"{shown(target)}: {dataset.used:,} pictures in {len(folders)} classes, {size / 1e6:,.1f} MB")
+    for label, folder in zip(dataset.classes, folders, strict=True):
+        if label != folder:
+            print(f"class {shown(label)} is in the folder {shown(folder)}, a name that every system takes")
+
+
+def _version_document(dataset: Any) -> dict[str, Any]:
+    from core.data.versions import own_changes, own_reasons, told_of_changes
+
+    changes = own_changes(dataset)
+    return {
+        "name": dataset.name,
+        "version": dataset.version,
+        "created": dataset.created,
+        "used": dataset.used,
+        "changes": changes,
+        "told": told_of_changes(changes) or "as imported",
+        "why": own_reasons(dataset),
+        "undone": dataset.undone,
+        "runs": sum(run.config.data.dataset == dataset.name for run in list_runs()),
+    }
+
+
+def _tell_version(dataset: Any, as_json: bool) -> None:
+    document = _version_document(dataset)
+    if as_json:
+        print_json(document)
+        return
+    print(f"{shown(dataset.name)}: {document['told']}; {dataset.used:,} pictures in {len(dataset.classes)} classes")
+    print(f'Train on it with: python -m core train --data "{shown(dataset.name)}"')
+
+
+def _import_steps(name: str, source: Path | None, choices: Any, twice: bool) -> Iterator[Any]:
     from core.data.choices import Choices
     from core.data.cifar import import_cifar10
     from core.data.dataset import import_dataset
@@ -313,7 +522,7 @@ def _import_steps(name: str, source: Path | None, choices: Any) -> Iterator[Any]
     if name == "cifar10":
         return import_cifar10(source)
     if source is not None:
-        return import_dataset(name, source, choices=choices)
+        return import_dataset(name, source, choices=choices, twice=twice)
     if name in SAMPLES:
         return import_sample(name)
     raise UserMistake(f"{name!r} needs --from ZIP_OR_FOLDER; without it there are: {', '.join(['cifar10', *SAMPLES])}")
@@ -397,7 +606,9 @@ def _tell_dataset(dataset: Any, as_json: bool) -> None:
         found = {"readiness": [finding.to_json() for finding in readiness]}
         print_json(_dataset_document(dataset) | {"parts": counts, "fingerprint": fingerprint} | found)
         return
-    print(f"{shown(dataset.name)}: {dataset.given:,} given = {dataset.used:,} used + {len(dataset.refused):,} refused")
+    excluded = f" + {len(dataset.excluded):,} excluded" if dataset.excluded else ""
+    told = f"{dataset.given:,} given = {dataset.used:,} used + {len(dataset.refused):,} refused{excluded}"
+    print(f"{shown(dataset.name)}: {told}")
     if dataset.drawn:
         print("These pictures were drawn by the program.")
     print_table(["class", "pictures"], [[name, count] for name, count in dataset.class_counts.items()])
@@ -498,6 +709,9 @@ def _dataset_document(dataset: Any) -> dict[str, Any]:
         "source": dataset.source,
         "drawn": dataset.drawn,
         "created": dataset.created,
+        "version": dataset.version,
+        "excluded": len(dataset.excluded),
+        "undone": dataset.undone,
         "notes": list(dataset.notes),
     }
 
@@ -560,12 +774,14 @@ def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> 
 
 def _create_run(config: RunConfig) -> Run:
     from core.data.store import build_store, load_store
+    from core.models.shapes import check_network
     from core.runs.run import create_run
 
     with Bar() as bar, closing(build_store(config.data)) as steps:  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
     store = load_store(config.data)
+    check_network(config.model, len(store.classes), config.data.image_size)
     return create_run(config, store.fingerprint, store.classes)
 
 
@@ -1226,6 +1442,239 @@ def presets_list(as_json: AsJson = False) -> None:
             for name, config in PRESETS.items()
         ],
     )
+
+
+# ------------------------------------------------------------------------------------------------ experiments
+
+
+@experiment_app.command("components")
+def experiment_components(as_json: AsJson = False) -> None:
+    """What an experiment can switch."""
+    from core.experiments.components import COMPONENTS
+
+    rows = [[one.key, one.title, one.group, one.said] for one in COMPONENTS.values()]
+    if as_json:
+        print_json([dict(zip(("key", "title", "group", "said"), row, strict=True)) for row in rows])
+    else:
+        print_table(["key", "what", "group", ""], rows)
+
+
+@experiment_app.command("run")
+def experiment_run(
+    switch: Annotated[
+        list[str] | None, typer.Option("--switch", metavar="KEY", help="A component; see experiment components.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change", metavar="SETTINGS", help='A comparison of your own: "model.kernel=5 model.padding=same".'
+        ),
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="NAME", help="Name of the dataset.")] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="A run whose settings are the base.")
+    ] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help="Settings that are the base.")] = "quick",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change the base, e.g. train.epochs=2.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of the base and of each setting.")] = 3,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="MINUTES", help="Seeds that do not fit in are left out."),
+    ] = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say what it would consist of, and start nothing.")] = False,
+    queue: InLine = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a base with and without components, and tell what each of them is worth. Ctrl-C stops it."""
+    from core.experiments.components import find_components, own_component
+    from core.experiments.experiment import create_experiment, plan_experiment
+    from core.runs.queue import ensure_supervisor
+
+    if (data is None) == (run_name is None):
+        raise UserMistake("name the pictures with --data NAME, or a run whose settings are the base with --run RUN")
+    changes = parse_settings(settings or [])
+    if run_name is not None:
+        base = change_config(read_run(run_name).config, changes)
+    else:
+        assert data is not None
+        base = _choose_config(preset_name, data, changes)
+    chosen = find_components(switch or [])
+    chosen += [own_component(parse_settings(words.split()), number) for number, words in enumerate(change or [], 1)]
+    plan = plan_experiment(base, chosen, seeds, None if budget is None else 60 * budget)
+    if only_plan:
+        _tell_plan(plan, as_json)
+        return
+    experiment = create_experiment(plan)
+    ensure_supervisor()
+    if queue:
+        _tell_begun(experiment, as_json)
+    else:
+        _follow(experiment, as_json)
+
+
+@experiment_app.command("list")
+def experiment_list(as_json: AsJson = False) -> None:
+    """The experiments, newest first."""
+    from core.experiments.experiment import list_experiments
+
+    found = list_experiments()
+    if as_json:
+        print_json([_experiment_document(experiment) for experiment in found])
+    elif not found:
+        print("No experiment yet. Start one with: python -m core experiment run --data NAME --switch batch_norm")
+    else:
+        documents = [_experiment_document(experiment) for experiment in found]
+        head = ["experiment", "status", "done", "total", "created", "title"]
+        print_table(head, [[document[name] for name in head] for document in documents])
+
+
+@experiment_app.command("show")
+def experiment_show(
+    name: ExperimentName,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a document.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What an experiment has found so far."""
+    from core.experiments.experiment import read_experiment
+    from core.experiments.with_without import report, to_markdown
+
+    found = report(read_experiment(name))
+    if as_json:
+        print_json(found.to_json())
+    elif markdown:
+        print(to_markdown(found), end="")
+    else:
+        _print_report(found)
+
+
+@experiment_app.command("stop")
+def experiment_stop(name: ExperimentName, as_json: AsJson = False) -> None:
+    """Stop an experiment; the run at work keeps what it has learnt."""
+    from core.experiments.experiment import read_experiment, stop_experiment
+
+    experiment = read_experiment(name)
+    told = stop_experiment(experiment)
+    if as_json:
+        print_json({"experiment": experiment.id, "status": read_experiment(experiment.id).status, "message": told})
+    else:
+        print(told)
+
+
+@experiment_app.command("resume")
+def experiment_resume(name: ExperimentName, queue: InLine = False, as_json: AsJson = False) -> None:
+    """Go on with an experiment that was stopped, and try again what has failed in it."""
+    from core.experiments.experiment import read_experiment, resume_experiment
+    from core.runs.queue import ensure_supervisor
+
+    experiment = resume_experiment(read_experiment(name))
+    ensure_supervisor()
+    if queue:
+        _tell_begun(experiment, as_json)
+    else:
+        _follow(experiment, as_json)
+
+
+@experiment_app.command("delete")
+def experiment_delete(name: ExperimentName, as_json: AsJson = False) -> None:
+    """Remove an experiment that has ended; its runs stay, hidden from the list."""
+    from core.experiments.experiment import delete_experiment, read_experiment
+
+    experiment = read_experiment(name)
+    delete_experiment(experiment)
+    if as_json:
+        print_json({"experiment": experiment.id, "deleted": True})
+    else:
+        print(f"Experiment {experiment.id} was deleted; its runs stay: python -m core runs list --all")
+
+
+def _follow(experiment: Any, as_json: bool) -> None:
+    """Wait for its end, then tell what it has found; Ctrl-C stops it."""
+    from core.experiments.experiment import open_experiment, stop_experiment
+    from core.experiments.with_without import report
+    from core.runs.queue import ensure_supervisor
+
+    if not as_json:
+        print(experiment.id, flush=True)
+    try:
+        with Bar() as bar:
+            while not experiment.ended:
+                ensure_supervisor()
+                done, whole = experiment.progress
+                told = experiment.at_work or "waits for its turn"
+                bar.show("experiment", done, whole, f"{told}  {minutes(experiment.seconds_left)}")
+                time.sleep(0.3)
+                experiment = open_experiment(experiment.folder)
+    except KeyboardInterrupt:
+        print(
+            f"{stop_experiment(experiment)} To go on: python -m core experiment resume {experiment.id}", file=sys.stderr
+        )
+        raise
+    found = report(experiment)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print_report(found)
+
+
+def _tell_begun(experiment: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(_experiment_document(experiment))
+    else:
+        print(experiment.id)
+        print(f"How it goes: python -m core experiment show {experiment.id}", file=sys.stderr)
+
+
+def _tell_plan(plan: Any, as_json: bool) -> None:
+    from core.experiments.experiment import estimate_seconds
+
+    seconds = estimate_seconds(plan)
+    runs = len(plan.both) * len(plan.seeds)
+    if as_json:
+        told = {"runs": runs, "estimated_seconds": seconds}
+        print_json(plan.model_dump(mode="json") | told)
+        return
+    print_table(["component", "changed in the base"], [[one.title, one.told] for one in plan.settings])
+    about = (
+        "not known yet; python -m core estimate measures it" if seconds is None else f"about {seconds / 60:,.1f} min"
+    )
+    print(f"{runs} runs of {plan.base.config.train.epochs} epochs: {about}")
+    for note in plan.notes:
+        print(note)
+
+
+def _experiment_document(experiment: Any) -> dict[str, Any]:
+    done, whole = experiment.progress
+    return {
+        "experiment": experiment.id,
+        "status": experiment.status,
+        "title": experiment.title,
+        "dataset": experiment.plan.dataset,
+        "created": experiment.plan.created[:19].replace("T", " "),
+        "done": done,
+        "total": whole,
+        "seconds_left": None if experiment.ended else experiment.seconds_left,
+    }
+
+
+def _print_report(found: Any) -> None:
+    document = found.to_json()
+    print(f"{document['experiment']}  {shown(document['title'])}")
+    print(f"{document['status']}, {document['done']} of {document['total']} measurements and runs")
+    head = ["component", "seeds", "points", "low", "high", "s/epoch", "low", "high", "parameters"]
+    rows = []
+    for effect in found.effects:
+        accuracy, seconds = effect.accuracy, effect.seconds
+        points = [100 * one for one in (accuracy.value, accuracy.low, accuracy.high)] if accuracy else [math.nan] * 3
+        times = [seconds.value, seconds.low, seconds.high] if seconds else [math.nan] * 3
+        parameters = math.nan if effect.parameters is None else effect.parameters
+        rows.append([effect.title, effect.seeds, *points, *times, parameters])
+    print_table(head, rows)
+    for effect in found.effects:
+        print(shown(" ".join([effect.sentence, *(f"({remark})" for remark in effect.remarks)])))
+    for remark in found.remarks:
+        print(shown(remark))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -60,25 +60,22 @@ def choose(rename: Mapping[str, str], leave_out: Any = (), encoding: str | None 
     return Choices(encoding=encoding, rename=changed, leave_out=tuple(leave_out))
 
 
-def check_classes(counts: Mapping[str, Mapping[int, int]], limits: Limits) -> None:
+def check_classes(counts: Mapping[str, Mapping[int, int]], limits: Limits, kept: str = "nothing was imported") -> None:
     """counts: class -> part (-1 none, 0 train, 1 val, 2 test) -> usable pictures. UserMistake where no network could
-    be trained on them."""
+    be trained on them; kept: what it says of everything else."""
     if len(counts) < limits.classes_min:
         found = f"only one class, {next(iter(counts))!r}" if counts else "no folder with pictures"
-        raise UserMistake(
-            f"found {found}; expected at least {limits.classes_min}, one folder for each; nothing was imported"
-        )
+        raise UserMistake(f"found {found}; expected at least {limits.classes_min}, one folder for each; {kept}")
     if len(counts) > limits.classes_max:
-        raise UserMistake(f"found {len(counts):,} classes; the limit is {limits.classes_max}; nothing was imported")
+        raise UserMistake(f"found {len(counts):,} classes; the limit is {limits.classes_max}; {kept}")
     for name, parts in counts.items():
         if (usable := sum(parts.values())) < limits.pictures_per_class_min:
             raise UserMistake(
                 f"class {name!r} has {usable or 'no'} usable picture(s); at least "
-                f"{limits.pictures_per_class_min} are needed; add pictures or remove the folder; nothing was imported"
+                f"{limits.pictures_per_class_min} are needed; add pictures or remove the folder; {kept}"
             )
     for name, parts in counts.items():
         if not parts.get(0, 0) and not parts.get(NO_PART, 0):
             raise UserMistake(
-                f"class {name!r} has no picture to learn from: all its pictures are in the test or val folder; "
-                "nothing was imported"
+                f"class {name!r} has no picture to learn from: all its pictures are in the test or val folder; {kept}"
             )

@@ -172,8 +172,8 @@ def _read_finely(dataset: Dataset, rows: np.ndarray, folder: Path) -> Iterator[P
     tasks = [Task(place, int(offset), int(length)) for place, (offset, length) in enumerate(every)]
     chunks = (tasks[first : first + 64] for first in range(0, len(tasks), 64))
     was_read, done = np.zeros(len(rows), bool), 0
-    pack, preprocess = dataset.folder / "pictures.pack", Preprocess(image_size=FINE)
-    for outcomes in decode(chunks, pack, fine, HEADER_BYTES, preprocess, load_limits()):
+    preprocess = Preprocess(image_size=FINE)
+    for outcomes in decode(chunks, dataset.packs, fine, HEADER_BYTES, preprocess, load_limits()):
         was_read[[outcome.row for outcome in outcomes if outcome.refusal is None]] = True
         done += len(outcomes)
         yield Progress("comparing", done, len(rows), None)
@@ -194,6 +194,22 @@ def _gather(count: int, rows: np.ndarray, twins: np.ndarray, kinds: np.ndarray, 
     kinds = np.concatenate([kinds, told]).astype(np.uint8)
     order = np.lexsort((pairs[:, 1], pairs[:, 0], distances))
     return Copies(group_pairs(count, pairs), pairs[order], kinds[order], distances[order])
+
+
+def keep_copies(folder: Path, found: Copies, rows: np.ndarray, content_hash: str) -> None:
+    """Write into `folder` what is known of the pictures at `rows` (int64 (N,)) of the dataset in which it was found.
+
+    A group stays one where the picture that held it together is left out.
+    """
+    _, first, which = np.unique(found.groups[rows], return_index=True, return_inverse=True)
+    place = np.full(len(found.groups), -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    pairs = place[found.pairs]
+    there = (pairs >= 0).all(axis=1)
+    pairs, kinds, distances = np.sort(pairs[there], axis=1), found.kinds[there], found.distances[there]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], distances))
+    kept = Copies(first[which].astype(np.int64), pairs[order], kinds[order], distances[order])
+    write_atomic(folder / "copies.npz", _to_bytes(kept, content_hash))
 
 
 def group_pairs(count: int, pairs: np.ndarray) -> np.ndarray:

@@ -58,7 +58,8 @@ def decode(
     limits: Limits,
     processes: int | None = None,
 ) -> Iterator[list[Outcome]]:
-    """Read every picture of `chunks` from `pack`, one or several files, and write it at `start + row x row size` of the file `images`.
+    """Read every picture of `chunks` from `pack`, one file or several, and write it at `start + row x row size` of the
+    file `images`.
 
     `chunks` is drawn from between answers, so that its source may still be filling the pack. Yields at least ten times
     a second, an empty list where nothing new is known. Outcomes come in any order, one for each task.

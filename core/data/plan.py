@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.choices import Choices, check_classes
-from core.data.dataset import list_datasets
+from core.data.dataset import same_pictures
 from core.data.decoding import receive_in_child
 from core.data.picture import Refusal, picture_kind, too_large
 from core.data.preprocess import Preprocess
@@ -141,7 +141,7 @@ class Look:
             conflicts=conflicts,
             notes=tuple(listing.notes),
             garbled=found.garbled,
-            same_as=self._same_as(listing),
+            same_as=same_pictures(listing, lambda entry: self.lengths[entry.key]),
             trouble=_trouble(classes, self.limits),
         )
 
@@ -155,19 +155,6 @@ class Look:
                 places.setdefault((self.lengths[entry.key], self.checksums[entry.key]), []).append(entry.class_name)
         same = [classes for classes in places.values() if len(classes) > 1]
         return sum(len(classes) - 1 for classes in same), sum(len(set(classes)) > 1 for classes in same)
-
-    def _same_as(self, listing: Listing) -> str:
-        """The dataset whose pictures all have name, class, part and length of one of these, as many being given."""
-        there: set[tuple[str, str, int, int]] = set()
-        for dataset in list_datasets():
-            if dataset.given != len(listing.entries) + len(listing.refused):
-                continue
-            there = there or {(e.name, e.class_name, e.part, self.lengths[e.key]) for e in listing.entries}
-            names = (dataset.classes[label] for label in dataset.labels.tolist())
-            parts, lengths = dataset.given_parts.tolist(), dataset.places[:, 1].tolist()
-            if all(picture in there for picture in zip(dataset.names, names, parts, lengths, strict=True)):
-                return dataset.name
-        return ""
 
 
 def look(path: Path, encoding: str | None = None, *, each: int = 0) -> Look:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -25,13 +26,20 @@ def picture_sizes(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarra
     unknown = rows[every[rows, 0] == 0]
     if len(unknown):
         every[unknown] = _measure(dataset, unknown)
-        _keep(dataset, every)
+        _keep(dataset.folder, every, dataset.content_hash)
     return every[rows]
+
+
+def keep_sizes(folder: Path, dataset: Dataset, rows: np.ndarray, content_hash: str) -> None:
+    """Write into `folder` what is known of the pictures at `rows` of the dataset; -1 is one that it does not have."""
+    every = np.where(rows[:, None] >= 0, _kept(dataset)[rows], 0).astype(np.int32)
+    if every.any():
+        _keep(folder, every, content_hash)
 
 
 def _measure(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     sizes, limits, places = np.zeros((len(rows), 2), np.int32), load_limits(), dataset.places
-    with (dataset.folder / "pictures.pack").open("rb") as pack:
+    with dataset.open_packs() as pack:
         for at, (offset, length) in enumerate(places[rows].tolist()):
             pack.seek(offset)
             head = pack.read(min(length, 32))
@@ -65,10 +73,10 @@ def _kept(dataset: Dataset) -> np.ndarray:
     return np.zeros((dataset.used, 2), np.int32)
 
 
-def _keep(dataset: Dataset, sizes: np.ndarray) -> None:
+def _keep(folder: Path, sizes: np.ndarray, content_hash: str) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, content_hash=np.array(dataset.content_hash), sizes=sizes)
+    np.savez(buffer, content_hash=np.array(content_hash), sizes=sizes)
     try:
-        write_atomic(dataset.folder / "sizes.npz", buffer.getvalue())
+        write_atomic(folder / "sizes.npz", buffer.getvalue())
     except OSError:
         pass  # a full or read-only disk: they are read again next time

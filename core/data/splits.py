@@ -12,7 +12,11 @@ NO_PART = -1
 
 
 def split_indices(
-    labels: np.ndarray, given_parts: np.ndarray, data: DataConfig, groups: np.ndarray | None = None
+    labels: np.ndarray,
+    given_parts: np.ndarray,
+    data: DataConfig,
+    groups: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Sorted int64 indices for "train", "val" and "test"; no picture is in two of them.
 
@@ -21,6 +25,8 @@ def split_indices(
     drawing touch only what is left; pictures that balancing leaves out are in no part.
     groups: int64 (N,): with copies="together" a stratified split draws pictures of one group into one part. It
     differs from the one without groups only by what has to move for that.
+    before: int8 (N,): the part that a stratified split has drawn a picture into before some were left out, relabelled
+    or added; -1 none. There it stays, shares may drift; what is new goes where it is missing most.
     """
     assert labels.shape == given_parts.shape, (labels.shape, given_parts.shape)
     test, val = np.flatnonzero(given_parts == 2), np.flatnonzero(given_parts == 1)
@@ -39,7 +45,10 @@ def split_indices(
     for members in pool:
         kept = len(members) - _held_out(len(members), test_share)
         trained = kept - _held_out(kept, val_share)
-        drawn.append(np.split(members, [trained, kept]))
+        if before is None or data.split != "stratified":
+            drawn.append(np.split(members, [trained, kept]))
+        else:
+            drawn.append(_as_before(members, before[members], (trained, kept - trained, len(members) - kept)))
     if groups is not None and data.split == "stratified" and data.copies == "together":
         drawn = _together(drawn, groups)
     given = (val[:0], val, test)
@@ -64,6 +73,20 @@ def _held_out(n: int, share: Fraction) -> int:
     if not share or n < 2:
         return 0
     return min(max(n - floor((1 - share) * n), 1), n - 1)
+
+
+def _as_before(members: np.ndarray, before: np.ndarray, asked: tuple[int, int, int]) -> list[np.ndarray]:
+    """Train, val and test of one class: everything where it was, the new ones where fewer are than asked for."""
+    parts, new = [members[before == at] for at in range(len(PARTS))], members[before < 0]
+    for at in (2, 1):  # what tests counts first: it is the smallest and the one that is told
+        lack = max(0, asked[at] - len(parts[at]))
+        parts[at], new = np.concatenate([parts[at], new[:lack]]), new[lack:]
+    parts[0] = np.concatenate([parts[0], new])
+    for at in (0, 2, 1):  # a part that has lost all that it had of the class gets one again
+        most = max(range(len(PARTS)), key=lambda place: len(parts[place]))
+        if asked[at] and not len(parts[at]) and len(parts[most]) > 1:
+            parts[at], parts[most] = parts[most][:1], parts[most][1:]
+    return parts
 
 
 # ---------------------------------------------------------------------------------------------------- copies

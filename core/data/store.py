@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,12 @@ from core.data.images import (
 )
 from core.data.preprocess import Preprocess
 from core.data.splits import split_indices
+from core.data.versions import drawn_before, earlier_versions, rows_in
 from core.disk import read_json
 from core.errors import UserMistake
 from core.settings import load_limits, stores_root
+
+COPIED = 1024  # pictures that are taken over in one go
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ def split_dataset(dataset: Dataset, data: DataConfig) -> dict[str, np.ndarray]:
     """The rows of "train", "val" and "test" as `data` splits them; reads no picture. Copies that nobody has looked for
     yet do not count, which moves a few pictures and hardly ever a number."""
     found = read_copies(dataset) if data.copies == "together" else None
-    return split_indices(dataset.labels, dataset.given_parts, data, None if found is None else found.groups)
+    groups = None if found is None else found.groups
+    return split_indices(dataset.labels, dataset.given_parts, data, groups, drawn_before(dataset, data, groups))
 
 
 def count_parts(data: DataConfig) -> dict[str, int]:
@@ -131,9 +136,10 @@ def _build(dataset: Dataset, preprocess: Preprocess, fingerprint: str) -> Iterat
     with disk_troubles(), staging(stores_root()) as folder:
         images = folder / "images.npy"
         create_images(images, preprocess.image_size)
-        pack = dataset.folder / "pictures.pack"
         yield Progress("reading", 0, dataset.used, None)
-        for outcomes in decode(dataset.tasks(), pack, images, HEADER_BYTES, preprocess, load_limits()):
+        known = _copy_known(dataset, preprocess, images)
+        rows, done = np.flatnonzero(~known), int(known.sum())
+        for outcomes in decode(dataset.tasks(rows), dataset.packs, images, HEADER_BYTES, preprocess, load_limits()):
             refusals.update((row, refusal) for row, refusal, _ in outcomes if refusal is not None)
             done += len(outcomes)
             if clock.ticks():
@@ -146,17 +152,40 @@ def _build(dataset: Dataset, preprocess: Preprocess, fingerprint: str) -> Iterat
             place_store(folder, fingerprint, dataset.content_hash, preprocess, refused)
 
 
+def _copy_known(dataset: Dataset, preprocess: Preprocess, images: Path) -> np.ndarray:
+    """Take over what the store of an earlier version has: bool (used,), which pictures need not be read again."""
+    size = 3 * preprocess.image_size**2
+    for earlier in earlier_versions(dataset):
+        fingerprint = fingerprint_of(earlier.content_hash, preprocess)
+        if not has_store(fingerprint):
+            continue
+        every = np.load(store_folder(fingerprint) / "images.npy", mmap_mode="r", allow_pickle=False)
+        at = np.full(earlier.used + 1, -1, np.int64)  # the last one is for what it does not have
+        at[_kept(earlier, fingerprint)] = np.arange(len(every))
+        source = at[rows_in(earlier, dataset)]
+        with images.open("r+b") as file:
+            for rows in np.array_split(np.flatnonzero(source >= 0), max(1, len(source) // COPIED)):
+                pixels = every[source[rows]]
+                for row, one in zip(rows.tolist(), pixels, strict=True):
+                    file.seek(HEADER_BYTES + row * size)
+                    file.write(one.tobytes())
+        return source >= 0
+    return np.zeros(dataset.used, bool)
+
+
 def _open(dataset: Dataset, preprocess: Preprocess, fingerprint: str, data: DataConfig) -> TensorStore:
     folder = store_folder(fingerprint)
     refused: list[Any] = read_json(folder / "store.json")["refused"]
     labels, given_parts, names = dataset.labels, dataset.given_parts, dataset.names
     found = read_copies(dataset)
     groups = np.arange(dataset.used, dtype=np.int64) if found is None else found.groups
+    before = drawn_before(dataset, data, groups)
     if refused:
         kept = _kept(dataset, fingerprint)
         labels, given_parts, names = labels[kept], given_parts[kept], [names[row] for row in kept]
+        before = None if before is None else before[kept]
         groups = np.unique(groups[kept], return_inverse=True)[1].astype(np.int64)
-    parts = split_indices(labels, given_parts, data, groups)
+    parts = split_indices(labels, given_parts, data, groups, before)
     _check_parts(parts, dataset, data)
     return TensorStore(
         images=np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),

@@ -1,0 +1,336 @@
+"""Versions: pictures left out, relabelled and added make a new dataset that shares the originals of the old one."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from core.__main__ import main
+from core.config import DataConfig
+from core.data import store as store_module
+from core.data.copies import read_copies
+from core.data.dataset import delete_dataset, find_dataset, import_dataset, import_pictures, list_datasets
+from core.data.sizes import picture_sizes
+from core.data.store import load_store, look_for_copies, split_dataset
+from core.data.versions import (
+    Decision,
+    earlier_versions,
+    extend_dataset,
+    find_picture,
+    make_version,
+    newest_version,
+    newest_versions,
+    own_changes,
+    own_reasons,
+    restore_version,
+    rows_in,
+    told_of_changes,
+    undo_version,
+    versions_of,
+)
+from core.errors import UserMistake
+from core.runs.run import list_runs
+from core.settings import datasets_root, stores_root
+from tests.pictures import encoded, finish, noise, png, two_classes, write_zip
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def animals(home, tmp_path):
+    """Six cats and six dogs, and one file that is no picture."""
+    files = two_classes() | {"cat/notes.txt": b"no picture"}
+    return finish(import_dataset("animals", write_zip(tmp_path / "animals.zip", files)))
+
+
+def contents(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def left_out(dataset, *rows, why="by hand"):
+    return finish(make_version(dataset, {row: Decision(None, why) for row in rows}))
+
+
+def test_left_out_and_relabelled_pictures_make_a_version_and_the_first_one_stays_as_it_was(animals):
+    before = contents(animals.folder)
+    decisions = {0: Decision(None, "copy"), 1: Decision(1, "doubtful label"), 8: Decision(None, "by hand")}
+    second = finish(make_version(animals, decisions))
+    assert (second.name, second.version, second.parent) == ("animals v2", 2, animals.id)
+    assert second.class_counts == {"cat": 4, "dog": 6} and animals.class_counts == {"cat": 6, "dog": 6}
+    assert (second.given, second.used, len(second.refused), len(second.excluded)) == (13, 10, 1, 2)
+    assert own_changes(second) == {"relabelled": 1, "left out": 2, "added": 0}
+    assert told_of_changes(own_changes(second)) == "1 picture relabelled, 2 left out"
+    assert own_reasons(second) == {"copy": 1, "doubtful label": 1, "by hand": 1}
+    assert contents(animals.folder) == before and not (second.folder / "pictures.pack").exists()
+    assert find_dataset("animals") == animals and find_dataset("animals v2") == second
+    moved = find_picture(second, "cat/001.png")
+    assert second.classes[second.labels[moved]] == "dog" and second.original(moved) == png(1)
+    assert [second.original(row) for row in range(10)] == [
+        animals.original(row) for row in rows_in(animals, second).tolist()
+    ]
+
+
+def test_what_was_relabelled_back_or_left_out_twice_is_told_once(animals):
+    second = finish(make_version(animals, {1: Decision(1)}))
+    row = find_picture(second, "cat/001.png")
+    third = finish(make_version(second, {row: Decision(None, "copy"), 0: Decision(None)}))
+    assert [(change.was, change.now, change.why) for change in third.changes] == [
+        ("cat", None, "copy"), ("cat", None, "by hand")
+    ]  # fmt: skip
+    with pytest.raises(UserMistake, match="exactly the pictures of 'animals'; nothing was changed"):
+        finish(make_version(second, {row: Decision(0)}))
+    with pytest.raises(UserMistake, match="every picture is as it was decided already"):
+        finish(make_version(second, {row: Decision(1)}))
+    assert [one.name for one in versions_of(animals, list_datasets())] == ["animals", "animals v2", "animals v3"]
+
+
+def test_a_version_has_the_content_hash_of_an_import_of_the_same_pictures(animals, tmp_path):
+    files = two_classes()
+    del files["cat/000.png"], files["dog/005.png"]
+    other = finish(import_dataset("fewer", write_zip(tmp_path / "fewer.zip", files)))
+    assert left_out(animals, 0, 11).content_hash == other.content_hash
+
+
+def test_a_class_that_loses_all_its_pictures_is_gone_and_one_class_alone_is_refused(home, tmp_path):
+    files = {f"{name}/{i}.png": png(10 * k + i) for k, name in enumerate("abc") for i in range(3)}
+    dataset = finish(import_dataset("letters", write_zip(tmp_path / "letters.zip", files)))
+    two = left_out(dataset, 0, 1, 2)
+    assert two.classes == ("b", "c") and two.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    with pytest.raises(UserMistake, match=r"only one class, 'c'.*nothing was changed"):
+        left_out(two, 0, 1, 2)
+    with pytest.raises(UserMistake, match=r"class 'b' has 1 usable picture.*nothing was changed"):
+        left_out(two, 0, 1)
+
+
+def test_added_pictures_lie_in_a_pack_of_their_own_and_known_ones_are_refused(animals, tmp_path):
+    before = contents(animals.folder)
+    files = {"cat/new.png": png(500), "cat/again.png": png(0), "dog/cat.png": png(1), "bird/1.png": png(501)}
+    files |= {"bird/2.png": png(502), "bird/broken.png": png(503)[:200], "top.png": png(504)}
+    second = finish(extend_dataset(animals, write_zip(tmp_path / "more.zip", files)))
+    assert second.class_counts == {"bird": 2, "cat": 7, "dog": 7} and second.added == 4
+    assert (second.given, second.used, len(second.refused)) == (20, 16, 4)
+    assert ("cat/again.png", "is in 'animals' already") in [(one.name, one.reason) for one in second.refused]
+    assert second.original(find_picture(second, "new.png")) == png(500)
+    assert second.original(find_picture(second, "cat/003.png")) == png(3)
+    assert contents(animals.folder) == before and (second.folder / "pictures.pack").stat().st_size < 40_000
+    third = left_out(second, find_picture(second, "bird/1.png"), find_picture(second, "bird/2.png"))
+    assert third.original(find_picture(third, "new.png")) == png(500) and third.classes == ("cat", "dog")
+    with pytest.raises(UserMistake, match="all 1 pictures are in 'animals v3' already"):
+        finish(extend_dataset(third, write_zip(tmp_path / "known.zip", {"cat/9.png": png(500)})))
+    with pytest.raises(UserMistake, match=r"was made from it"):
+        delete_dataset("animals v2")
+
+
+def test_stores_take_over_what_is_known_and_are_what_reading_everything_would_give(animals, tmp_path, monkeypatch):
+    files = {"cat/new.png": png(500), "dog/new.png": png(501)}
+    second = finish(make_version(animals, {0: Decision(None), 2: Decision(1)}))
+    third = finish(extend_dataset(second, write_zip(tmp_path / "more.zip", files)))
+    read = []
+    decode = store_module.decode
+    monkeypatch.setattr(store_module, "decode", lambda chunks, *rest: decode(_noted(chunks, read), *rest))
+    data = [DataConfig(dataset=name, test_fraction=0.3) for name in ("animals v2", "animals v3")]
+    taken = [np.array(load_store(one).images) for one in data]
+    assert len(read) == 2  # the two new ones
+    shutil.rmtree(stores_root())
+    alone = [np.array(load_store(one).images) for one in (data[1], data[0])]
+    assert np.array_equal(alone[0], taken[1]) and np.array_equal(alone[1], taken[0])
+    assert third.used == len(taken[1]) == 13 and len(read) == 2 + 13 + 11
+
+
+def _noted(chunks, read):
+    for chunk in chunks:
+        read.extend(chunk)
+        yield chunk
+
+
+@pytest.fixture
+def many(home):
+    """60 pictures of each of two classes, five of them copies of one in the other class."""
+    entries = [(f"{i:03}.png", "ab"[i % 2], None, png(i % 115)) for i in range(120)]
+    return finish(import_pictures("many", iter(entries), "zip", False))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("copies", ["ignore", "together"])
+def test_pictures_stay_in_the_part_in_which_they_were(many, tmp_path, seed, copies):
+    for _ in look_for_copies(many):
+        pass
+    data = DataConfig(dataset="many", seed=seed, copies=copies)
+    out = np.random.default_rng(seed).permutation(120)[:10].tolist()
+    second = finish(make_version(many, {row: Decision(None) for row in out} | {(out[0] + 1) % 120: Decision(1)}))
+    for _ in look_for_copies(second):
+        pass
+    more = {f"{name}/{i}.png": png(1000 * k + i + 300) for k, name in enumerate("ab") for i in range(10)}
+    third = finish(extend_dataset(second, write_zip(tmp_path / "more.zip", more)))
+    for _ in look_for_copies(third):
+        pass
+    parts = [part_of(dataset, data) for dataset in (many, second, third)]
+    moved = [
+        int((now[rows_in(old, new) >= 0] != before[rows_in(old, new)][rows_in(old, new) >= 0]).sum())
+        for (old, before), (new, now) in zip(
+            [(many, parts[0]), (second, parts[1])], [(second, parts[1]), (third, parts[2])], strict=True
+        )
+    ]
+    assert max(moved) <= (0 if copies == "ignore" else 2)  # together, one makes room for another of a group
+    assert abs(np.mean(parts[2] == 2) - 0.2) < 0.04 and (parts[2] >= 0).all()
+
+
+def part_of(dataset, data):
+    place = np.full(dataset.used, -1)
+    for at, rows in enumerate(split_dataset(dataset, data).values()):
+        place[rows] = at
+    return place
+
+
+def test_a_part_that_loses_all_pictures_of_a_class_gets_one_again(many):
+    data = DataConfig(dataset="many")
+    tested = [row for row in split_dataset(many, data)["test"].tolist() if many.labels[row] == 0]
+    second = left_out(many, *tested)
+    rows = split_dataset(second, data)["test"]
+    assert (second.labels[rows] == 0).sum() == 1
+
+
+def test_the_split_of_the_first_version_and_given_parts_are_what_they_were(home):
+    entries = [(f"{i}.png", "ab"[i % 2], "test" if i > 15 else "train", png(i)) for i in range(20)]
+    dataset = finish(import_pictures("given", iter(entries), "zip", False))
+    second = left_out(dataset, 0, 19)
+    rows = split_dataset(second, DataConfig(dataset="given v2"))["test"]
+    assert sorted(second.names[row] for row in rows) == ["16.png", "17.png", "18.png"]
+
+
+def test_what_was_found_of_copies_and_sizes_goes_along(many):
+    for _ in look_for_copies(many):
+        pass
+    picture_sizes(many)
+    found = read_copies(many)
+    assert len(found.pairs) == 5
+    second = left_out(many, int(found.pairs[0, 1]), why="copy")
+    kept = read_copies(second)
+    assert len(kept.pairs) == 4 and len(np.unique(kept.groups)) == second.used - 4
+    for one, other in kept.pairs.tolist():
+        assert second.original(one) == second.original(other)
+    assert np.array_equal(np.load(second.folder / "sizes.npz")["sizes"], picture_sizes(second))
+    assert second.notes and not any("identical" in note for note in left_out(second, *kept.pairs[:, 1].tolist()).notes)
+
+
+def test_a_version_is_undone_and_one_that_a_run_learnt_from_is_put_aside(animals):
+    second = left_out(animals, 0)
+    third = left_out(second, 0)
+    with pytest.raises(UserMistake, match="'animals v3' was made from 'animals v2'; undo that first"):
+        undo_version(second, keep=False)
+    with pytest.raises(UserMistake, match="what was imported"):
+        undo_version(animals, keep=False)
+    undo_version(third, keep=True)
+    assert find_dataset("animals v3").undone and newest_version(animals, list_datasets()).id == second.id
+    assert [one.name for one in newest_versions(list_datasets())] == ["animals v2"]
+    undo_version(second, keep=False)  # the one made from it needs it
+    assert newest_version(animals, list_datasets()).id == animals.id and len(list_datasets()) == 3
+    restore_version(find_dataset("animals v3"))
+    assert newest_version(animals, list_datasets()).name == "animals v3"
+    undo_version(find_dataset("animals v3"), keep=False)
+    assert [one.name for one in list_datasets()] == ["animals", "animals v2"]
+    assert left_out(animals, 5).name == "animals v3"
+
+
+def test_deleting_asks_about_versions_and_takes_their_stores_along(animals):
+    second = left_out(animals, 0)
+    load_store(DataConfig(dataset="animals v2"))
+    with pytest.raises(UserMistake, match="'animals v2' was made from it"):
+        delete_dataset("animals")
+    assert len(list_datasets()) == 2
+    delete_dataset("animals", versions=True)
+    assert not list_datasets() and not list(stores_root().glob("*/images.npy")) and not second.folder.exists()
+
+
+def test_a_name_that_somebody_gave_to_other_pictures_is_passed_over(animals, tmp_path):
+    files = two_classes(3)
+    finish(import_dataset("animals v2", write_zip(tmp_path / "other.zip", files)))
+    assert left_out(animals, 0).name == "animals v3"
+
+
+def test_a_version_that_is_broken_off_leaves_nothing(animals, tmp_path):
+    files = {f"cat/{i}.png": png(900 + i) for i in range(200)}
+    steps = extend_dataset(animals, write_zip(tmp_path / "more.zip", files))
+    next(steps), next(steps)
+    steps.close()
+    steps = make_version(animals, {0: Decision(None)})
+    next(steps)
+    steps.close()
+    assert sorted(path.name for path in datasets_root().iterdir()) == [".lock", animals.id]
+
+
+def test_a_version_whose_originals_are_gone_is_not_listed(animals):
+    left_out(animals, 0)
+    shutil.rmtree(animals.folder)
+    assert list_datasets() == []
+
+
+def test_a_run_keeps_the_version_that_it_learnt_from(trained_home, tiny_run):
+    first = find_dataset("colours")
+    before = {part: rows.tolist() for part, rows in split_dataset(first, tiny_run.config.data).items()}
+    second = left_out(first, 0, 30)
+    store = load_store(tiny_run.config.data)
+    assert store.fingerprint == tiny_run.fingerprint and {p: r.tolist() for p, r in store.parts.items()} == before
+    assert second.name == "colours v2" and [next(earlier_versions(second)).id] == [first.id]
+    assert len(list_runs()) == 1
+
+
+def test_a_picture_is_found_by_its_name_or_the_end_of_it(animals):
+    assert animals.names[find_picture(animals, "dog/003.png")] == "dog/003.png"
+    with pytest.raises(UserMistake, match=r"2 pictures of 'animals' are called '003.png'; e.g. 'cat/003.png'"):
+        find_picture(animals, "003.png")
+    with pytest.raises(UserMistake, match=r"has no picture called '../x'; nothing was changed"):
+        find_picture(animals, "../x")
+
+
+def test_pictures_of_many_formats_are_read_out_of_two_packs(home, tmp_path):
+    kinds = ("PNG", "JPEG", "BMP", "WEBP")
+    first = {f"{name}/{k}.{kind.lower()}": encoded(noise(seed=10 * c + k), kind) for c, name in enumerate("ab")
+             for k, kind in enumerate(kinds)}  # fmt: skip
+    more = {f"c/{k}.{kind.lower()}": encoded(noise(50, 40, seed=100 + k), kind) for k, kind in enumerate(kinds)}
+    dataset = finish(import_dataset("kinds", write_zip(tmp_path / "kinds.zip", first)))
+    second = finish(extend_dataset(dataset, write_zip(tmp_path / "more.zip", more)))
+    assert len(load_store(DataConfig(dataset="kinds v2", test_fraction=0.25)).images) == 12
+    assert {tuple(size) for size in picture_sizes(second).tolist()} == {(40, 30), (50, 40)}
+
+
+def test_the_command_line_leaves_out_relabels_extends_undoes_and_restores(animals, tmp_path, capsys):
+    def told(*words):
+        assert main(["data", *words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    second = told("exclude", "animals", "cat/000.png", "dog/000.png", "--why", "copy")
+    assert (second["name"], second["told"], second["why"]) == ("animals v2", "2 pictures left out", {"copy": 2})
+    assert told("relabel", "animals v2", "cat/001.png=dog")["changes"] == {"relabelled": 1, "left out": 0, "added": 0}
+    more = write_zip(tmp_path / "more.zip", {"cat/=1.png": png(500)})
+    assert told("extend", "animals v3", str(more))["told"] == "1 picture added"
+    assert told("undo", "animals v4") == {"undone": "animals v4", "kept": False}
+    assert [one["newest"] for one in told("versions", "animals")] == [False, False, True]
+    ledger = told("ledger", "animals v3")
+    assert (ledger["given"], ledger["used"], ledger["refused"], ledger["excluded"]) == (13, 10, 1, 2)
+    assert len(ledger["files"]) == 13 and {"name", "state", "class_name", "part", "why"} == set(ledger["files"][0])
+    zipped = tmp_path / "out.zip"
+    assert told("export", "animals v3", str(zipped))["pictures"] == 10 and zipped.exists()
+    assert main(["data", "ledger", "animals v3", "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("file,state,class,part,why\r\n")
+    for words in (["exclude", "animals", "nothing.png"], ["relabel", "animals", "cat/000.png=bird"],
+                  ["relabel", "animals", "cat/000.png"], ["undo", "animals"], ["delete", "animals"]):  # fmt: skip
+        assert main(["data", *words]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert told("delete", "animals", "--versions") == {"deleted": "animals", "versions": ["animals v2", "animals v3"]}
+
+
+def test_the_same_pictures_under_another_name_are_told_and_can_be_had_twice(animals, tmp_path, capsys):
+    again = ["data", "add", "twins", "--from", str(tmp_path / "animals.zip")]
+    assert main(again) == 2
+    assert "these pictures are here already, as 'animals'" in capsys.readouterr().err
+    assert (
+        main(["data", "add", "animals", "--from", str(tmp_path / "animals.zip")]) == 0
+    )  # the same name: nothing to do
+    assert len(list_datasets()) == 1
+    assert main([*again, "--twice"]) == 0 and len(list_datasets()) == 2
