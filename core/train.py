@@ -59,8 +59,8 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
     """train_run, handing on each row as it comes: for a progress bar in the same process."""
     writer = RunWriter(folder) if _leads() else None
     try:
-        hardware = _join_ranks(choose_hardware())
-        yield from _train(open_run(folder), writer, hardware)
+        run = open_run(folder)
+        yield from _train(run, writer, _join_ranks(choose_hardware(run.config)))
     except StoppedEarly as stopped:
         if writer:
             writer.finish("stopped", str(stopped))

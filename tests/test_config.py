@@ -139,7 +139,9 @@ def test_a_network_of_before_the_family_means_what_it_meant():
 
 def test_every_field_of_a_network_acts_for_one_and_every_network_is_told():
     assert set(ACTING) == set(get_args(ModelConfig.model_fields["name"].annotation))
-    assert {"name", *(field for fields in ACTING.values() for field in fields)} == set(ModelConfig.model_fields)
+    assert {"name", "mirror", *(field for fields in ACTING.values() for field in fields)} == set(
+        ModelConfig.model_fields
+    )
 
 
 def test_a_field_that_changes_nothing_does_not_act():

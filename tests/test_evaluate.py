@@ -124,3 +124,21 @@ def test_loss_and_predictions_are_those_of_the_whole_part():
         logits = model(normalise(part.images, part.preprocess))
     assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, part.labels)), rel=1e-5)
     assert torch.equal(predictions, logits.argmax(1))
+
+
+def test_a_network_that_answers_for_both_sides_is_blind_to_which_one_is_left():
+    model = build_model(ModelConfig(mirror=True), 3, 10)
+    store = tiny.noise_store(20)
+    turned = tiny.make_store(store.images[..., ::-1].copy(), store.labels)
+    here, there = (evaluate(model, load_part(each, "train"), "train", CLASSES) for each in (store, turned))
+    np.testing.assert_allclose(here.probabilities, there.probabilities, atol=1e-6)
+    model.mirror = False
+    one_sided = [evaluate(model, load_part(each, "train"), "train", CLASSES) for each in (store, turned)]
+    assert np.abs(one_sided[0].probabilities - one_sided[1].probabilities).max() > 1e-4
+
+
+def test_the_papers_measure_knows_no_mirror():
+    plain, both = (build_model(ModelConfig(mirror=mirror), 3, 10) for mirror in (False, True))
+    part = load_part(tiny.noise_store(64), "train")
+    told = [evaluate(model, part, "train", CLASSES, "paper").probabilities for model in (plain, both)]
+    np.testing.assert_array_equal(*told)

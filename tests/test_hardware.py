@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from core.engine.hardware import Hardware, choose_hardware, keep_freed_memory
+from core.config import ModelConfig, RunConfig, TrainConfig
+from core.engine.hardware import Hardware, choose_hardware, has_bfloat16, is_narrow, keep_freed_memory
 from core.errors import UserMistake
 
 
@@ -56,6 +57,34 @@ def test_more_processes_than_gpus_are_refused_by_every_rank(monkeypatch):
         ranks(monkeypatch, rank, 2)
         with pytest.raises(UserMistake, match=r"2 processes were started for 1 GPU.*--nproc-per-node=1"):
             choose_hardware()
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "narrow"),
+    [
+        (ModelConfig(), "float32", True),
+        (ModelConfig(), "bfloat16", False),
+        (ModelConfig(name="cnn"), "float32", True),
+        (ModelConfig(name="cnn", channels=(16, 32)), "float32", False),
+        (ModelConfig(name="resnet"), "float32", False),
+    ],
+)
+def test_vectors_are_narrow_for_few_channels_in_float32(model, precision, narrow):
+    assert is_narrow(RunConfig(model=model, train=TrainConfig(precision=precision))) is narrow
+
+
+@pytest.mark.parametrize(
+    ("told", "has"),
+    [
+        ({"flags": "fpu avx512f avx512_bf16 sse"}, True),
+        ({"Features": "fp asimd bf16"}, True),
+        ({"flags": "fpu avx2 avx512bw"}, False),
+        ({}, False),
+    ],
+)
+def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch, told, has):
+    monkeypatch.setattr("core.engine.hardware._cpu_info", lambda: told)
+    assert has_bfloat16(Hardware(torch.device("cpu"))) is has
 
 
 def test_keeping_freed_memory_may_be_asked_for_twice_and_elsewhere(monkeypatch):

@@ -7,7 +7,7 @@ from typing import get_args, get_origin
 import numpy as np
 import pytest
 
-from core.config import ACTING, Augmentation, ModelConfig, RunConfig, change_config
+from core.config import ACTING, Augmentation, ModelConfig, RunConfig, acts, change_config
 from core.data.dataset import find_dataset, import_pictures
 from core.disk import write_json
 from core.errors import UserMistake
@@ -111,7 +111,7 @@ def test_a_network_shows_the_fields_that_act_for_it(app, name):
     for field in ModelConfig.model_fields:
         known = all_fields()[f"model.{field}"]
         key = f"{'typed' if is_list(f'model.{field}') else 'form'}.model.{field}"
-        if field in ("name", *ACTING[name]):
+        if acts(field, ModelConfig(name=name).model_dump()):
             assert app.get_by_key(key).label.startswith(known.title), field
         else:
             with pytest.raises(KeyError):
@@ -265,6 +265,8 @@ def some_config(drawn: random.Random) -> RunConfig:
             changes[field] = [drawn.randint(1, 40) for _ in range(drawn.randint(1, 4))]
         elif get_origin(info.annotation) is tuple:
             changes[field] = [name for name in get_args(Augmentation) if drawn.random() < 0.4]
+        elif info.annotation is bool:
+            changes[field] = drawn.random() < 0.5
         elif not is_number(field):
             changes[field] = drawn.choice(get_args(info.annotation))
         else:

@@ -38,6 +38,16 @@ def evaluate(
     )
 
 
+def answer(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits float (B, classes) of a network in evaluation mode for images float (B, 3, S, S).
+
+    Where `model.mirror` is set (build_model sets it from ModelConfig), the mean of those for the picture and for its
+    mirror image: a kind of test-time augmentation (Krizhevsky et al. 2012, section 4.1).
+    """
+    logits: Tensor = model(images)
+    return (logits + model(images.flip(3))) / 2 if getattr(model, "mirror", False) else logits
+
+
 def evaluation_batch(image_size: int) -> int:
     """Pictures that are answered at once: 500 of 32 pixels, at least 4. In evaluation mode they do not affect each
     other."""
@@ -49,7 +59,8 @@ def _answer(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor,
     was_training = model.training
     model.eval()
     try:
-        answers = [model(batch.images) for batch in ordered_batches(part, evaluation_batch(part.preprocess.image_size))]
+        batches = ordered_batches(part, evaluation_batch(part.preprocess.image_size))
+        answers = [answer(model, batch.images) for batch in batches]
     finally:
         model.train(was_training)
     logits = torch.cat(answers) if answers else torch.empty(0, classes, device=part.device)

@@ -14,10 +14,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from core.config import LOWEST_RATE, TrainConfig, check_with_data
-from core.data.batches import Part, count_batches, training_batches
+from core.data.batches import Part, count_batches, ordered_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
-from core.engine.hardware import Hardware
+from core.engine.hardware import Hardware, has_bfloat16
 from core.engine.loss import Loss
 from core.engine.optimizers import build_optimizer
 from core.engine.position import Best, EpochAtHand, Position, copy_state, restore, take_position
@@ -28,6 +28,7 @@ from core.rows import EpochRow, IterationRow, TickRow
 
 ITERATIONS_A_ROW = 200  # the paper prints the mean loss of 200 iterations
 SECONDS_A_TICK = 0.4
+SEEN_FIRST = 2000  # pictures; as many patches as 2,000 times the pixels, for a matrix of 12 x 12
 
 
 class Diverged(UserMistake):
@@ -63,6 +64,8 @@ def fit(
     batch_size = min(config.batch_size, len(train))
     iterations = count_batches(len(train), batch_size, hardware.world)
     steps, step, trained = config.epochs * iterations, start.step if start else 0, start.seconds if start else 0.0
+    if start is None:
+        _show_first(model, train)
     network = _spread(model, hardware)
     flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
     optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
@@ -169,6 +172,15 @@ def fit(
             yield take_position(epoch + 1, EpochAtHand(), step, trained, last_good, optimizer, best)
 
 
+def _show_first(model: nn.Module, train: Part) -> None:
+    """Some training pictures, evenly from all over the part, for a network that fits its first layer to them."""
+    see_first = getattr(model, "see_first", None)
+    if see_first is not None:
+        some = torch.linspace(0, len(train) - 1, min(len(train), SEEN_FIRST)).long()
+        model.to(train.device)
+        see_first(next(iter(ordered_batches(train, len(some), some))).images)
+
+
 def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
     """The model itself, laid out for speed; under torchrun wrapped so that the ranks share their gradients."""
     model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -186,7 +198,7 @@ def _seed_dropout(seed: int, epoch: int, rank: int) -> None:
 
 
 def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:
-    if config.precision == "bfloat16":
+    if config.precision == "bfloat16" and has_bfloat16(hardware):
         return torch.autocast(hardware.device.type, torch.bfloat16)
     return contextlib.nullcontext()
 

@@ -11,7 +11,7 @@ from core.data.batches import normalise
 from core.data.decoding import receive_in_child
 from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
-from core.engine.evaluate import evaluation_batch
+from core.engine.evaluate import answer, evaluation_batch
 from core.errors import UserMistake
 from core.models.build import build_model
 from core.runs.run import Run
@@ -49,7 +49,7 @@ class Predictor:
     def probabilities(self, received: np.ndarray) -> np.ndarray:
         """uint8 (B, 3, S, S) -> float32 (B, classes), rows sum to 1."""
         blocks = torch.from_numpy(received).permute(0, 2, 3, 1).split(evaluation_batch(received.shape[-1]))
-        logits = [self.model(normalise(block.contiguous(), self.preprocess)) for block in blocks]
+        logits = [answer(self.model, normalise(block.contiguous(), self.preprocess)) for block in blocks]
         return torch.cat(logits).softmax(1).numpy()
 
     def _ranked(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:

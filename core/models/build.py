@@ -9,10 +9,12 @@ from core.config import ModelConfig
 from core.errors import UserMistake
 from core.models.cnn import CNN
 from core.models.paper_cnn import PaperCNN
+from core.models.resnet import ResNet
 
 MODELS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "paper_cnn": lambda config, classes, image_size: PaperCNN(classes, image_size, config.negative_slope),
     "cnn": CNN,
+    "resnet": ResNet,
 }
 
 
@@ -25,4 +27,6 @@ def build_model(config: ModelConfig, classes: int, image_size: int, seed: int = 
         raise UserMistake(f"unknown model {config.name!r}; known: {sorted(MODELS)}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        return MODELS[config.name](config, classes, image_size)
+        model = MODELS[config.name](config, classes, image_size)
+    model.mirror = config.mirror  # type: ignore[assignment]  # what core/engine/evaluate.py `answer` goes by
+    return model

@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 REST_OF = {"train": "Training", "data": "Pictures", "model": "Network"}  # where a field goes that no group names
 DOUBLING = ("train.batch_size",)  # goes in powers of two
-SIZES = ("data.image_size",)  # powers of two and halfway between them
+SIZES = ("data.image_size", "model.width")  # powers of two and halfway between them
 FROM_ZERO = ("train.weight_decay", "train.patience")  # a logarithmic slider that also has a zero
 FEW = 20  # whole numbers that a slider can hold one by one
 DIGITS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # ten steps a decade, each about a quarter more than the one before
@@ -90,7 +90,9 @@ def same(value: Any, other: Any) -> bool:
 
 
 def say(value: Any) -> str:
-    """A setting's value as a person reads it: 0.001, 5e-5, flip + cutout, one cycle."""
+    """A setting's value as a person reads it: 0.001, 5e-5, flip + cutout, one cycle, on."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, (tuple, list)):
         if any(isinstance(one, int) for one in value):
             return ", ".join(map(str, value))
@@ -133,7 +135,11 @@ def _below(room: str, values: Values) -> dict[str, Any]:
 
 
 def is_number(field: str) -> bool:
-    return get_origin(all_fields()[field].annotation) not in (tuple, Literal)
+    return get_origin(all_fields()[field].annotation) not in (tuple, Literal) and not is_switch(field)
+
+
+def is_switch(field: str) -> bool:
+    return all_fields()[field].annotation is bool
 
 
 def is_list(field: str) -> bool:

@@ -1,0 +1,102 @@
+"""A residual network for pictures of 32 pixels that learns CIFAR-10 in minutes on two cores, in seconds on a GPU.
+
+What makes it quick is known from the records on CIFAR-10 (Page 2018, "How to train your ResNet"; Jordan 2024, "94% on
+CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498): a first layer that whitens small patches and is not
+learnt, pooling right after the first convolution of a block, filters that begin as the identity, batch norm without a
+scale and with a quick bias.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.config import ModelConfig
+from core.models.shapes import WHITENED, check_network
+
+PATCH = 2  # pixels: side of the patches that are whitened
+FLAT = 5e-4  # added to the spread of each direction, so that those which hardly occur are not blown up to noise
+QUICK = 8.0  # the bias of batch norm is multiplied by it: a step changes it by its square, 64 times as much
+LOGITS = 1 / 9  # the answers begin small: identity filters and a maximum make them large
+NEW = 0.4  # share of the batch at hand in the running statistics: a short training must forget its beginning
+
+
+class ResNet(nn.Module):
+    """images float (B, 3, S, S), S at least 10 -> logits float (B, classes).
+
+    see_first() fits the first layer to pictures; until then it has random filters.
+    """
+
+    def __init__(self, config: ModelConfig, classes: int, image_size: int = 32) -> None:
+        super().__init__()
+        check_network(config, classes, image_size)
+        self.whiten = nn.Conv2d(3, WHITENED, PATCH)
+        self.whiten.weight.requires_grad_(False)
+        self.whiten_act = nn.GELU()
+        widths = (WHITENED, config.width, 4 * config.width, 4 * config.width)
+        for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+            self.add_module(f"block{number}", Block(inputs, outputs, config.depth))
+        self.pool = nn.AdaptiveMaxPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(widths[-1], classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.whiten_act(self.whiten(images))
+        for block in (self.block1, self.block2, self.block3):
+            x = block(x)
+        logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGITS
+        return logits
+
+    @torch.no_grad()
+    def see_first(self, images: Tensor) -> None:
+        """Set the first layer to the main directions of 2 x 2 patches of these pictures, each scaled to spread 1, and
+        their negatives. images float (B, 3, S, S), as training will give them."""
+        patches = F.unfold(images.float(), PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH).double()
+        spread, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (directions.T / (spread + FLAT).sqrt()[:, None]).view(-1, 3, PATCH, PATCH).flip(0)
+        self.whiten.weight.copy_(torch.cat([filters, -filters]))
+        assert self.whiten.bias is not None
+        self.whiten.bias.zero_()
+
+
+class Block(nn.Module):
+    """A convolution that widens, a pooling to half the side, then `depth` - 1 convolutions beside a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int) -> None:
+        super().__init__()
+        self.conv1, self.pool = convolution(inputs, outputs), nn.MaxPool2d(2)
+        self.norm1, self.act1 = Norm(outputs), nn.GELU()
+        self.depth = depth
+        for number in range(2, depth + 1):
+            self.add_module(f"conv{number}", convolution(outputs, outputs))
+            self.add_module(f"norm{number}", Norm(outputs))
+            self.add_module(f"act{number}", nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = kept = self.act1(self.norm1(self.pool(self.conv1(x))))
+        for number in range(2, self.depth + 1):
+            x = self.get_submodule(f"norm{number}")(self.get_submodule(f"conv{number}")(x))
+            if number == self.depth:
+                x = x + kept
+            x = self.get_submodule(f"act{number}")(x)
+        return x
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm without a scale, whose bias moves quickly: the convolution before it has none of its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=NEW)
+        self.weight.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, variance, self.weight, self.bias * QUICK, self.training, NEW, self.eps)
+
+
+def convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """3 x 3, the size kept; the first filters begin as the identity, so that all layers learn from the start."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    nn.init.dirac_(layer.weight[: min(inputs, outputs)])
+    return layer
