@@ -5,12 +5,17 @@ import copy
 import io
 import threading
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
 import torchsummary
 from torch import Tensor, nn
 
+from core.models.formulas import formulas
+from core.models.receptive import FollowFields
+
+BYTES = 4  # of a number, float32
 _PRINTING = threading.Lock()  # standard output is the whole process's: two pages must not redirect it at once
 
 
@@ -24,26 +29,45 @@ class Layer:
     parameters: int
     multiply_adds: int  # for one picture; 0 where a layer only compares, adds or scales
     detail: str  # the layer's own settings, e.g. "3 -> 6, kernel 3x3, stride 1"
+    receptive_field: int  # pixels: side of the part of the picture that one number of the output depends on
+    formulas: tuple[str, ...]  # what it computes, with its numbers put in
+
+    @property
+    def memory(self) -> int:
+        """Bytes of what leaves the layer, for one picture."""
+        return BYTES * prod(self.output_shape)
 
 
 def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[Layer]:
     """Every layer without children, in the order in which a picture (channels, image_size, image_size) passes them."""
     layers: list[Layer] = []
     handles = []
+    follow = FollowFields()
     for name, module in model.named_modules():
         if next(module.children(), None) is None:
 
-            def note(module: nn.Module, _: Any, output: Tensor, name: str = name) -> None:
-                shape = tuple(output.shape[1:])
-                parameters = sum(p.numel() for p in module.parameters())
-                work = multiply_adds(module, shape)
-                layers.append(Layer(name, type(module).__name__, shape, parameters, work, describe(module)))
+            def note(module: nn.Module, given: tuple[Any, ...], output: Tensor, name: str = name) -> None:
+                before = follow.of(given[0])
+                follow.passed(module, given[0], output)
+                came, shape, seen = tuple(given[0].shape[1:]), tuple(output.shape[1:]), follow.of(output)
+                layers.append(
+                    Layer(
+                        name,
+                        type(module).__name__,
+                        shape,
+                        sum(p.numel() for p in module.parameters()),
+                        multiply_adds(module, shape),
+                        describe(module),
+                        min(seen.side, image_size),
+                        formulas(module, came, shape, before, seen),
+                    )
+                )
 
             handles.append(module.register_forward_hook(note))
     was_training = model.training
     try:
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), follow:
             model(torch.zeros(1, channels, image_size, image_size, device=next(model.parameters()).device))
     finally:
         model.train(was_training)

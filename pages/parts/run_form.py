@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,26 +11,15 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import RunConfig, change_config
 from core.data.dataset import Dataset
 from core.errors import UserMistake
-from core.presets import PRESETS, preset
+from core.presets import all_presets, preset
 from pages.parts.augment_preview import draw_preview
 from pages.parts.escape import escape, shown
 from pages.parts.fields import (
     FRONT,
     all_fields,
-    bounds,
-    exactly,
     groups,
-    is_list,
-    is_number,
-    is_wide,
-    list_in_words,
     matters,
-    range_in_words,
-    read_list,
-    read_number,
-    same,
     say,
-    steps_of,
     summary,
     title_of,
     value_of,
@@ -39,13 +28,13 @@ from pages.parts.planning import given_parts, part_counts
 from pages.parts.remarks import Plan, Remark, look_at
 from pages.parts.schedule_curve import draw_schedule
 from pages.parts.session import session_token
+from pages.parts.versions import in_families, version_label
+from pages.parts.widgets import differs, draw_field, key_of, put, wrong_in
 
 FILLED = "form.filled"  # the RunConfig, as JSON, that the form was filled from: a preset, fitted to a dataset
 ASKED = "form.asked"  # what set_field and take_config ask for until the form is drawn next
-WRONG = "form.wrong"  # field -> why what was typed is no value of it
 TOKEN = "form.token"  # under which the form is kept for a reload
 MOST_KEPT = 500  # forms
-BOX = 84  # pixels; room for 0.00123
 DATASET = "train_dataset"  # the name of the chosen dataset; other pages set it too
 
 USUAL = "quick"  # the preset that a newcomer finds: it ends in seconds
@@ -97,7 +86,8 @@ def _ask(values: dict[str, Any]) -> None:
 
 def pick_dataset(known: Sequence[Dataset], usual: str) -> Dataset:
     """The dataset to learn from; `usual` is the name of the one that is proposed."""
-    names = [dataset.name for dataset in known]
+    by_name = {dataset.name: dataset for dataset in in_families(known)}
+    names = list(by_name)
     _bring_back()
     wanted = st.session_state.get(ASKED, {}).pop("data.dataset", None)
     if wanted in names:
@@ -106,8 +96,14 @@ def pick_dataset(known: Sequence[Dataset], usual: str) -> Dataset:
         st.toast(f"The pictures {escape(wanted, 40)} are not here any more. All other settings were taken over.")
     if st.session_state.get(DATASET) not in names:
         st.session_state[DATASET] = usual
-    name = st.selectbox("Pictures", names, key=DATASET, format_func=shown, persist_state="session")
-    return known[names.index(name)]
+    name = st.selectbox(
+        "Pictures",
+        names,
+        key=DATASET,
+        format_func=lambda name: version_label(by_name[name], known) if name in by_name else shown(name),
+        persist_state="session",
+    )
+    return by_name[name]
 
 
 def draw_form(dataset: Dataset) -> Form:
@@ -122,7 +118,7 @@ def draw_form(dataset: Dataset) -> Form:
     # a field that is out of sight is back at its preset, so that nothing hidden decides
     config = change_config(base, {field: value for field, value in values.items() if matters(field, values, given)})
     plan, remarks = look_at(dataset, config, session_token())
-    wrong = {field: why for field, why in _wrong().items() if matters(field, values, given)}
+    wrong = {field: why for field, why in wrong_in().items() if matters(field, values, given)}
     remarks = [Remark(why, (field,), stops=True) for field, why in wrong.items()] + remarks
     rate, middle = _draw_front(base, remarks)
     with middle:
@@ -133,25 +129,28 @@ def draw_form(dataset: Dataset) -> Form:
         acting = [field for field in fields if matters(field, values, given)]
         with boxes.expander(_heading(title, acting, base, values, remarks), key=f"group.{title}"):
             for field in acting:
-                _draw_field(field, base, remarks)
+                draw_field(field, base, remarks, f"Preset {base.preset}")
             if title == "Schedule":
                 draw_schedule(config.train)
             if title == "Augmentation":
                 draw_preview(dataset, config)
-    _keep(config, touched=base.preset != USUAL or any(_differs(field, base) for field in all_fields()))
+    _keep(config, touched=base.preset != USUAL or any(differs(field, base) for field in all_fields()))
     return Form(config, plan, remarks, rate, middle)
 
 
 def _draw_preset(dataset: Dataset) -> RunConfig:
     """The chosen preset, fitted to the dataset, with the form filled from it."""
     asked = st.session_state.pop(ASKED, {})
-    if (named := asked.pop("preset", None)) in PRESETS:
+    presets = all_presets()
+    if (named := asked.pop("preset", None)) in presets:
         st.session_state["form.preset"] = named
-    st.session_state.setdefault("form.preset", USUAL)
+    if st.session_state.get("form.preset") not in presets:  # also one of somebody's own that is gone
+        st.session_state["form.preset"] = USUAL
     name = st.segmented_control(
         "Preset",
-        list(PRESETS),
+        list(presets),
         required=True,
+        format_func=escape,
         key="form.preset",
         persist_state="session",
         on_change=_take_preset,
@@ -161,8 +160,8 @@ def _draw_preset(dataset: Dataset) -> RunConfig:
     base = fitted(name or USUAL, dataset)
     _follow(base)
     for field, value in asked.items():
-        _put(field, value)
-    told = PRESET_SAYS[base.preset]
+        put(field, value)
+    told = PRESET_SAYS.get(base.preset, "A preset of your own.")
     if base.train != preset(base.preset).train:
         told += f" Fitted to this small set: {base.train.epochs} epochs in batches of {base.train.batch_size}."
     st.caption(told)
@@ -173,9 +172,9 @@ def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenera
     with st.container(gap="xsmall"):
         rate = st.container(gap=None)
         with rate:
-            _draw_field(FRONT[0], base, remarks)
+            draw_field(FRONT[0], base, remarks, f"Preset {base.preset}")
         for field in FRONT[1:]:
-            _draw_field(field, base, remarks)
+            draw_field(field, base, remarks, f"Preset {base.preset}")
     return rate, st.container(gap="xsmall")
 
 
@@ -183,14 +182,14 @@ def _heading(
     title: str, acting: Sequence[str], base: RunConfig, values: dict[str, Any], remarks: Sequence[Remark]
 ) -> str:
     """The title of a group, what it is set to, and whether something in it is changed or stops the run."""
-    mark = " :primary[●]" if any(_differs(field, base) for field in acting) else ""
+    mark = " :primary[●]" if any(differs(field, base) for field in acting) else ""
     stop = any(remark.stops and set(remark.fields) & set(acting) for remark in remarks)
     return f"{':red[:material/block:] ' if stop else ''}**{title}**{mark} :gray[{summary(title, values)}]"
 
 
 def _draw_changes(base: RunConfig, acting: Sequence[str]) -> None:
     """What differs from the preset, each with the way back to it."""
-    changed = [field for field in acting if _differs(field, base) or field in _wrong()]
+    changed = [field for field in acting if differs(field, base) or field in wrong_in()]
     if not changed:
         return
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="changes"):
@@ -203,99 +202,14 @@ def _draw_changes(base: RunConfig, acting: Sequence[str]) -> None:
                 icon=":material/undo:",
                 type="tertiary",
                 help=f"Back to {say(usual)}",
-                on_click=_put,
+                on_click=put,
                 args=(field, usual),
             )
         if len(changed) > 1:
             st.button("All", key="reset.all", icon=":material/restart_alt:", type="tertiary", on_click=_take_preset)
 
 
-def _draw_field(field: str, base: RunConfig, remarks: Sequence[Remark]) -> None:
-    info = all_fields()[field]
-    told = [info.description or "", f"Preset {base.preset}: {say(value_of(base, field))}."]
-    if is_number(field):
-        told[1] += f" Takes {range_in_words(field)}."
-    if is_list(field):
-        told[1] += f" Takes {list_in_words(field)}."
-    common: dict[str, Any] = {
-        "label": f"{info.title} :primary[●]" if _differs(field, base) else info.title,
-        "help": "\n\n".join(told),
-        "key": key_of(field),
-        "persist_state": "session",
-    }
-    if is_number(field):
-        _draw_number(field, base, common)
-    elif is_list(field):
-        _draw_list(field, common)
-    elif get_origin(info.annotation) is tuple:
-        choices = get_args(get_args(info.annotation)[0])
-        st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
-    else:
-        _draw_choice(get_args(info.annotation), common)
-    for remark in remarks:
-        if field in remark.fields:
-            draw_remark(remark)
-
-
-def draw_remark(remark: Remark) -> None:
-    icon = ":red[:material/block:]" if remark.stops else ":material/info:"
-    st.caption(f"{icon} {escape(remark.text, 400)}")
-
-
-def _draw_choice(choices: tuple[str, ...], common: dict[str, Any]) -> None:
-    if len(choices) <= 3:
-        st.segmented_control(options=choices, required=True, format_func=say, width="stretch", **common)
-    else:
-        st.selectbox(options=choices, format_func=say, **common)
-
-
-def _draw_number(field: str, base: RunConfig, common: dict[str, Any]) -> None:
-    """A slider in steps that suit the field, and beside it the number itself to type; a seed has only the number."""
-    if is_wide(field):
-        low, high = bounds(all_fields()[field])
-        st.number_input(min_value=low, max_value=high, step=1, **common)
-        return
-    value, typed = st.session_state[key_of(field)], f"typed.{field}"
-    options = sorted({*steps_of(field), value_of(base, field), value})
-    if field not in _wrong():  # what is wrong stays as it was typed, so that it can be corrected
-        _write_out(typed, exactly(value))
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.select_slider(
-            options=options,
-            format_func=exactly,
-            on_change=_take_slider,
-            args=(field,),
-            **common,
-        )
-        st.text_input(
-            f"{title_of(field)}, typed",
-            key=typed,
-            label_visibility="collapsed",
-            width=BOX,
-            on_change=_take_typed,
-            args=(field,),
-            persist_state="session",
-        )
-
-
-def _draw_list(field: str, common: dict[str, Any]) -> None:
-    """Numbers in a row, to type; what they are is kept beside what was typed, so that a mistake can be corrected."""
-    if field not in _wrong():
-        _write_out(f"typed.{field}", say(st.session_state[key_of(field)]))
-    st.text_input(on_change=_take_typed, args=(field,), **common | {"key": f"typed.{field}"})
-
-
-def _write_out(key: str, value: Any) -> None:
-    """Set a widget, but not to what it has: that would throw away what somebody is typing or moving right now."""
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-
-
 # ------------------------------------------------------------------------------------------------------ state
-
-
-def key_of(field: str) -> str:
-    return f"form.{field}"
 
 
 def fitted(name: str, dataset: Dataset) -> RunConfig:
@@ -313,9 +227,9 @@ def _follow(base: RunConfig) -> None:
     told = st.session_state.get(FILLED)
     before = RunConfig.model_validate_json(told) if told else None
     for field in all_fields():
-        theirs = before is not None and key_of(field) in st.session_state and _differs(field, before)
-        if not theirs and (before is None or field not in _wrong()):
-            _put(field, value_of(base, field))
+        theirs = before is not None and key_of(field) in st.session_state and differs(field, before)
+        if not theirs and (before is None or field not in wrong_in()):
+            put(field, value_of(base, field))
     st.session_state[FILLED] = base.model_dump_json()
 
 
@@ -323,35 +237,8 @@ def _take_preset() -> None:
     st.session_state.pop(FILLED, None)
 
 
-def _put(field: str, value: Any) -> None:
-    _write_out(key_of(field), list(value) if isinstance(value, tuple) else value)
-    _wrong().pop(field, None)
-
-
-def _take_slider(field: str) -> None:
-    _wrong().pop(field, None)
-
-
-def _take_typed(field: str) -> None:
-    read = read_list if is_list(field) else read_number
-    try:
-        _put(field, read(field, st.session_state[f"typed.{field}"]))
-    except UserMistake as mistake:
-        _wrong()[field] = str(mistake)
-
-
-def _wrong() -> dict[str, str]:
-    wrong: dict[str, str] = st.session_state.setdefault(WRONG, {})
-    return wrong
-
-
 def _values(base: RunConfig) -> dict[str, Any]:
     return {field: st.session_state.get(key_of(field), value_of(base, field)) for field in all_fields()}
-
-
-def _differs(field: str, base: RunConfig) -> bool:
-    value = st.session_state.get(key_of(field))
-    return value is not None and not same(value, value_of(base, field))
 
 
 # --------------------------------------------------------------------------------------------------- reloading

@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
 from core.data.store import preprocess_of
+from core.data.versions import newest_version
 from core.disk import is_read_only
 from core.errors import UserMistake
 from core.runs.queue import SupervisorHandle, ensure_supervisor, heartbeat, submit
@@ -18,8 +19,9 @@ from core.settings import atelier_home
 from pages.parts.cached import live_runs, runs
 from pages.parts.estimate import draw_estimate
 from pages.parts.remarks import Plan, Remark
-from pages.parts.run_form import Form, draw_remark
+from pages.parts.run_form import Form
 from pages.parts.session import asker, draw_name, look_at
+from pages.parts.widgets import draw_remark
 
 PART_SAYS = {"train": "to learn from", "val": "to watch", "test": "to test"}
 DOUBLE_CLICK_SECONDS = 2.0
@@ -27,13 +29,14 @@ MOST_NOTES = 2  # beside the start; every one stands beside its field
 
 
 def newest_name(known: Sequence[Dataset]) -> str:
-    """The dataset that was added or trained on last: the one that somebody is at work with."""
+    """The dataset that was added or trained on last, the one that somebody is at work with, in its newest version."""
     touched = {dataset.name: dataset.created for dataset in known}
     for run in runs():
         name = run.config.data.dataset
         if name in touched:
             touched[name] = max(touched[name], run.created)
-    return max(touched, key=lambda name: touched[name])
+    by_name = {dataset.name: dataset for dataset in known}
+    return newest_version(by_name[max(touched, key=lambda name: touched[name])], known).name
 
 
 def draw_start(dataset: Dataset, form: Form) -> None:

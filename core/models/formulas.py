@@ -1,0 +1,104 @@
+"""What a layer computes, as formulas with its own numbers put in."""
+
+from math import prod
+
+from torch import nn
+
+from core.models.receptive import WHOLE, Field, along
+
+Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+
+_CURVES: dict[type[nn.Module], str] = {
+    nn.ReLU: "f(x) = max(0, x)",
+    nn.ELU: "f(x) = x above zero, e^x − 1 below",
+    nn.GELU: "f(x) = x · Φ(x), Φ(x) the share of a normal distribution below x",
+    nn.SiLU: "f(x) = x / (1 + e^−x)",
+    nn.Tanh: "f(x) = tanh(x), between −1 and 1",
+    nn.Sigmoid: "f(x) = 1 / (1 + e^−x), between 0 and 1",
+    nn.Hardswish: "f(x) = x · min(max(x + 3, 0), 6) / 6",
+}
+
+
+def formulas(module: nn.Module, given: Shape, gives: Shape, before: Field, after: Field) -> tuple[str, ...]:
+    """One line a quantity; the fields are those of the numbers that come in and of those that leave.
+
+    A layer that is not known here has no line.
+    """
+    lines = _lines(module, given, gives)
+    if after.side < WHOLE and after.side != before.side:
+        window = along(module.kernel_size)
+        reach = (window - 1) * along(getattr(module, "dilation", 1))
+        lines.append(f"receptive field = {before.side} + {reach} · {before.step} = {after.side} pixels")
+    return tuple(lines)
+
+
+def _lines(module: nn.Module, given: Shape, gives: Shape) -> list[str]:
+    if isinstance(module, nn.Conv2d):
+        return _of_convolution(module, given, gives)
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        kind = "largest" if isinstance(module, nn.MaxPool2d) else "mean"
+        window = along(module.kernel_size)
+        return [f"y = {kind} of {window} × {window} neighbours", _side(module, given, gives)]
+    if isinstance(module, nn.Linear):
+        inputs, outputs, has_bias = module.in_features, module.out_features, module.bias is not None
+        return [
+            f"y = w₁x₁ + … + wₙxₙ{' + b' * has_bias}, n = {inputs:,}",
+            f"parameters = {outputs:,} · {f'({inputs:,} + 1)' if has_bias else f'{inputs:,}'} = "
+            f"{outputs * (inputs + has_bias):,}",
+            f"multiply-adds = {outputs:,} · {inputs:,} = {outputs * inputs:,}",
+        ]
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return _of_norm(module)
+    if isinstance(module, nn.LeakyReLU):
+        return [f"f(x) = x above zero, {module.negative_slope:g} · x below"]
+    if isinstance(module, nn.Dropout | nn.Dropout2d):
+        kept, what = 1 - module.p, "map" if isinstance(module, nn.Dropout2d) else "number"
+        return [
+            f"in training: each {what} becomes 0 with {module.p:.0%}, else it is multiplied by 1 / {kept:g} = "
+            f"{1 / kept:.2f}; afterwards y = x"
+        ]
+    if isinstance(module, nn.Flatten):
+        return [f"{' · '.join(f'{side:,}' for side in given)} = {prod(given):,} numbers"]
+    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) and len(given) == 3:
+        kind = "largest" if isinstance(module, nn.AdaptiveMaxPool2d) else "mean"
+        return [f"y = {kind} of all {given[1]} · {given[2]} = {given[1] * given[2]:,} numbers of a map"]
+    return [told for kind, told in _CURVES.items() if isinstance(module, kind)][:1]
+
+
+def _of_convolution(module: nn.Conv2d, given: Shape, gives: Shape) -> list[str]:
+    (height, width), inputs = module.kernel_size, module.in_channels // module.groups
+    window, has_bias = f"{inputs} · {height} · {width}", module.bias is not None
+    weights = inputs * height * width
+    learnt = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    lines = [
+        f"y = w₁x₁ + … + wₙxₙ{' + b' * has_bias}, n = {window} = {weights:,}",
+        _side(module, given, gives),
+        f"parameters = {gives[0]} · {f'({window} + 1)' if has_bias else window} = {gives[0] * (weights + has_bias):,}",
+        f"multiply-adds = {' · '.join(map(str, gives))} · {window} = {prod(gives) * weights:,}",
+    ]
+    if learnt < gives[0] * (weights + has_bias):
+        lines.append(f"of the parameters {learnt:,} are learnt, the others are set")
+    return lines
+
+
+def _of_norm(module: nn.BatchNorm1d | nn.BatchNorm2d) -> list[str]:
+    what = "map" if isinstance(module, nn.BatchNorm2d) else "number"
+    if not module.affine:
+        return [f"y = (x − mean) / √(variance + {module.eps:g}), mean and variance of each {what} over the batch"]
+    count = module.num_features
+    learnt = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    lines = [
+        f"y = γ · (x − mean) / √(variance + {module.eps:g}) + β, mean and variance of each {what} over the batch",
+        f"parameters = 2 · {count:,} = {2 * count:,}",
+    ]
+    return lines + [f"of the parameters {learnt:,} are learnt, the others are set"] * (learnt < 2 * count)
+
+
+def _side(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, given: Shape, gives: Shape) -> str:
+    window, step = along(module.kernel_size), along(module.stride)
+    reach = (window - 1) * along(getattr(module, "dilation", 1)) + 1
+    padding = 0 if isinstance(module.padding, str) else along(module.padding)
+    whole = (given[1] + 2 * padding - reach) / step
+    divided = f"({given[1]} + 2 · {padding} − {reach}) / {step}"
+    rounded = divided if whole.is_integer() else f"⌊{divided}⌋"
+    return f"side = {rounded} + 1 = {gives[1]}"

@@ -1,0 +1,72 @@
+"""Receptive fields: how much of the picture one number of a map depends on, followed through any network."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+WHOLE = 10**9  # pixels: more than any picture has
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one number sees, and how far apart in the picture its neighbour looks."""
+
+    side: int = 1  # pixels
+    step: int = 1  # pixels
+
+    def through(self, module: nn.Module, dimensions: int) -> "Field":
+        """Behind `module`, whose output has so many dimensions, batch included."""
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            window, stride = along(module.kernel_size), along(module.stride)
+            reach = (window - 1) * along(getattr(module, "dilation", 1))
+            return Field(self.side + reach * self.step, self.step * stride)
+        everywhere = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | nn.MultiheadAttention
+        if isinstance(module, everywhere) or (isinstance(module, nn.Linear) and dimensions == 2):
+            return Field(WHOLE, self.step)
+        return self
+
+
+class FollowFields(TorchFunctionMode):
+    """While it is entered, every tensor that is computed from others sees at least what they see: also through
+    branches, shortcuts and functions between the layers. Layers themselves are told by `passed`, from a hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # the tensors are kept beside their fields: a number of a tensor that is gone is given to another one
+        self._known: dict[int, tuple[Tensor, Field]] = {}
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self._put(result, self._widest(_tensors((*args, *(kwargs or {}).values()))))
+        return result
+
+    def of(self, tensor: Tensor) -> Field:
+        return self._known.get(id(tensor), (tensor, Field()))[1]
+
+    def passed(self, module: nn.Module, before: Tensor, after: Tensor) -> None:
+        self._put(after, self.of(before).through(module, after.dim()))
+
+    def _put(self, tensor: Tensor, field: Field) -> None:
+        self._known[id(tensor)] = (tensor, field)
+
+    def _widest(self, tensors: Iterable[Tensor]) -> Field:
+        return max((self.of(tensor) for tensor in tensors), key=lambda field: (field.side, field.step), default=Field())
+
+
+def along(size: int | tuple[int, ...] | Any) -> int:
+    """The first of one or two sides."""
+    return int(size[0]) if isinstance(size, tuple) else int(size)
+
+
+def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from (one for one in value if isinstance(one, Tensor))
