@@ -16,7 +16,7 @@ from core.data.decoding import Task, decode, receive_in_child
 from core.data.picture import Refusal
 from core.data.plan import look
 from core.data.preprocess import Preprocess
-from core.data.sources import open_source
+from core.data.sources import UNSHOWABLE, open_source
 from core.errors import UserMistake
 from core.settings import Limits, datasets_root, stores_root
 from tests.mutations import mutated_picture, mutated_zip, picture_seeds
@@ -100,7 +100,8 @@ def test_broken_pictures_are_read_or_refused_in_a_sentence(tmp_path, count):
         answers = answers_of([mutated_picture(number) for number in numbers], tmp_path)
         for number, refusal in zip(numbers, (answers[row] for row in range(len(numbers))), strict=True):
             assert refusal is None or OF_PICTURES.fullmatch(refusal), (number, refusal)
-            told[refusal or "read"] = told.get(refusal or "read", 0) + 1
+            kind = re.sub(r"[\d.]+( x \d+)?", "N", refusal or "read")
+            told[kind] = told.get(kind, 0) + 1
     assert everything(tmp_path) - here == {"pack", "images"}
     assert not [child for child in psutil.Process().children() if "core.data.decoding" in child.cmdline()]
     assert told["read"] > count / 20 and len(told) > 8  # neither everything nor nothing is broken
@@ -125,11 +126,11 @@ def told_of_zip(path):
     try:
         with open_source(path, LIMITS) as source:
             for name, reason in source.listing.refused:
-                assert len(name) <= 120 and name.isprintable(), name
+                assert len(name) <= 120 and not UNSHOWABLE.search(name), name
                 reasons.append(reason)
             for entry in source.listing.entries:
                 assert ".." not in entry.name.split("/") and not entry.name.startswith("/"), entry.name
-                assert not re.search("[\0-\x1f\u202e]", entry.name + entry.class_name)
+                assert not UNSHOWABLE.search(entry.name + entry.class_name), entry.name
                 try:
                     read += len(source.read(entry)) <= LIMITS.picture_bytes
                 except Refusal as refusal:
@@ -159,6 +160,7 @@ def test_broken_zips_are_listed_or_refused_in_a_sentence(tmp_path, count):
     finally:
         tracemalloc.stop()
     assert everything(tmp_path) - here == {"a.zip"}
+    print(f"{told[0]} listed, {told[1]} refused whole; the slowest took {slowest:.2f} s, memory {most / 2**20:.1f} MB")
     assert min(told) > count / 10 and slowest < 5, (told, slowest)
     assert most < 8 * LIMITS.picture_bytes, most
 

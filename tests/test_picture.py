@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -163,6 +164,45 @@ def test_a_picture_that_was_cut_short_is_refused(kind):
     assert refusal(content[: len(content) // 2]).startswith(("is incomplete", "is damaged"))
 
 
+def test_what_is_cut_by_its_last_bytes_is_taken_only_where_every_pixel_is_there():
+    picture = noise(80, 80)
+    jpeg, whole = encoded(picture, "JPEG"), encoded(picture)
+    assert refusal(jpeg[:-60]) == "is incomplete (the file was cut short)"
+    assert np.array_equal(np.asarray(opened(whole[:-12])), np.asarray(picture))  # without its IEND
+    assert refusal(encoded(picture, "WEBP")[:-60]).startswith(("is incomplete", "is damaged"))
+
+
+def test_one_flipped_bit_among_the_pixels_is_another_picture_and_no_error():
+    content = bytearray(encoded(noise(80, 80), "JPEG"))
+    content[len(content) // 2] ^= 1
+    assert opened(bytes(content)).size == (80, 80)
+
+
+def test_what_stands_behind_a_picture_or_in_its_metadata_goes_no_further():
+    exif = Image.Exif()
+    exif[0x010E] = "<script>alert(1)</script>"  # its description
+    for kind in ("JPEG", "PNG", "WEBP"):
+        content = encoded(noise(), kind, exif=exif) + b"PK\x05\x06" + bytes(18)
+        assert opened(content).info == {NOTES: ()}, kind
+        assert b"script" not in receive_picture(content, PREPROCESS, LIMITS).tobytes()
+
+
+def test_a_colour_profile_that_is_garbage_changes_nothing():
+    for kind in ("JPEG", "PNG", "WEBP"):
+        plain = np.asarray(opened(encoded(noise(), kind)))
+        assert np.array_equal(np.asarray(opened(encoded(noise(), kind, icc_profile=b"garbage" * 100))), plain), kind
+
+
+def test_ten_thousand_frames_cost_no_more_than_one():
+    frames = [Image.new("P", (40, 40), colour) for colour in (1, 2)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    second = content[content.rindex(b"!\xf9") : -1]  # of the last frame, from its control block to the end of the file
+    began = time.process_time()
+    picture = opened(content[:-1] + second * 10_000 + b";")
+    assert picture.info[NOTES] == ("frames",) and picture.size == (40, 40)
+    assert time.process_time() - began < 2
+
+
 def test_the_limits_are_said_with_the_size_that_was_found():
     assert "1 x 1 pixels, too small" in refusal(encoded(Image.new("RGB", (1, 1))))
     bomb = encoded(Image.new("1", (9400, 9400)))  # a few kilobytes that would be half a gigabyte
@@ -170,6 +210,15 @@ def test_the_limits_are_said_with_the_size_that_was_found():
     assert "25 times" in refusal(encoded(Image.new("RGB", (1000, 20))))
     assert "at most 16384" in refusal(encoded(Image.new("L", (17_000, 1000))))
     assert "larger than 0.00191 MB" in refusal(encoded(noise()), LIMITS.model_copy(update={"picture_bytes": 2000}))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_from_pillow_s_own_limits_on_it_is_a_sentence_too():
+    assert refusal(encoded(Image.new("1", (9500, 9500)))).startswith("has 9500 x 9500 pixels")  # Pillow warns
+    raised = LIMITS.model_copy(update={"picture_pixels": 300_000_000})
+    bomb = encoded(Image.new("1", (13_400, 13_400)))  # Pillow refuses
+    assert refusal(bomb) == "has more pixels than the limit of 50 million"
+    assert refusal(bomb, raised) == "has more pixels than the limit of 300 million"
 
 
 def chunk(kind, body):

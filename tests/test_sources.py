@@ -21,7 +21,7 @@ from tests.pictures import png, two_classes, write_folder, write_zip
 
 ANYTHING = [
     *("．．／", "~", "%2e%2e", "CON", "a:b", "a:Q", "<img src=x onerror=alert(1)>", "![x](evil)", "$x$", "=1+1"),
-    *("日" * 85, "🎨", "مرحبا", "a.b[0]", "-rf", "`id`", "0"),
+    *("日" * 85, "🎨", "مرحبا", "a.b[0]", "-rf", "`id`", "0", "a.", "con.png", "NUL"),
 ]
 OUTSIDE = [
     *("../../evil.png", "a/../../evil.png", "/etc/evil.png", "//host/x.png", "C:/x.png", "C:\\x.png", ".."),
@@ -210,6 +210,12 @@ def test_links_and_devices_are_refused_by_name(tmp_path, mode, words):
     assert words in answers["cat/passwd.png"] and len(answers) == 5
 
 
+def test_rights_in_a_zip_are_nobody_s(tmp_path):
+    root = zipfile.ZipInfo("cat/root.png")
+    root.external_attr = (stat.S_IFREG | 0o4755) << 16
+    assert read_all(write_zip(tmp_path / "a.zip", [*two_classes(2).items(), (root, png(7))]))["cat/root.png"] == png(7)
+
+
 def test_two_files_of_one_name_are_both_kept(tmp_path):
     pairs = [*two_classes(2).items(), ("cat/000.png", png(77))]
     with pytest.warns(UserWarning, match="Duplicate"):
@@ -283,6 +289,15 @@ def test_a_zip_that_was_cut_short_is_told_so(tmp_path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)] if kept > 0 else content[:kept])
     assert "incomplete" in mistake(path)
+
+
+def test_a_directory_that_lists_nothing_is_no_pictures(tmp_path):
+    path = write_zip(tmp_path / "a.zip", two_classes(2))
+    content = bytearray(path.read_bytes())
+    end = content.rfind(b"PK\5\6")
+    content[end + 8 : end + 20] = struct.pack("<HHII", 0, 0, 0, end)
+    path.write_bytes(content)
+    assert "no pictures" in mistake(path)
 
 
 def test_only_folders_are_no_pictures(tmp_path):

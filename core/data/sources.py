@@ -403,7 +403,7 @@ class ZipSource:
     def _check_overlaps(self) -> None:
         """Each file's bytes end before the next file's begin, and the last one's before the directory."""
         ordered = sorted(self.infos, key=lambda info: info.header_offset)
-        ends = [info.header_offset for info in ordered[1:]] + [self.directory_start]
+        ends = [*(info.header_offset for info in ordered), self.directory_start][1:]
         if ordered and ordered[0].header_offset < 0:
             raise UserMistake(INCOMPLETE)
         self.ends = {id(info): end for info, end in zip(ordered, ends, strict=True)}
