@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.data.dataset import Dataset
+from core.data.versions import newest_versions
 from core.evaluation import Evaluation
 from core.runs.run import Run, ask_to_stop
 from pages.parts.adding import draw_ended_badly, draw_progress
@@ -39,7 +40,7 @@ NEWEST = 5
 
 def main() -> None:
     with frame("Home", heading=False):
-        found, journey = datasets(), _journey()
+        found, journey = newest_versions(datasets()), _journey()
         _greet(found)
         if journey is not None:
             _follow_journey(journey)

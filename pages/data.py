@@ -4,27 +4,28 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.config import DataConfig
-from core.data.dataset import Dataset, delete_dataset
+from core.data.dataset import Dataset
 from core.data.sizes import picture_sizes
 from core.data.store import split_dataset
 from core.presets import PRESETS
-from core.runs.usage import refuse_if_needed, tell_use
 from pages.parts.adding import draw_adding, draw_job
 from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.check import draw_check
 from pages.parts.copies import draw_copies
+from pages.parts.deciding import draw_decide_one, draw_decided, draw_pick, draw_picking, mark_of
 from pages.parts.escape import escape, shown
 from pages.parts.frame import frame
+from pages.parts.ledger import draw_ledger
 from pages.parts.looking import draw_looking
 from pages.parts.map import draw_map
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
+from pages.parts.versions import draw_made, in_families, version_label
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -56,6 +57,7 @@ def main() -> None:
             draw_adding()
         if dataset is None:
             return
+        draw_made(dataset)
         tabs = st.tabs(
             [name for name, _ in TABS],
             on_change="rerun",
@@ -70,11 +72,18 @@ def main() -> None:
 
 def _pick(found: Sequence[Dataset]) -> Dataset:
     """The chosen dataset; its name is in the address, so that a link leads to it."""
-    by_name = {dataset.name: dataset for dataset in found}
+    by_name = {dataset.name: dataset for dataset in in_families(found)}
     added = st.session_state.pop("dataset_added", None)
     if added in by_name:
         st.session_state["dataset"] = added
-    name = st.selectbox("Dataset", list(by_name), format_func=shown, key="dataset", bind="query-params", width=340)
+    name = st.selectbox(
+        "Dataset",
+        list(by_name),
+        format_func=lambda name: version_label(by_name[name], found) if name in by_name else shown(name),
+        key="dataset",
+        bind="query-params",
+        width=340,
+    )
     return by_name[name]
 
 
@@ -85,6 +94,8 @@ def _summarise(dataset: Dataset) -> None:
             st.badge("drawn by the program", icon=":material/draw:", color="violet")
         if dataset.refused:
             st.badge(f"{len(dataset.refused):,} refused", icon=":material/block:", color="orange")
+        if dataset.undone:
+            st.badge("undone", icon=":material/undo:", color="gray")
         if (dataset.given_parts >= 0).any():
             st.badge("brings its own parts", icon=":material/call_split:", color="gray")
 
@@ -145,25 +156,29 @@ def _pictures(dataset: Dataset) -> None:
         told = f" has “{escape(wanted)}” in its name" if wanted else " is in this class and part"
         st.info(f"No picture{told}.", icon=":material/info:")
         return
-    bottom = st.container()
+    draw_decided(dataset, "pictures")
+    picking, bottom = st.container(), st.container()
     pages = -(-len(chosen) // ON_A_PAGE)
     page = 1
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center"):
             page = st.pagination(pages, key=f"page_{dataset.id}_{label}_{part}_{wanted}")
             st.caption(f"{len(chosen):,} pictures")
+    places = range(len(chosen))[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
+    with picking:
+        picks = draw_picking(dataset, chosen[list(places)].tolist())
     with bottom, st.grid(8, min_column_width=120, gap="small"):
-        for place in range(len(chosen))[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
-            _card(dataset, chosen, place)
+        for place in places:
+            _card(dataset, chosen, place, picks)
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
 def _named(content_hash: str, wanted: str, _dataset: Dataset) -> np.ndarray:
     """Rows whose names hold `wanted`, which is in small letters."""
-    return np.array([row for row, name in enumerate(_dataset.names) if wanted in name.casefold()], np.int64)
+    return _dataset.names.containing(wanted)
 
 
-def _card(dataset: Dataset, chosen: np.ndarray, place: int) -> None:
+def _card(dataset: Dataset, chosen: np.ndarray, place: int, picks: bool) -> None:
     index = int(chosen[place])
     name = dataset.names[index].rsplit("/", 1)[-1]
     with st.container(gap="xxsmall", key=f"card_{index}"):
@@ -172,9 +187,13 @@ def _card(dataset: Dataset, chosen: np.ndarray, place: int) -> None:
         if st.button(told, key=f"look_{index}", type="tertiary", help=escape(dataset.names[index], 200)):
             st.session_state["looked_at"] = place
             _look(dataset, chosen)
+        if mark := mark_of(dataset, index):
+            st.caption(mark)
+        if picks:
+            draw_pick(dataset, index)
 
 
-@st.dialog("One picture", width="large")
+@st.dialog("One picture", width="large", on_dismiss="rerun")
 def _look(dataset: Dataset, chosen: np.ndarray) -> None:
     """The original beside what the network receives, with a way to the next one of those chosen."""
     place = min(st.session_state.get("looked_at", 0), len(chosen) - 1)
@@ -192,6 +211,7 @@ def _look(dataset: Dataset, chosen: np.ndarray) -> None:
     controls, left, right = st.columns([2, 3, 3], gap="medium")
     with controls:
         size, fit = _ask_preprocess("dialog")
+        draw_decide_one(dataset, index)
     _beside(dataset, index, size, fit, left, right)
 
 
@@ -364,36 +384,6 @@ def _copies(dataset: Dataset) -> None:
     draw_copies(dataset, _choices(dataset))
 
 
-def _ledger(dataset: Dataset) -> None:
-    with st.container(horizontal=True):
-        st.metric("Given", f"{dataset.given:,}", border=True)
-        st.metric("Used", f"{dataset.used:,}", border=True)
-        st.metric("Refused", f"{len(dataset.refused):,}", border=True)
-        st.metric("System files ignored", f"{dataset.ignored:,}", border=True)
-    st.caption("Given = used + refused. System files, such as __MACOSX and .DS_Store, are not counted as given.")
-    for note in dataset.notes:
-        st.caption(f":material/info: {escape(note, 400)}")
-    if dataset.refused:
-        table = pd.DataFrame(
-            {
-                "File": [shown(refused.name, 200) for refused in dataset.refused],
-                "Why": [shown(refused.reason, 300) for refused in dataset.refused],
-            }
-        )
-        st.dataframe(table, hide_index=True, alt="Refused files and why")
-    st.caption(f"Added {shown(dataset.created[:16].replace('T', ' '))} · content {dataset.content_hash[:12]}")
-    with st.popover("Delete this dataset", icon=":material/delete:"):
-        used = tell_use(dataset.name, runs(hidden=True))
-        st.markdown(
-            f"Delete **{escape(dataset.name)}** and its {dataset.used:,} pictures from Atelier? {used} Runs stay."
-        )
-        if st.button("Delete it", type="primary", key="delete_dataset"):
-            refuse_if_needed(dataset.name, runs(hidden=True))
-            delete_dataset(dataset.name)
-            st.toast(f"{escape(dataset.name)} was deleted.", icon=":material/delete:")
-            st.rerun()
-
-
 def _mixed(dataset: Dataset) -> np.ndarray:
     """All pictures, class after class in turn, so that the first page shows every class."""
     rank = np.empty(dataset.used, dtype=np.int64)
@@ -411,7 +401,7 @@ TABS = (
     ("Map", _map),
     ("Copies", _copies),
     ("Check", _check),
-    ("Ledger", _ledger),
+    ("Ledger", draw_ledger),
 )
 
 main()

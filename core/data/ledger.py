@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from core.data.dataset import Dataset
 from core.data.splits import PARTS
 from core.data.versions import earlier_versions
 
 State = Literal["used", "refused", "excluded"]
+PIECE = 4096  # pictures whose records are read in one go
 HEAD = ("file", "state", "class", "part", "why")
 
 
@@ -27,24 +30,46 @@ class Line:
 
 def ledger_lines(dataset: Dataset) -> Iterator[Line]:
     """Every file: those that were refused, those that are left out, then the used ones in the order of the dataset."""
+    yield from refused_lines(dataset)
+    yield from excluded_lines(dataset)
+    yield from used_lines(dataset, np.arange(dataset.used))
+
+
+def refused_lines(dataset: Dataset) -> Iterator[Line]:
     for refused in dataset.refused:
         yield Line(refused.name, "refused", "", "", refused.reason)
-    relabelled = {}
-    for change in dataset.changes:
-        told = f"in version {change.version}: {change.why}"
-        if change.now is None:
-            yield Line(change.name, "excluded", change.was, "", f"left out {told}")
-        else:
-            relabelled[change.place] = f"relabelled from {change.was!r} {told}"
+
+
+def excluded_lines(dataset: Dataset) -> Iterator[Line]:
+    for change in dataset.excluded:
+        yield Line(change.name, "excluded", change.was, "", f"left out in version {change.version}: {change.why}")
+
+
+def used_lines(dataset: Dataset, rows: np.ndarray) -> Iterator[Line]:
+    """The pictures at `rows`, with what a version changed about them."""
+    relabelled = {change.place: change for change in dataset.changes if change.now is not None}
     begins = _begins(dataset)
-    records = dataset.records
-    for first in range(0, dataset.used, 4096):
-        piece = records[first : first + 4096]
-        columns = (piece[field].tolist() for field in ("offset", "label", "part"))
-        for name, place, label, part in zip(dataset.names[first : first + 4096], *columns, strict=True):
-            why = [relabelled[place]] if place in relabelled else []
-            why += [f"added in version {version}" for begin, end, version in begins if begin <= place < end]
-            yield Line(name, "used", dataset.classes[label], PARTS[part] if part >= 0 else "", ", ".join(why))
+    for first in range(0, len(rows), PIECE):
+        chosen = rows[first : first + PIECE]
+        columns = (dataset.records[chosen][field].tolist() for field in ("offset", "label", "part"))
+        for row, place, label, part in zip(chosen.tolist(), *columns, strict=True):
+            why = [f"added in version {version}" for begin, end, version in begins if begin <= place < end]
+            if change := relabelled.get(place):
+                why.append(f"relabelled from {change.was!r} in version {change.version}: {change.why}")
+            yield Line(
+                dataset.names[row], "used", dataset.classes[label], PARTS[part] if part >= 0 else "", ", ".join(why)
+            )
+
+
+def relabelled_rows(dataset: Dataset) -> np.ndarray:
+    """int64: the used pictures that are not in the class that they came with."""
+    places = [change.place for change in dataset.changes if change.now is not None]
+    return np.flatnonzero(np.isin(dataset.records["offset"], np.array(places, np.int64)))
+
+
+def added_rows(dataset: Dataset) -> np.ndarray:
+    """int64: the used pictures that a later version than the first added."""
+    return np.flatnonzero(dataset.records["offset"] >= dataset.packs[0].stat().st_size)
 
 
 def counts_of(dataset: Dataset) -> dict[str, int]:

@@ -11,6 +11,7 @@ from core.data.dataset import Dataset
 from core.data.splits import PARTS
 from core.data.store import split_dataset
 from pages.parts.cached import thumbnail, whole_picture
+from pages.parts.deciding import decide, decided, draw_decided, mark_of, take_back
 from pages.parts.errand_bar import Words, draw_errand
 from pages.parts.errands import Errand
 from pages.parts.escape import escape, shown
@@ -20,6 +21,7 @@ from pages.parts.palette import PART_NAMES
 ON_A_PAGE = 12
 IN_A_CARD = 4  # pictures of a group that its card shows
 IN_A_DIALOG = 24
+NONE = "none"  # of a group stays
 SAYS = {
     "bytes": "the same file",
     "pixels": "the same pixels",
@@ -58,6 +60,7 @@ def draw_copies(dataset: Dataset, data: DataConfig) -> None:
             icon=":material/check_circle:",
         )
         return
+    draw_decided(dataset, "copies")
     leaked = _draw_meaning(dataset, data, stamp, found)
     if leaked:
         draw_leak(dataset, data, leaked)
@@ -142,6 +145,7 @@ def _draw_groups(dataset: Dataset, found: list[Group]) -> None:
             key=f"copies_kind_{dataset.id}",
         )
     chosen = [group for group in found if kind == "all" or getattr(group, kind)]
+    _offer_cleaning(dataset, chosen)
     grid = st.container()
     pages, page = -(-len(chosen) // ON_A_PAGE), 1
     if pages > 1:
@@ -164,10 +168,76 @@ def _card(dataset: Dataset, group: Group) -> None:
                 with st.container(gap=None):
                     st.image(thumbnail(dataset, row), width="stretch", alt=shown(dataset.names[row], 200))
                     st.caption(_label(dataset, row), help=escape(dataset.names[row], 200))
+                    if mark := mark_of(dataset, row):
+                        st.caption(mark)
         more = len(group.rows) - IN_A_CARD
         told = f"All {len(group.rows)} side by side" if more > 0 else "Side by side"
-        if st.button(told, key=f"beside_{group.rows[0]}", type="tertiary", icon=":material/compare:"):
-            _beside(dataset, group)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            if st.button(told, key=f"beside_{group.rows[0]}", type="tertiary", icon=":material/compare:"):
+                _beside(dataset, group)
+            _ask_group(dataset, group)
+
+
+def _ask_group(dataset: Dataset, group: Group) -> None:
+    """One of them stays, in the class that a person says, or none."""
+    classes = sorted({int(label) for label in dataset.labels[list(group.rows)]})
+    key = f"group_{dataset.id}_{group.rows[0]}"
+    outs = {choice: set(_left_out(dataset, group, choice)) for choice in (*classes, NONE)}
+    now = {row for row in group.rows if row in decided(dataset) and decided(dataset)[row].label is None}
+    st.session_state[key] = next((choice for choice, out in outs.items() if out == now), None)
+    st.selectbox(
+        "What stays",
+        [None, *outs],
+        format_func=lambda choice: _say(dataset, group, choice),
+        key=key,
+        label_visibility="collapsed",
+        width=190,
+        on_change=_decide_group,
+        args=(dataset, group, key),
+    )
+
+
+def _say(dataset: Dataset, group: Group, choice: object) -> str:
+    if choice is None:
+        return "All stay"
+    if choice == NONE:
+        return "None stays"
+    return f"One stays: {shown(dataset.classes[int(str(choice))], 30)}" if group.conflict else "One stays"
+
+
+def _decide_group(dataset: Dataset, group: Group, key: str) -> None:
+    take_back(dataset, group.rows)
+    if st.session_state[key] is not None:
+        decide(dataset, _left_out(dataset, group, st.session_state[key]), None, "copy")
+
+
+def _left_out(dataset: Dataset, group: Group, choice: int | str) -> list[int]:
+    """All but one of this class; NONE: all. Of several one in a given test part stays, then the largest file."""
+    if choice == NONE:
+        return list(group.rows)
+    members = [row for row in group.rows if dataset.labels[row] == choice]
+    lengths, parts = dataset.records["length"], dataset.given_parts
+    kept = max(members, key=lambda row: (int(parts[row]), int(lengths[row]), -row))
+    return [row for row in group.rows if row != kept]
+
+
+def _offer_cleaning(dataset: Dataset, groups: list[Group]) -> None:
+    """Decide about all groups that are shown: of copies in one class one stays, of conflicts none."""
+    conflicts = [group for group in groups if group.conflict]
+    alike = [group for group in groups if not group.conflict]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if alike:
+            out = [row for group in alike for row in _left_out(dataset, group, int(dataset.labels[group.rows[0]]))]
+            label = f"Leave out {len(out):,} {'copy' if len(out) == 1 else 'copies'}, one of each group stays"
+            if st.button(label, icon=":material/filter_1:", key="clean_copies"):
+                decide(dataset, out, None, "copy")
+                st.rerun()
+        if conflicts:
+            out = [row for group in conflicts for row in group.rows]
+            label = f"Leave out all {len(out):,} pictures that are in two classes"
+            if st.button(label, icon=":material/call_split:", key="clean_conflicts"):
+                decide(dataset, out, None, "in two classes")
+                st.rerun()
 
 
 def _label(dataset: Dataset, row: int) -> str:

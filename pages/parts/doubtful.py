@@ -4,11 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
+from core.data.ledger import disarm
 from core.experiments.doubtful import Doubt, doubts_table, find_doubts, find_unseen_doubts
 from core.experiments.trained import runs_on
 from core.experiments.unseen import PART as UNSEEN
 from core.runs.run import Run
 from pages.parts.cached import runs, score_of, thumbnail
+from pages.parts.deciding import decide, draw_decided, take_back
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_NAMES
@@ -140,10 +142,13 @@ def _decisions(dataset: Dataset) -> dict[int, str]:
 
 def _decide(dataset: Dataset, doubt: Doubt, key: str) -> None:
     choice = st.session_state[key]
+    take_back(dataset, [doubt.row])
     if choice is None:
         _decisions(dataset).pop(doubt.row, None)
-    else:
-        _decisions(dataset)[doubt.row] = choice
+        return
+    _decisions(dataset)[doubt.row] = choice
+    if choice != "keep":
+        decide(dataset, [doubt.row], doubt.suggested if choice == "relabel" else None, "doubtful label")
 
 
 def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
@@ -151,6 +156,8 @@ def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
     counts = {choice: sum(value == choice for value in decided.values()) for choice in DECISIONS}
     with st.container(horizontal=True, vertical_alignment="center"):
         table = pd.DataFrame(doubts_table(every, dataset, decided))
+        for column in table.select_dtypes(exclude="number"):
+            table[column] = table[column].map(disarm)
         st.download_button(
             "Download the list (CSV)",
             table.to_csv(index=False).encode("utf-8-sig"),
@@ -164,6 +171,7 @@ def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
             st.caption(
                 " · ".join(f"{count:,} {DECISIONS[choice].lower()}" for choice, count in counts.items() if count)
             )
+    draw_decided(dataset, "check")
 
 
 @st.cache_data(max_entries=20, show_spinner="Reading the answers …")

@@ -25,6 +25,7 @@ from core.incidents import report_incident
 from core.settings import atelier_home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+EXPORT_SECONDS = 24 * 3600.0  # a packed zip stays so long
 PATIENCE = 10  # of os.nice: trainings and pages go first
 
 
@@ -102,6 +103,11 @@ def cancel_errand(errand: Errand) -> None:
         (errand.folder / "stop").touch()
 
 
+def export_path(dataset: Dataset) -> Path:
+    """Where the zip of a dataset lies once it is packed."""
+    return atelier_home() / "exports" / f"{dataset.id}.zip"
+
+
 def _alive(folder: Path) -> bool:
     try:
         launch = read_json(folder / "launch.json")
@@ -157,7 +163,19 @@ def _leak(dataset: Dataset, run_id: str) -> Iterator[Progress]:
     return keep_leak(dataset)
 
 
-WORK = {"copies": _copies, "map": _map, "unseen": _unseen, "leak": _leak}
+def _export(dataset: Dataset, run_id: str) -> Iterator[Progress]:
+    from core.data.export import export_dataset
+
+    path = export_path(dataset)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.iterdir():  # also what a killed one has left
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > EXPORT_SECONDS or old == path:
+                old.unlink()
+    return export_dataset(dataset, path)
+
+
+WORK = {"export": _export, "copies": _copies, "map": _map, "unseen": _unseen, "leak": _leak}
 
 
 def main(kind: str, name: str, folder: Path, run_id: str = "") -> int:

@@ -91,13 +91,14 @@ def start_import(
     then: str | None = None,
     source: str | None = None,
     choices: dict[str, Any] | None = None,
+    into: str | None = None,
     asker: Asker | None = None,
 ) -> str:
     """Start a process that adds pictures and, with `then`, trains that preset on them; returns the job's id.
 
     `draft`: `path` is our own copy and is deleted at the end. `source`: what the dataset says it came from.
-    `choices`: fields of Choices (core/data/choices.py), about the classes of a zip or folder. `asker`: who asked for
-    the run.
+    `choices`: fields of Choices (core/data/choices.py), about the classes of a zip or folder. `into`: the dataset that
+    they are added to, as a new version of it. `asker`: who asked for the run.
     A second job beside a live one is a UserMistake.
     """
     jobs = list_jobs()
@@ -116,6 +117,7 @@ def start_import(
         "then": then,
         "source": source,
         "choices": choices or {},
+        "into": into,
         "asker": asker.model_dump(mode="json") if asker else None,
         "created": datetime.now(UTC).isoformat(),
     }
@@ -248,12 +250,17 @@ def _steps(job: dict[str, Any]) -> Iterator[Any]:
         from core.data.cifar import import_cifar10
 
         return import_cifar10(path)
-    from core.data.dataset import import_dataset
+    from core.data.dataset import find_dataset, import_dataset
 
     assert path is not None, job
     from core.data.choices import Choices
 
-    return import_dataset(job["name"], path, job.get("source"), Choices.model_validate(job.get("choices", {})))
+    choices = Choices.model_validate(job.get("choices", {}))
+    if job.get("into"):
+        from core.data.versions import extend_dataset
+
+        return extend_dataset(find_dataset(job["into"]), path, choices)
+    return import_dataset(job["name"], path, job.get("source"), choices)
 
 
 def _train(preset_name: str, dataset: str, asker: Asker | None) -> str:

@@ -11,8 +11,9 @@ import streamlit as st
 from core.data.choices import Choices, choose
 from core.data.plan import EXAMPLE_SIDE, Look, Plan, look
 from core.data.sources import ENCODINGS, class_name
+from core.data.versions import newest_versions
 from core.errors import UserMistake
-from pages.parts.cached import dataset_named, pixels_to_png
+from pages.parts.cached import dataset_named, datasets, pixels_to_png
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.importing import forget_draft, start_import
@@ -215,37 +216,53 @@ def _size(count: int) -> str:
 
 
 def _ask_import(state: dict[str, Any], plan: Plan, choices: Choices) -> None:
-    if plan.trouble:
+    if plan.trouble and st.session_state.get("bring_into") is None:
         st.warning(escape(plan.trouble[0].upper() + plan.trouble[1:] + ".", 600), icon=":material/info:")
+    found = newest_versions(datasets())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input(
-            "Name", placeholder=state["name"], max_chars=80, help="What this set is called from now on.", width=360
-        ).strip()
-        name = name or state["name"]
+        into = None
+        if found:
+            into = st.selectbox(
+                "Goes into",
+                [None, *(one.name for one in found)],
+                format_func=lambda name: (
+                    "A dataset of its own" if name is None else f"A new version of {shown(name, 50)}"
+                ),
+                help="A new version has the pictures of the older one as well; those that are there already stay out.",
+                width=280,
+                key="bring_into",
+            )
+        name = state["name"]
+        if into is None:
+            typed = st.text_input(
+                "Name", placeholder=name, max_chars=80, help="What this set is called from now on.", width=320
+            ).strip()
+            name = typed or name
         if plan.same_as and st.button(
             f"Open {escape(plan.same_as, 40)}", type="primary", icon=":material/photo_library:", key="open_same"
         ):
             st.session_state["dataset_added"] = plan.same_as
             _let_go()
             st.rerun()
-        label = f"Import {plan.pictures:,} pictures"
+        label = f"Import {plan.pictures:,} pictures" if into is None else f"Add {plan.pictures:,} pictures"
         asked = st.button(
             label,
             type="secondary" if plan.same_as else "primary",
             icon=":material/add:",
-            disabled=bool(plan.trouble),
+            disabled=bool(plan.trouble) and into is None,
             key="import_them",
         )
         _offer_back()
     if asked:
         with boundary():
-            _import(state, name, choices)
+            _import(state, name, choices, into)
 
 
-def _import(state: dict[str, Any], name: str, choices: Choices) -> None:
-    if dataset_named(name):
+def _import(state: dict[str, Any], name: str, choices: Choices, into: str | None) -> None:
+    if into is None and dataset_named(name):
         raise UserMistake(f"There is a dataset called {name} already; choose another name, or delete that one first.")
     path, chosen = Path(state["path"]), choices.model_dump()
-    start_import("pictures", name, path, draft=state["draft"], source=state["source"], choices=chosen)
+    name = into or name
+    start_import("pictures", name, path, draft=state["draft"], source=state["source"], choices=chosen, into=into)
     del st.session_state[STATE]
     st.rerun()

@@ -7,6 +7,7 @@ from statistics import median
 import pandas as pd
 import streamlit as st
 
+from core.data.ledger import disarm
 from core.evaluation import Evaluation, Measure
 from core.experiments.paper import ARTWORK, PaperNumbers, paper_numbers
 from core.rows import EpochRow, Row
@@ -247,8 +248,3 @@ def results_csv(sides: Sequence[Side]) -> bytes:
         table["epochs"] = len(side.epochs)
         tables.append(table)
     return pd.concat(tables, ignore_index=True).to_csv(index=False).encode()
-
-
-def disarm(name: str) -> str:
-    """A name that starts like a formula gets an apostrophe, so that no spreadsheet computes it."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name

@@ -1,0 +1,119 @@
+"""Versions on a page: what each is called in a list, and the history of a dataset with its ways back."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.data.dataset import Dataset
+from core.data.versions import (
+    newest_version,
+    own_changes,
+    own_reasons,
+    restore_version,
+    told_of_changes,
+    undo_version,
+    versions_of,
+)
+from core.runs.usage import refuse_if_needed, tell_use
+from pages.parts.cached import runs
+from pages.parts.escape import escape, shown
+from pages.parts.frame import boundary
+
+MADE = "version_made"  # the name of the version that this session has just made
+
+
+def in_families(found: Sequence[Dataset]) -> list[Dataset]:
+    """As a list offers them: versions of the same pictures one below the other, the newest first, undone ones last."""
+    first = {one.family: place for place, one in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda one: (first[one.family], one.undone, -one.version))
+
+
+def version_label(dataset: Dataset, found: Sequence[Dataset]) -> str:
+    """Its name and, where there are several versions, which one it is. Plain text."""
+    others = versions_of(dataset, found)
+    if len(others) < 2:
+        return shown(dataset.name)
+    if dataset.undone:
+        told = "undone"
+    elif dataset.id == newest_version(dataset, found).id:
+        told = "newest"
+    else:
+        told = "older version"
+    return f"{shown(dataset.name, 60)} · {told}"
+
+
+def train_on(dataset: Dataset) -> None:
+    """Go to the Train page with these pictures."""
+    st.session_state["train_dataset"] = dataset.name
+    st.switch_page("pages/train.py")
+
+
+def draw_made(dataset: Dataset) -> None:
+    """What was just made, with the way on and the way back."""
+    if st.session_state.get(MADE) != dataset.name:
+        return
+    st.success(
+        f"**{escape(dataset.name)}** is there: {told_of_changes(own_changes(dataset))}. What it was made from stays as "
+        "it was, and each picture is in the part in which it was.",
+        icon=":material/check_circle:",
+    )
+    with st.container(horizontal=True):
+        if st.button("Train on it", type="primary", icon=":material/model_training:", key="train_on_made"):
+            st.session_state.pop(MADE)
+            train_on(dataset)
+        if st.button("Undo", icon=":material/undo:", key="undo_made"):
+            _undo(dataset)
+        if st.button("Close", type="tertiary", key="close_made"):
+            st.session_state.pop(MADE)
+            st.rerun()
+
+
+def draw_history(dataset: Dataset, found: Sequence[Dataset]) -> None:
+    """Every version of these pictures, the newest first: what it changed, why, and who learnt from it."""
+    versions = versions_of(dataset, found)
+    if len(versions) < 2:
+        return
+    newest = newest_version(dataset, found)
+    st.markdown("**Versions**")
+    for one in reversed(versions):
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version_{one.id}"):
+            with st.container(gap=None):
+                mark = " · newest" if one.id == newest.id else " · undone" if one.undone else ""
+                st.markdown(f"**{escape(one.name)}**{mark} · {one.used:,} pictures in {len(one.classes)} classes")
+                st.caption(_told(one))
+            with boundary():
+                _draw_deeds(one, one.id == dataset.id)
+
+
+def _told(version: Dataset) -> str:
+    when = escape(version.created[:16].replace("T", " "))
+    changes = told_of_changes(own_changes(version))
+    reasons = ", ".join(f"{count:,} {escape(why, 40)}" for why, count in own_reasons(version).items())
+    told = f"{when} · {changes or 'as imported'}" + (f" ({reasons})" if reasons else "")
+    return f"{told}. {tell_use(version.name, runs(hidden=True))}"
+
+
+def _draw_deeds(version: Dataset, is_open: bool) -> None:
+    if not is_open and st.button("Open", icon=":material/photo_library:", key=f"open_{version.id}"):
+        st.session_state["dataset_added"] = version.name
+        st.rerun()
+    if st.button("Train on it", icon=":material/model_training:", key=f"train_{version.id}"):
+        train_on(version)
+    if version.undone:
+        if st.button("Bring back", icon=":material/redo:", key=f"restore_{version.id}"):
+            restore_version(version)
+            st.rerun()
+    elif version.parent and st.button("Undo", icon=":material/undo:", key=f"undo_{version.id}"):
+        _undo(version)
+
+
+def _undo(version: Dataset) -> None:
+    """Go back behind it: it is deleted, or put aside where runs learnt from it."""
+    every = runs(hidden=True)
+    refuse_if_needed(version.name, every)
+    kept = any(run.config.data.dataset == version.name for run in every)
+    undo_version(version, keep=kept)
+    st.session_state.pop(MADE, None)
+    told = "is put aside; runs that learnt from it keep it" if kept else "is undone"
+    st.toast(f"{escape(version.name)} {told}.", icon=":material/undo:")
+    st.rerun()
