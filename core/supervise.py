@@ -35,6 +35,7 @@ from core.experiments.experiment import (
     settle_timing,
     wants_timing,
 )
+from core.experiments.sweep import begin_sweep, next_sweep, settle_sweep
 from core.runs.checkpoint import newest_place
 from core.runs.deeds import resume_run
 from core.runs.ending import Memory, has_crashed, tell_ending, where_to_resume, why_ended
@@ -84,7 +85,7 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
             if find_supervisor() is None:
                 _say("the folder of Atelier was removed; ending")
                 return 0
-            if (waiting_ids() or next_probe() or next_experiment()) and program_stamp() != began_with:
+            if (waiting_ids() or next_probe() or next_experiment() or next_sweep()) and program_stamp() != began_with:
                 _say("the program has changed; handing over to its new version")
                 withdraw_supervisor(whoever_waits=True)
                 lock.release()
@@ -106,13 +107,15 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
 
 
 def _take(context: Any, worker: str, told: list[int]) -> bool:
-    """Train the next run, answer the next question or go on with an experiment; a disk that refuses what has to be
-    noted is tried again."""
+    """Train the next run, answer the next question, go on with an experiment or with a sweep; a disk that refuses what
+    has to be noted is tried again."""
     try:
         if waiting_ids() and not _has_room():
             time.sleep(_TROUBLE_SECONDS)
             return False
-        return take_next(context, worker, told) or take_probe(context, told) or take_experiment(context, told)
+        if take_next(context, worker, told) or take_probe(context, told):
+            return True
+        return take_experiment(context, told) or take_sweep(context, told)
     except OSError as error:
         _say(f"the disk makes trouble ({error}); what waits goes on waiting")
         time.sleep(_TROUBLE_SECONDS)
@@ -206,6 +209,30 @@ def take_experiment(context: Any, told: list[int]) -> bool:
         process.kill()
         process.join()
     settle_timing(folder, gave_way)
+    return True
+
+
+def take_sweep(context: Any, told: list[int]) -> bool:
+    """Work at the oldest sweep until a run is submitted; the trial at work is then begun again later. False where there
+    is nothing to do."""
+    folder = next_sweep()
+    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
+        return False
+    process = context.Process(target=_sweep, args=(str(folder),), name=f"sweep {folder.name}")
+    gave_way = False
+    try:
+        process.start()
+        begin_sweep(folder, mark_process(process.pid))
+        while not wait([process.sentinel], timeout=_YIELD_SECONDS):
+            gave_way = bool(waiting_ids() or told)
+            if gave_way or not is_wanted(folder):
+                break
+    except Exception:  # as in take_next, or somebody has removed the folder
+        traceback.print_exc()
+    if process.pid:
+        process.kill()
+        process.join()
+    settle_sweep(folder, gave_way)
     return True
 
 
@@ -394,6 +421,17 @@ def _measure(folder: str) -> None:
     from core.experiments.timing import time_settings
 
     time_settings(Path(folder))
+
+
+def _sweep(folder: str) -> None:
+    """The whole life of a child that works at a sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _redirect_output(Path(folder) / "log.txt")
+    _offer_to_oom_killer()
+    from core.experiments.sweep import work_at
+
+    work_at(Path(folder))
 
 
 def _end_with_parent() -> None:

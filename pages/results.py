@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.evaluation import Measure
 from pages.parts.cached import runs
+from pages.parts.experiments import draw_experiments
 from pages.parts.frame import frame
 from pages.parts.next_step import draw_missing_side, draw_next_step
 from pages.parts.run_table import run_picker, visible
@@ -21,8 +22,23 @@ from pages.parts.sides import (
     open_side,
     results_csv,
 )
+from pages.parts.sweeps import draw_sweeps
+
+SHOWS = ("Runs side by side", "With and without", "Sweep")
 
 with frame("Results", "What the network learnt, on pictures that it had never seen."):
+    shown = st.segmented_control(
+        "Show",
+        SHOWS,
+        default=SHOWS[0],
+        required=True,
+        key="show",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if shown != SHOWS[0]:
+        (draw_experiments if shown == SHOWS[1] else draw_sweeps)()
+        st.stop()
     ended_well = [run for run in runs(hidden=True) if run.state.status in ("done", "stopped") and run.has_model]
     finished = visible(ended_well, "cifar", "own")
     if not finished:

@@ -1,7 +1,10 @@
 """Experiments on disk: planned, fed run by run, cut to a budget, stopped, resumed, and what they then say."""
 
 import json
+import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -26,8 +29,10 @@ from core.experiments.experiment import (
     settle_timing,
     stop_experiment,
 )
+from core.experiments.sweep import create_sweep, open_sweep, plan_sweep, range_for, tried
 from core.experiments.with_without import report, to_markdown
 from core.runs.deeds import delete_run
+from core.runs.queue import ensure_supervisor, find_supervisor, submit
 from core.runs.run import ask_to_stop, list_runs, open_run
 from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
 from core.runs.writer import RunWriter, mark_ended
@@ -154,6 +159,20 @@ def test_what_a_killed_worker_or_a_leaving_supervisor_cut_short_goes_on_by_itsel
     assert waiting_ids() == [run.id] and open_run(run.folder).state.attempt == 3
 
 
+def test_a_setting_that_never_comes_to_its_end_is_told_as_the_answer(base):
+    experiment = begun(base, seeds=1)
+    feed(experiment.folder)
+    train_next()
+    feed(experiment.folder)
+    (waiting,) = waiting_ids()
+    with queue_lock():
+        drop_ticket(waiting)
+    mark_ended(runs_root() / waiting, "failed", "Training diverged.")
+    assert not feed(experiment.folder)
+    (flip,) = report(open_experiment(experiment.folder)).effects
+    assert flip.sentence == "Flip: with it none of 1 runs came to its end. Training diverged." and not flip.remarks
+
+
 def test_other_pictures_or_none_are_told_and_nothing_is_trained(base, trained_home):
     experiment = begun(base, seeds=1)
     delete_dataset("colours")
@@ -223,3 +242,44 @@ def test_a_copy_of_a_home_keeps_its_experiments(base, trained_home, tmp_path, mo
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "other"))
     assert report(read_experiment(ended.id)).effects == report(ended).effects
     assert find_dataset("colours") and tiny.DATA.dataset == "colours"
+
+
+def until(told, seconds: float = 240.0):
+    deadline = time.monotonic() + seconds
+    while not (found := told()):
+        assert time.monotonic() < deadline, (rooms.atelier_home() / "supervisor.log").read_text()[-2000:]
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.slow
+def test_a_supervisor_measures_gives_way_to_people_and_goes_on_after_it_was_killed(base):
+    experiment = begun(base, seeds=1, timed=False)
+
+    def now():
+        return open_experiment(experiment.folder)
+
+    ensure_supervisor()
+    until(lambda: now().status == "measuring")
+    theirs = tiny.new_run(train__epochs=2, train__seed=9)
+    submit(theirs)
+    until(lambda: open_run(theirs.folder).state.status == "done")
+    assert not now().ended and not any(cell.asked for cell in now().cells)  # the person did not wait for it
+    until(lambda: any(cell.is_active for cell in now().cells))
+    os.kill(find_supervisor().pid, signal.SIGKILL)
+    ensure_supervisor()
+    until(lambda: now().status == "done")
+    (flip,) = report(now()).effects
+    assert flip.seeds == 1 and flip.seconds is not None and flip.parameters > 0
+
+
+@pytest.mark.slow
+def test_a_supervisor_works_at_a_sweep(base):
+    sweep = create_sweep(plan_sweep(base, [range_for("train.learning_rate", "0.001..0.1")], 600, trials=2))
+    ensure_supervisor()
+    until(lambda: open_sweep(sweep.folder).status == "running" and len(tried(sweep)) == 1)
+    theirs = tiny.new_run(train__epochs=2, train__seed=9)
+    submit(theirs)
+    until(lambda: open_run(theirs.folder).state.status == "done")
+    until(lambda: open_sweep(sweep.folder).status == "done")
+    assert sum(one.status == "complete" for one in tried(sweep)) >= 1 and not open_sweep(sweep.folder).message

@@ -3,6 +3,7 @@
 import statistics
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,11 +12,14 @@ from core.config import ModelConfig, TrainConfig
 from core.data.batches import load_part
 from core.disk import read_lines
 from core.engine.hardware import Hardware
+from core.engine.others import Others
+from core.experiments import timing
 from core.experiments.components import find_components
 from core.experiments.experiment import create_experiment, plan_experiment
 from core.experiments.timing import Side, Timed, Turns, time_pair, time_settings
-from core.experiments.with_without import compare_times, report
+from core.experiments.with_without import CROWDED, compare_times, report
 from core.models.build import build_model
+from core.rows import TickRow
 from tests.tiny import noise_store
 
 HERE = Hardware(torch.device("cpu"))
@@ -47,19 +51,58 @@ def measured(*sides: Side, **usual) -> Turns:
     return turns
 
 
+class Clock:
+    """Stands in for the machine: a batch takes 10 ms, more and more as it grows hot, and never twice the same."""
+
+    def __init__(self) -> None:
+        self.now, self.drawn = 0.0, np.random.default_rng(0)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def fit(self, model, train, *_):
+        for epoch in range(1, 1000):
+            for iteration in range(1, PICTURES // BATCH + 1):
+                slow = 1 + self.now / 30
+                self.now += slow * (0.01 + DELAY * isinstance(model, Late)) * self.drawn.uniform(0.9, 1.3)
+                yield tiny_tick(epoch, iteration)
+
+
+def tiny_tick(epoch: int, iteration: int) -> TickRow:
+    zeros = {"iterations": 0, "step": 0, "steps": 0, "seconds": 0.0, "images_per_second": 0.0}
+    return TickRow(epoch=epoch, iteration=iteration, **zeros)
+
+
+def test_the_turns_cancel_a_drift_that_is_larger_than_the_delay(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing, "fit", clock.fit)
+    monkeypatch.setattr(timing, "time", clock)
+    turns = measured(side(), side(late=True))
+    told, halfway = compare_times(turns.base, turns.other).times(BATCH), 1 + clock.now / 2 / 30
+    assert turns.base[-1][1] > 1.3 * turns.base[0][0]
+    assert told.value == pytest.approx(1.1 * DELAY * halfway, rel=0.1) and told.low > 0  # 1.1: 0.9 to 1.3 on average
+    same = measured(side(), side())
+    assert compare_times(same.base, same.other).is_noise
+
+
 @pytest.mark.slow
 def test_a_planted_delay_of_5_ms_a_batch_is_found_within_a_tenth():
-    late = side(late=True)
-    turns = measured(side(), late)
+    for _ in range(5):
+        others, late = Others(), side(late=True)
+        turns = measured(side(), late)
+        if others.share() < CROWDED:
+            break
+    else:
+        pytest.skip("other programs took more than a quarter of the processors")
     told = compare_times(turns.base, turns.other).times(BATCH)
-    assert told.value == pytest.approx(statistics.median(late.model.delays), rel=0.1) and told.low > 0
+    assert told.value == pytest.approx(statistics.mean(late.model.delays), rel=0.1) and told.low > 0
 
 
 @pytest.mark.slow
 def test_a_training_beside_itself_takes_as_long():
     turns = measured(side(), side())
     told = compare_times(turns.base, turns.other)
-    assert abs(told.value) < 0.1 * turns.base[0][0]
+    assert abs(told.value) < 0.2 * np.mean(turns.base)
 
 
 def test_the_measurements_of_an_experiment_are_kept_with_sizes(tiny_run, monkeypatch):

@@ -4,6 +4,7 @@ Warm-up and evaluation are left out. Turns go A B B A, A B B A, ..., so that wha
 another program) falls on both sides alike; see core/experiments/with_without.py for what is made of them.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def time_settings(folder: Path) -> None:
 
 def _measure(folder: Path, sides: "_Sides", base: Setting, setting: Setting, hardware: Hardware) -> dict[str, Any]:
     began, others = time.perf_counter(), Others()
-    line: dict[str, Any] = {"key": setting.key}
+    line: dict[str, Any] = {"key": setting.key, "machine": f"{hardware.name}, {os.cpu_count()} cores"}
     try:
         ours, theirs = sides.open(base.config), sides.open(setting.config)
         line |= {"parameters": count_parameters(theirs.model), "base_parameters": count_parameters(ours.model)}
@@ -156,7 +157,7 @@ class _Sides:
         if key not in self.parts:
             for progress in build_store(config.data):
                 _say(self.folder, f"{progress.phase.capitalize()} the pictures", progress.done, progress.total)
-            store = load_store(config.data)
+            store = load_store(config.data, config.model)
             while len(self.parts) > 1:
                 self.parts.pop(list(self.parts)[1])  # the first is the base's
             self.parts[key] = load_part(store, "train", self.hardware.device), len(store.classes)

@@ -177,6 +177,7 @@ def _effect(experiment: Experiment, setting: Setting, base: dict[int, Evaluation
         remarks.append("with one seed the interval says nothing about chance in training")
     remarks += _missing(experiment, setting)
     line = experiment.timings.get(setting.key, {})
+    without_it = _never_ended(experiment, setting)
     seconds = base_seconds = setting_seconds = None
     if line.get("base"):
         pictures = line["pictures"]
@@ -200,7 +201,7 @@ def _effect(experiment: Experiment, setting: Setting, base: dict[int, Evaluation
         parameters=line.get("parameters"),
         base_parameters=line.get("base_parameters"),
         others=line.get("others"),
-        sentence=tell(setting, accuracy, seconds, base_seconds if setting.sign > 0 else setting_seconds),
+        sentence=without_it or tell(setting, accuracy, seconds, base_seconds if setting.sign > 0 else setting_seconds),
         remarks=tuple(remarks),
     )
 
@@ -224,8 +225,20 @@ def _right(answers: Evaluation, rows: np.ndarray) -> np.ndarray:
     return answers.correct[order[np.searchsorted(answers.indices, rows, sorter=order)]]
 
 
+def _never_ended(experiment: Experiment, setting: Setting) -> str:
+    """The sentence for a setting whose runs have all failed, which is an answer too; "" for any other."""
+    cells = experiment.of(setting)
+    if not all(cell.run is not None and cell.run.state.status == "failed" for cell in cells):
+        return ""
+    side = "with" if setting.sign > 0 else "without"
+    why = cells[0].run.state.message if cells[0].run else ""
+    return f"{setting.title}: {side} it none of {len(cells)} runs came to its end. {why}"
+
+
 def _missing(experiment: Experiment, setting: Setting) -> list[str]:
-    told = []
+    told: list[str] = []
+    if _never_ended(experiment, setting):
+        return told  # the sentence says it
     for cell in experiment.of(setting):
         if cell.is_done or not cell.is_settled(experiment.resumed):
             continue
@@ -289,6 +302,60 @@ def _tell_seconds(seconds: Difference | None, without: float | None) -> str:
     return f"an epoch takes {share} {'longer' if seconds.value > 0 else 'less'}"
 
 
+_INTRODUCTION = """# What each part is worth
+
+A base is trained with and without each component: the same split, the same seeds, the pictures in the same order.
+Everything below was written by
+
+    {command}
+
+Differences are with the component minus without it, in points of test accuracy, with 95 % intervals paired over seeds
+and pictures; **bold** where the interval leaves out zero, else it is within the noise. How the intervals are made, and
+why they are rather too wide than too narrow, is told in `core/experiments/with_without.py`. A learning rate goes with
+the optimizer and with the batch size; all else is as in the base, so a part that would need other settings beside it
+is not shown at its best. Base and setting were timed in turns A B B A, warm-up and evaluation left out.
+"""
+
+
+def to_document(reports: Sequence[Report], command: str) -> str:
+    """Experiments with the same components, e.g. on several datasets: beside each other, then one by one. Markdown."""
+    titles = {effect.key: effect.title for told in reports for effect in told.effects}
+    names = [told.experiment.plan.dataset for told in reports]
+    lines = [
+        _INTRODUCTION.format(command=command),
+        _row("component", *(f"{name}: points" for name in names), *(f"{name}: time per epoch" for name in names)),
+        "|---" * (1 + 2 * len(names)) + "|",
+    ]
+    for key, title in titles.items():
+        effects = [next((effect for effect in told.effects if effect.key == key), None) for told in reports]
+        lines.append(_row(title, *(map(_points, effects)), *(map(_time_share, effects))))
+    for told in reports:
+        lines += ["", f"## {told.experiment.plan.dataset}", "", to_markdown(told).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def _points(effect: Effect | None) -> str:
+    if effect is None or effect.accuracy is None:
+        return "-"
+    one = effect.accuracy.times(100)
+    value = f"{one.value:+.2f}" if one.is_noise else f"**{one.value:+.2f}**"
+    return f"{value} ({one.low:+.2f} to {one.high:+.2f})"
+
+
+def _time_share(effect: Effect | None) -> str:
+    """Per cent of the side without the component."""
+    without = None if effect is None else effect.base_seconds if effect.sign > 0 else effect.setting_seconds
+    if effect is None or effect.seconds is None or not without:
+        return "-"
+    one = effect.seconds.times(100 / without)
+    value = f"{one.value:+.0f} %" if one.is_noise else f"**{one.value:+.0f} %**"
+    return f"{value} ({one.low:+.0f} to {one.high:+.0f})"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def to_markdown(told: Report) -> str:
     """The table of an experiment and its remarks; every number comes from its files."""
     plan = told.experiment.plan
@@ -312,14 +379,15 @@ def to_markdown(told: Report) -> str:
             f"{seconds.value:+.3f} ({seconds.low:+.3f} to {seconds.high:+.3f})" if seconds else "-",
             _sides(effect.sign, effect.base_parameters, effect.parameters, 1, 0),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(_row(*cells))
     lines += ["", *(f"- {effect.sentence}{_in_brackets(effect.remarks)}" for effect in told.effects)]
     lines += ["", *told.remarks] if told.remarks else []
     base = ", ".join(f"{100 * share:.2f}" for share in told.base_accuracy)
     pictures = max((effect.pictures for effect in told.effects), default=0)
+    machines = sorted({line["machine"] for line in told.experiment.timings.values() if line.get("machine")})
     head = [
         f"Base `{plan.base.config.preset}` on `{plan.dataset}`, seeds {', '.join(map(str, plan.seeds))}: {base} % of "
-        f"{pictures:,} test pictures.",
+        f"{pictures:,} test pictures.{' Timed on ' + ', '.join(machines) + '.' if machines else ''}",
         "",
     ]
     return "\n".join([*head, *lines]) + "\n"

@@ -1,0 +1,272 @@
+"""Sweep: choose fields and ranges, watch the trials, keep the best as a preset. A part of the Results page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.config import RunConfig, acts
+from core.data.dataset import Dataset
+from core.errors import UserMistake
+from core.experiments.sweep import (
+    Range,
+    Sweep,
+    Tried,
+    best_of,
+    can_sweep,
+    config_of,
+    create_sweep,
+    delete_sweep,
+    list_sweeps,
+    open_study,
+    plan_sweep,
+    range_for,
+    read_sweep,
+    resume_sweep,
+    spent,
+    stop_sweep,
+    tried,
+)
+from core.presets import NAME_CHARACTERS, all_presets, keep_preset
+from pages.parts.cached import datasets
+from pages.parts.charts import PLOTLY_CONFIG
+from pages.parts.escape import escape, plotted, shown
+from pages.parts.fields import all_fields, title_of
+from pages.parts.frame import boundary
+from pages.parts.palette import CLASS_COLOURS
+from pages.parts.run_form import USUAL, fitted, take_config
+from pages.parts.starting import newest_name, supervisor
+from pages.parts.words import span
+
+PICKED = "sweep.picked"
+WANTED = "sweep.wanted"  # the one that has just been started
+NEW = "new"
+USUALLY = ("train.learning_rate", "train.weight_decay")
+TICK_SECONDS = 2.0
+STATUS_SAYS = {"waiting": "Waits for its turn", "running": "Training", "stopped": "Stopped", "done": "Done"}
+
+
+def draw_sweeps() -> None:
+    """The sweep that was picked, or the form for a new one."""
+    titles = {sweep.id: sweep for sweep in list_sweeps()}
+    if st.session_state.get(PICKED, NEW) not in (NEW, *titles):
+        st.session_state.pop(PICKED)
+    options = [*titles, NEW]
+    wanted = st.session_state.pop(WANTED, None)  # not by the widget's own key: it has been drawn when Start is pressed
+    if wanted in titles:
+        st.session_state[PICKED] = wanted
+    st.session_state.setdefault(PICKED, options[0])
+    if titles:
+        st.selectbox(
+            "Sweep",
+            options,
+            key=PICKED,
+            format_func=lambda name: "New sweep" if name == NEW else _label(titles[name]),
+            persist_state="session",
+        )
+    if st.session_state[PICKED] == NEW:
+        _draw_new()
+    else:
+        _draw_one(read_sweep(st.session_state[PICKED]))
+
+
+def _label(sweep: Sweep) -> str:
+    return f"{shown(sweep.plan.title, 70)} · {sweep.plan.created[:16].replace('T', ' ')} · {sweep.id[-4:]}"
+
+
+# ------------------------------------------------------------------------------------------------------- the form
+
+
+def _draw_new() -> None:
+    st.markdown(
+        "**Which settings suit these pictures?** Many are tried, and what falls behind is given up early. They are "
+        "judged by the validation part; the test part is left for the end."
+    )
+    known = datasets()
+    if not known:
+        st.info("A sweep needs pictures. Bring some first, or take a sample.", icon=":material/photo_library:")
+        st.page_link("pages/data.py", label="Bring pictures", icon=":material/add_photo_alternate:")
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        base = _draw_base(known)
+    with right:
+        ranges, wrong = _draw_ranges(base)
+    with left:
+        minutes = st.number_input("Budget in minutes", min_value=1.0, value=10.0, step=5.0, key="sweep.budget")
+        trials = st.number_input("Most trials", min_value=1, max_value=500, value=50, key="sweep.trials")
+        _draw_start(base, ranges, wrong, minutes, int(trials))
+
+
+def _draw_base(known: Sequence[Dataset]) -> RunConfig:
+    names = [dataset.name for dataset in known]
+    if st.session_state.get("sweep.dataset") not in names:
+        st.session_state["sweep.dataset"] = newest_name(known)
+    name = st.selectbox("Pictures", names, key="sweep.dataset", format_func=shown)
+    presets = list(all_presets())
+    chosen = st.selectbox("Base", presets, index=presets.index(USUAL), key="sweep.base", format_func=shown)
+    return fitted(chosen, known[names.index(name)])
+
+
+def _draw_ranges(base: RunConfig) -> tuple[list[Range], str]:
+    """The fields to vary with their ranges, and what is wrong with one of them."""
+    fields = [field for field in all_fields() if can_sweep(field) and _acts(field, base)]
+    chosen = st.multiselect(
+        "What to vary",
+        fields,
+        default=list(USUALLY),
+        key="sweep.fields",
+        format_func=title_of,
+        help="Two to four fields; each one more needs many more trials.",
+    )
+    ranges, wrong = [], ""
+    for field in chosen:
+        whole = range_for(field)
+        usual = "|".join(whole.choices) if whole.choices else f"{whole.low:g}..{whole.high:g}"
+        typed = st.text_input(
+            f"{title_of(field)}: {'values' if whole.choices else 'range'}",
+            value=usual,
+            key=f"sweep.range.{field}",
+            help="From .. to" if not whole.choices else "The values, with | between them.",
+        )
+        try:
+            ranges.append(range_for(field, typed or ""))
+        except UserMistake as mistake:
+            wrong = str(mistake)
+    return ranges, wrong
+
+
+def _acts(field: str, base: RunConfig) -> bool:
+    room, _, name = field.partition(".")
+    return room != "model" or acts(name, base.model.model_dump())
+
+
+def _draw_start(base: RunConfig, ranges: list[Range], wrong: str, minutes: float, trials: int) -> None:
+    plan = None
+    if not wrong:
+        try:
+            plan = plan_sweep(base, ranges, 60 * minutes, trials)
+        except UserMistake as mistake:
+            wrong = str(mistake)
+    if st.button(
+        "Start the sweep",
+        type="primary",
+        icon=":material/tune:",
+        width="stretch",
+        key="sweep.start",
+        disabled=plan is None,
+    ):
+        assert plan is not None
+        st.session_state[WANTED] = create_sweep(plan).id
+        supervisor()
+        st.rerun()
+    if wrong:
+        st.caption(f":red[:material/block:] {escape(wrong[:1].upper() + wrong[1:], 400)}")
+
+
+# ------------------------------------------------------------------------------------------------------ one sweep
+
+
+def _draw_one(sweep: Sweep) -> None:
+    if not sweep.ended:
+        supervisor()
+    trials = tried(sweep)
+    stamp = _stamp(sweep, trials)
+    st.fragment(_draw_progress, run_every=None if sweep.ended else TICK_SECONDS)(sweep.id, stamp)
+    if sweep.message:
+        st.warning(escape(sweep.message, 400), icon=":material/info:")
+    best = best_of(trials)
+    if best is None:
+        st.caption("No trial has come to its end yet.")
+    else:
+        _draw_best(sweep, best)
+        _draw_plots(sweep, trials)
+    with st.expander(f"Trials ({len(trials)})", icon=":material/list:"):
+        st.dataframe(pd.DataFrame([_line(one) for one in trials]), hide_index=True)
+
+
+@boundary()
+def _draw_progress(sweep_id: str, stamp: str) -> None:
+    sweep = read_sweep(sweep_id)
+    trials = tried(sweep)
+    if _stamp(sweep, trials) != stamp:
+        st.rerun()
+    used, budget = spent(trials), sweep.plan.budget_seconds
+    told = f"{STATUS_SAYS[sweep.status]} · {len(trials)} trials · {span(used)} of {span(budget)}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(min(1.0, used / budget), text=told)
+        if not sweep.ended:
+            if st.button("Stop", key="sweep.stop", icon=":material/stop_circle:"):
+                stop_sweep(sweep)
+                st.rerun()
+            return
+        if st.button("Go on", key="sweep.resume", icon=":material/play_arrow:", help="For as long again."):
+            resume_sweep(sweep, sweep.plan.budget_seconds if sweep.status == "done" else 0.0)
+            supervisor()
+            st.rerun()
+        if st.button("Delete", key="sweep.delete", icon=":material/delete:", help="Its runs stay, hidden."):
+            delete_sweep(sweep)
+            st.rerun()
+
+
+def _stamp(sweep: Sweep, trials: Sequence[Tried]) -> str:
+    return f"{sweep.ended} {[one.status for one in trials]}"
+
+
+def _draw_best(sweep: Sweep, best: Tried) -> None:
+    told = ", ".join(f"{title_of(field)} {_say(value)}" for field, value in best.values.items())
+    st.markdown(
+        f"**Best: trial {best.number}**, {100 * (best.accuracy or 0.0):.2f} % of the validation pictures: "
+        f"{escape(told, 300)}. The best of many is partly luck; train it with other seeds before you believe it."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Keep it as a preset", placeholder="its name", max_chars=NAME_CHARACTERS, key="sweep.name")
+        if st.button("Keep", key="sweep.keep", icon=":material/bookmark_add:", disabled=not (name or "").strip()):
+            keep_preset(name, config_of(sweep, best))
+            st.toast(f"Kept as {escape(name, 40)}. It stands among the presets on Train.", icon=":material/bookmark:")
+        if st.button("Take it to Train", key="sweep.take", icon=":material/model_training:"):
+            take_config(config_of(sweep, best).model_copy(update={"preset": USUAL}))
+            st.switch_page("pages/train.py")
+
+
+def _draw_plots(sweep: Sweep, trials: Sequence[Tried]) -> None:
+    """Optuna's own plots, in our colours."""
+    figures = _figures(sweep.id, _stamp(sweep, trials), sweep)
+    for tab, (_, figure) in zip(st.tabs(list(figures)), figures.items(), strict=True):
+        with tab:
+            st.plotly_chart(figure, config=PLOTLY_CONFIG)
+
+
+@st.cache_data(max_entries=10, show_spinner=False)
+def _figures(sweep_id: str, stamp: str, _sweep: Sweep) -> dict[str, go.Figure]:
+    from optuna import visualization
+
+    study = open_study(_sweep)
+    fields = [one.field for one in _sweep.plan.ranges]
+    complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    figures = {
+        "History": visualization.plot_optimization_history(study, target_name="validation accuracy"),
+        "Each field": visualization.plot_slice(study, target_name="validation accuracy"),
+        "Courses": visualization.plot_intermediate_values(study),
+    }
+    if len(fields) > 1 and len(complete) > 1:
+        figures["Two fields"] = visualization.plot_contour(study, fields[:2], target_name="validation accuracy")
+    if len(fields) > 1 and len({trial.value for trial in complete}) > 1 and len(complete) > 3:
+        figures["Importance"] = visualization.plot_param_importances(study, target_name="validation accuracy")
+    for figure in figures.values():
+        figure.update_layout(
+            title=None, margin={"l": 8, "r": 8, "t": 24, "b": 8}, colorway=CLASS_COLOURS, template=None
+        )
+    return figures
+
+
+def _line(one: Tried) -> dict[str, Any]:
+    told = {title_of(field): _say(value) for field, value in one.values.items()}
+    accuracy = None if one.accuracy is None else round(100 * one.accuracy, 2)
+    return {"trial": one.number, "status": one.status, "validation, %": accuracy} | told | {"why": shown(one.why, 200)}
+
+
+def _say(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else plotted(value, 60)

@@ -1,0 +1,85 @@
+"""With and without on the Results page: empty, the form, an experiment at work, one that has found something."""
+
+import pytest
+
+from core.experiments.components import find_components
+from core.experiments.experiment import create_experiment, list_experiments, open_experiment, plan_experiment
+from core.experiments.with_without import report
+from pages.parts.experiments import forest_figure
+from tests.app import add_pictures, open_page, said
+from tests.test_experiment import begun, train_all
+
+SHOW = "With and without"
+
+
+@pytest.fixture(autouse=True)
+def no_supervisor(monkeypatch):
+    """Nothing trains behind these tests."""
+    monkeypatch.setattr("pages.parts.experiments.supervisor", lambda: None)
+
+
+@pytest.fixture
+def base(tiny_run):
+    return tiny_run.config.model_copy(update={"train": tiny_run.config.train.model_copy(update={"epochs": 1})})
+
+
+def test_without_pictures_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    app = open_page("pages/results.py", show=SHOW)
+    assert "An experiment needs pictures" in said(app) and not app.exception
+
+
+def test_the_form_plans_and_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    add_pictures("pets", each=20)
+    app = open_page("pages/results.py", show=SHOW)
+    assert not app.exception and "21 runs" in said(app)  # the base and six components that are chosen, three seeds
+    app.slider(key="experiment.seeds").set_value(2).run()
+    app.pills(key="experiment.group.Augmentation").set_value(["mixup"]).run()
+    assert "14 runs" in said(app)
+    app.button(key="experiment.start").click().run()
+    assert not app.exception
+    (experiment,) = list_experiments()
+    assert experiment.plan.seeds == (0, 1) and "mixup" in {one.key for one in experiment.plan.settings}
+    assert "no pair of runs has finished yet" in said(app)
+    app.selectbox(key="experiment.picked").set_value("new").run()
+    app.button(key="experiment.start").click().run()
+    assert app.selectbox(key="experiment.picked").value == list_experiments()[0].id != experiment.id
+
+
+def test_nothing_chosen_cannot_be_started(trained_home):
+    app = open_page("pages/results.py", show=SHOW)
+    for pills in app.pills:
+        pills.set_value([])
+    app.run()
+    assert app.button(key="experiment.start").disabled and "at least one component" in said(app)
+
+
+def test_what_was_found_is_drawn_and_said(base):
+    ended = train_all(begun(base, "flip", "nothing"))
+    app = open_page("pages/results.py", show=SHOW)
+    assert not app.exception and not app.error
+    assert "within the noise" in said(app) and "Of 2 comparisons" in said(app)
+    assert app.get("plotly_chart") and len(app.dataframe[0].value) == 2 and len(app.dataframe[1].value) == 6
+    figure = forest_figure(report(ended).effects)
+    assert [len(trace.x) for trace in figure.data] == [1] * 4  # two components, accuracy and seconds
+
+
+def test_an_experiment_at_work_is_stopped_resumed_and_deleted(base):
+    experiment = begun(base)
+    app = open_page("pages/results.py", show=SHOW)
+    app.button(key="experiment.stop").click().run()
+    assert open_experiment(experiment.folder).status == "stopped"
+    app.button(key="experiment.resume").click().run()
+    assert open_experiment(experiment.folder).status == "waiting"
+    app.button(key="experiment.stop").click().run()
+    app.button(key="experiment.delete").click().run()
+    assert not app.exception and not list_experiments()
+
+
+def test_names_are_data(trained_home, base):
+    plan = plan_experiment(base, find_components(["flip"]), 1)
+    evil = plan.settings[0].model_copy(update={"title": "[x](javascript:1) <b>" + "w" * 300})
+    create_experiment(plan.model_copy(update={"settings": (evil,)}))
+    app = open_page("pages/results.py", show=SHOW)
+    assert not app.exception and "[x](javascript" not in said(app)
