@@ -282,6 +282,21 @@ def test_every_damaged_byte_of_a_checkpoint_is_found(run):
     assert read_checkpoint(run.folder).step == 2
 
 
+def test_killed_between_two_checkpoints_of_one_step_the_first_one_is_whole(run, monkeypatch):
+    """The last iteration of an epoch and its end are the same step."""
+    for number in range(1, 4):
+        write_checkpoint(run.folder, 7, {"epoch": number}, {"w": np.full(3, number)})
+        with monkeypatch.context() as patch:
+            patch.setattr("core.runs.checkpoint.write_json", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                write_checkpoint(run.folder, 7, {"epoch": 9}, {"w": np.full(3, 9)})
+        kept = read_checkpoint(run.folder)
+        assert (kept.numbers["epoch"], kept.damaged, kept.arrays["w"].tolist()) == (number, 0, 3 * [number])
+    write_checkpoint(run.folder, 8, {"epoch": 4}, {"w": np.full(3, 4)})
+    write_checkpoint(run.folder, 9, {"epoch": 4}, {"w": np.full(3, 4)})
+    assert {path.name.partition(".")[0] for path in (run.folder / "checkpoint").iterdir()} == {f"{8:012}", f"{9:012}"}
+
+
 def test_two_checkpoints_are_kept(run):
     for step in (5, 10, 15, 20):
         write_checkpoint(run.folder, step, {}, {"w": np.arange(step)})

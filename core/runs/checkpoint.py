@@ -2,6 +2,9 @@
 
 checkpoint/000000001200.safetensors     the arrays after 1,200 steps
 checkpoint/000000001200.json            written last: the numbers, and the SHA-256 of the arrays and of itself
+
+A step may be kept twice, as the last iteration of an epoch and as its end: the arrays of the second time lie beside
+those of the first, in 000000001200.again.safetensors, so that whenever the process is killed one of the two is whole.
 """
 
 import hashlib
@@ -34,7 +37,9 @@ def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: d
     UserMistake where it reads back as something else; OSError where the disk takes no more. The others are kept."""
     content = safetensors.numpy.save({name: np.asarray(values, order="C") for name, values in arrays.items()})
     path = _path(folder, step)
-    write_atomic(path.with_suffix(".safetensors"), content)
+    before = _verified(path)
+    place = next(place for place in _arrays_of(path) if before is None or place != before[1])
+    write_atomic(place, content)
     document = {
         "schema_version": CHECKPOINT_VERSION,
         "step": step,
@@ -48,7 +53,9 @@ def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: d
             f"The disk did not give back the checkpoint of step {step} as it was written; the one before was kept. "
             "The disk may be failing: move ATELIER_HOME to another one, and resume the run."
         )
-    older = sorted(other for other in _paths(folder) if other < path)
+    if before is not None:
+        before[1].unlink(missing_ok=True)
+    older = sorted(earlier for earlier in _paths(folder) if earlier < path)
     _remove(older[: -(KEPT - 1)])
 
 
@@ -60,7 +67,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         if verified is None:
             damaged += 1
             continue
-        document, content = verified
+        document, _, content = verified
         if document["schema_version"] > CHECKPOINT_VERSION:
             raise UserMistake(
                 f"The checkpoint of run {folder.name} was made by a newer version of Atelier (schema "
@@ -95,17 +102,20 @@ def remove_checkpoints(folder: Path, after: int) -> None:
     _remove([path for path in _paths(folder) if int(path.stem) > after])
 
 
-def _verified(path: Path) -> tuple[dict[str, Any], bytes] | None:
-    """Numbers and arrays of a checkpoint, None where one of its bytes is not what was written."""
+def _verified(path: Path) -> tuple[dict[str, Any], Path, bytes] | None:
+    """Numbers of a checkpoint, the file of its arrays and its content; None where a byte is not what was written."""
     try:
         document = read_json(path)
         own = document.pop("own_sha256")
-        content = path.with_suffix(".safetensors").read_bytes()
+        if own != _own_sha256(document):
+            return None
+        for place in _arrays_of(path):
+            content = place.read_bytes() if place.exists() else b""
+            if hashlib.sha256(content).hexdigest() == document["sha256"]:
+                return document, place, content
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if own != _own_sha256(document) or hashlib.sha256(content).hexdigest() != document["sha256"]:
-        return None
-    return document, content
+        pass
+    return None
 
 
 def _own_sha256(document: dict[str, Any]) -> str:
@@ -115,11 +125,17 @@ def _own_sha256(document: dict[str, Any]) -> str:
 def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)  # first: without it the arrays are as good as not there
-        path.with_suffix(".safetensors").unlink(missing_ok=True)
+        for arrays in _arrays_of(path):
+            arrays.unlink(missing_ok=True)
 
 
 def _paths(folder: Path) -> list[Path]:
     return [path for path in (folder / "checkpoint").glob("*.json") if path.stem.isdigit()]
+
+
+def _arrays_of(path: Path) -> tuple[Path, Path]:
+    """Where the arrays of a step may lie."""
+    return path.with_suffix(".safetensors"), path.with_suffix(".again.safetensors")
 
 
 def _path(folder: Path, step: int) -> Path:
