@@ -31,7 +31,8 @@ def test_a_preset_bears_its_name_and_survives_json(name):
 
 def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
     for name in ("quick", "better"):
-        assert preset(name).model == preset("paper").model and preset(name).data.image_size == 32
+        same = preset(name).model.model_copy(update={"mirror": False})  # that says how it answers, not what it is
+        assert same == preset("paper").model and preset(name).data.image_size == 32
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
