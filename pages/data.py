@@ -25,7 +25,7 @@ from pages.parts.looking import draw_looking
 from pages.parts.map import draw_map
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
-from pages.parts.versions import draw_made, in_families, version_label
+from pages.parts.versions import NEWEST, draw_made, in_families, standing_of
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -50,7 +50,7 @@ def main() -> None:
         if found:
             with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
                 dataset = _pick(found)
-                _summarise(dataset)
+                _summarise(dataset, found)
                 st.space("stretch")
                 _offer_training(dataset)
         with st.expander("Add pictures", icon=":material/add_photo_alternate:", expanded=not found, key="add_pictures"):
@@ -79,7 +79,7 @@ def _pick(found: Sequence[Dataset]) -> Dataset:
     name = st.selectbox(
         "Dataset",
         list(by_name),
-        format_func=lambda name: version_label(by_name[name], found) if name in by_name else shown(name),
+        format_func=shown,  # it is what stands in the address
         key="dataset",
         bind="query-params",
         width=340,
@@ -87,15 +87,15 @@ def _pick(found: Sequence[Dataset]) -> Dataset:
     return by_name[name]
 
 
-def _summarise(dataset: Dataset) -> None:
+def _summarise(dataset: Dataset, found: Sequence[Dataset]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", height=40, border=False, width="content"):
         st.markdown(f"**{dataset.used:,}** pictures in **{len(dataset.classes)}** classes", width="content")
         if dataset.drawn:
             st.badge("drawn by the program", icon=":material/draw:", color="violet")
         if dataset.refused:
             st.badge(f"{len(dataset.refused):,} refused", icon=":material/block:", color="orange")
-        if dataset.undone:
-            st.badge("undone", icon=":material/undo:", color="gray")
+        if standing := standing_of(dataset, found):
+            st.badge(standing, icon=":material/history:", color="blue" if standing == NEWEST else "gray")
         if (dataset.given_parts >= 0).any():
             st.badge("brings its own parts", icon=":material/call_split:", color="gray")
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -275,6 +276,47 @@ def test_a_bomb_among_pictures_is_refused_by_name(tmp_path):
         archive.writestr("cat/bomb.png", bytes(20_000_000))
     dataset = finish(import_dataset("animals", path))
     assert dataset.used == 12 and dataset.refused[0].name == "cat/bomb.png"
+
+
+def test_zips_within_a_zip_are_not_opened_and_rights_are_our_own(tmp_path):
+    inner = write_zip(tmp_path / "inner.zip", {"cat/bomb.png": bytes(10**6)}, zipfile.ZIP_DEFLATED).read_bytes()
+    program = zipfile.ZipInfo("cat/program.png")
+    program.external_attr = 0o104777 << 16
+    dataset = bring(tmp_path, {**two_classes(), "cat/inner.zip": inner, program: png(99)})
+    (refused,) = dataset.refused
+    assert (refused.name, refused.reason) == ("cat/inner.zip", "is a zip inside; archives within are not opened")
+    assert all(not path.stat().st_mode & 0o111 for path in dataset.folder.iterdir())
+
+
+def test_the_content_tells_what_a_file_is_and_not_its_name(tmp_path):
+    files = {**two_classes(), "cat/really a png.jpg": png(7), "dog/really a jpeg.png": encoded(noise(), "JPEG")}
+    assert bring(tmp_path, files).used == 14
+
+
+def test_names_are_found_whatever_their_case_and_marks(tmp_path):
+    odd = ["Straße 1", 'a "quoted" one', "back\\slash", "日本", "x\ty", "ÄÖ.png", "plain.PNG"]
+    entries = [(name, "ab"[i % 2], None, png(i)) for i, name in enumerate(odd)]
+    names = finish(import_pictures("odd", iter(entries), "samples", True)).names
+    for wanted in ("STRASSE", '"quoted', "\\", "本", "äö", ".png", "1", "nowhere", '"', "class"):
+        plainly = [row for row, name in enumerate(names) if wanted.casefold() in name.casefold()]
+        assert names.containing(wanted).tolist() == plainly, wanted
+    assert names[-1] == list(names)[-1] == names[len(names) - 1] and names[1:3] == list(names)[1:3]
+    with pytest.raises(IndexError):
+        names[len(odd)]
+
+
+def test_what_comes_unsorted_is_sorted_in_runs_that_are_merged(tmp_path, monkeypatch):
+    entries = [(f"{i:03}.png", "cb10 9 a"[i % 8 : i % 8 + 1].strip() or "_", "train", png(i)) for i in range(60)]
+    random.Random(1).shuffle(entries)
+    entries.insert(20, ("refused.png", "a", "train", b"no picture"))
+    dataset = finish(import_pictures("whole", iter(entries), "samples", True))
+    monkeypatch.setattr("core.data.draft.SORTED", 7)
+    monkeypatch.setattr("core.data.draft.PIECE", 5)
+    again = finish(import_pictures("runs", iter(entries), "samples", True))
+    assert again.content_hash == dataset.content_hash and list(again.names) == list(dataset.names)
+    by_name = {name: content for name, _, _, content in entries}
+    assert [again.original(row) for row in range(60)] == [by_name[name] for name in again.names]
+    assert (again.given, again.used, [refused.name for refused in again.refused]) == (61, 60, ["refused.png"])
 
 
 def test_what_is_on_the_disk_is_as_the_design_says(tmp_path):

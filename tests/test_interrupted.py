@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,16 @@ def test_killed_at_any_moment_an_import_leaves_the_rest_and_is_swept(tmp_path, m
         assert contents() == before, moment  # no half of anything, and no lock
         wait_for_end_of(children)
     assert whole < moments
+
+
+def test_a_store_whose_dataset_never_came_is_swept(tmp_path):
+    bring(tmp_path, "first", two_classes(3))
+    before = contents()
+    shutil.rmtree(bring(tmp_path, "cut", two_classes(4)).folder)  # killed after the one and before the other
+    assert contents() != before
+    bring(tmp_path, "next", two_classes(5))
+    delete_dataset("next")
+    assert contents() == before
 
 
 class Disk:

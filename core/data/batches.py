@@ -1,5 +1,6 @@
 """Part and Batch: the pictures of one part as a tensor, and an epoch of them in batches, augmented and normalised."""
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ BLOCK_BYTES = 6 * 2**20  # pictures that are augmented or copied in one go: 2,04
 class Part:
     """The pictures of one part of a store."""
 
-    images: Tensor | np.ndarray  # uint8; held: Tensor (n, S, S, 3); mapped: the store's own (N, 3, S, S)
+    # uint8; held: Tensor (n, S, S, 3); mapped: the store's own (N, 3, S, S). Or what a frozen trunk made of them:
+    # float32; held: Tensor (n, F); mapped: (N, F)
+    images: Tensor | np.ndarray
     labels: Tensor  # int64 (n,)
     indices: Tensor  # int64 (n,) into the store
     preprocess: Preprocess
@@ -30,18 +33,28 @@ class Part:
         return len(self.labels)
 
     def gather(self, places: Tensor) -> Tensor:
-        """Pictures at `places` (int64 (B,), 0 .. n-1) of the part: uint8 (B, S, S, 3) on the part's device."""
+        """Pictures at `places` (int64 (B,), 0 .. n-1) of the part, on its device: uint8 (B, S, S, 3), or their features
+        float32 (B, F)."""
         if isinstance(self.images, Tensor):
-            n, side = self.images.shape[:2]
+            n, *shape = self.images.shape
             # whole pictures as rows: one memory copy each
-            return self.images.view(n, -1).index_select(0, places).view(-1, side, side, 3)
-        rows = self.indices[places].cpu().numpy()
-        return torch.from_numpy(self.images[rows]).permute(0, 2, 3, 1).contiguous().to(self.device)
+            return self.images.view(n, -1).index_select(0, places).view(-1, *shape)
+        pictures = torch.from_numpy(self.images[self.indices[places].cpu().numpy()])
+        _let_go(self.images)
+        return (pictures if self.holds_features else pictures.permute(0, 2, 3, 1)).contiguous().to(self.device)
+
+    def normalise(self, gathered: Tensor) -> Tensor:
+        """What `gather` gave as the network takes it; features are ready."""
+        return gathered if self.holds_features else normalise(gathered, self.preprocess)
+
+    @property
+    def holds_features(self) -> bool:
+        return self.images.ndim == 2
 
 
 @dataclass(frozen=True)
 class Batch:
-    images: Tensor  # float (B, 3, S, S), channels last in memory, normalised
+    images: Tensor  # float (B, 3, S, S), channels last in memory, normalised; or features (B, F)
     labels: Tensor  # int64 (B,)
     indices: Tensor  # int64 (B,) into the store
     whole: int  # pictures in this batch over all ranks
@@ -124,7 +137,7 @@ def training_batches(
             shares = mix.shares[chosen].split(sizes)
         for number in range(0, len(mine), together):
             start, stop = sum(sizes[:number]), sum(sizes[: number + together])
-            images = normalise(pictures[start:stop], part.preprocess).split(sizes[number : number + together])
+            images = part.normalise(pictures[start:stop]).split(sizes[number : number + together])
             for offset, batch in enumerate(images, start=number):
                 if first + offset < skip:
                     continue
@@ -144,7 +157,7 @@ def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) ->
     places = torch.arange(len(part)) if order is None else order
     for block in places.to(part.device).split(batch_size) if len(places) else ():  # nothing splits into one nothing
         yield Batch(
-            images=normalise(part.gather(block), part.preprocess),
+            images=part.normalise(part.gather(block)),
             labels=part.labels[block],
             indices=part.indices[block],
             whole=len(block),
@@ -173,4 +186,13 @@ def _hold(images: np.ndarray, chosen: np.ndarray) -> Tensor:
     for start in range(0, len(chosen), block):
         rows = chosen[start : start + block]
         held[start : start + len(rows)] = torch.from_numpy(images[rows]).permute(0, 2, 3, 1)
+        _let_go(images)
     return held
+
+
+def _let_go(images: np.ndarray) -> None:
+    """Give back the pages of a map that were read. They stay in the system's cache; without this a store of 3 GB would
+    stand in the memory of whoever has read it once."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -153,7 +153,7 @@ def root_lock() -> FileLock:
 
 
 def sweep() -> None:
-    """Remove staging folders whose owner is gone. The caller holds root_lock()."""
+    """Remove staging folders whose owner is gone, and stores without a dataset. The caller holds root_lock()."""
     for root in (datasets_root(), stores_root()):
         for folder in root.glob(f"{STAGING}*"):
             if folder.suffix == ".lock":
@@ -161,6 +161,21 @@ def sweep() -> None:
                     _remove_if_free(folder, None)
                 continue
             _remove_if_free(_lock_of(folder), folder)
+    _remove_orphans()
+
+
+def _remove_orphans() -> None:
+    """Stores of pictures that are in no dataset: whoever placed the one was killed before the other."""
+    known, broken = set(), (OSError, ValueError, KeyError, TypeError)
+    for path in datasets_root().glob("*/dataset.json"):
+        try:
+            known.add(read_json(path)["content_hash"])
+        except broken:
+            return  # nobody knows which store belongs to a damaged one
+    for path in stores_root().glob("*/store.json"):
+        with contextlib.suppress(*broken):
+            if read_json(path)["content_hash"] not in known:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _remove_if_free(lock: Path, folder: Path | None) -> None:

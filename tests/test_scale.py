@@ -1,0 +1,21 @@
+"""What grows with the number of pictures: hardly anything. How much, up to a million: tests/measure_scale.py."""
+
+import pytest
+
+from tests.measure_scale import in_a_process
+
+FEW, MANY = 4_000, 40_000
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+
+
+@pytest.mark.slow
+def test_ten_times_as_many_pictures_come_in_with_the_same_memory_and_are_read_from_the_map():
+    few, many = (in_a_process("bring", count) for count in (FEW, MANY))
+    assert 1024**2 * (many["peak"] - few["peak"]) < 250 * (MANY - FEW), (few, many)  # bytes a picture, 9 MB in all
+    assert many["child"] < few["child"] + 10, (few, many)
+    told = in_a_process("mapped", MANY)
+    assert told["mapped"] and told["MB after 400 steps"] < told["MB after 20 steps"] + 15, told  # of 123 MB of pictures
