@@ -1327,12 +1327,7 @@ def bench_training_command(
     if as_json:
         print_json(bench.to_json())
         return
-    print(shown(bench.machine))
-    head = ["what", "baseline s", "ours s", "ratio"]
-    print_table(head, [[row.name, row.baseline_seconds, row.seconds, row.ratio] for row in bench.rows])
-    for row in bench.rows:
-        if row.note:
-            print(f"{row.name}: {row.note}")
+    _print_rows(bench)
     if bench.accuracy:
         low, high = bench.accuracy.interval
         print(
@@ -1342,6 +1337,37 @@ def bench_training_command(
     if bench.limit:
         for name, share in bench.limit.shares.items():
             print(f"{name}: {share:.1%} of the physical limit ({bench.limit.reachable / 1e9:,.0f} Gflop/s)")
+
+
+def _print_rows(bench: Any) -> None:
+    print(shown(bench.machine))
+    head = ["what", "baseline s", "ours s", "ratio"]
+    print_table(head, [[row.name, row.baseline_seconds, row.seconds, row.ratio] for row in bench.rows])
+    for row in bench.rows:
+        if row.note:
+            print(f"{row.name}: {row.note}")
+
+
+@bench_app.command("import")
+def bench_import_command(
+    artworks: Annotated[str, typer.Argument(metavar="[NAME]", help="The dataset that comes in again.")] = "artworks",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=50, help="How often baseline and ours take turns.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds of an import, children and ledger included, and of ImageFolder with PIL reading the same files once."""
+    from core.experiments.bench import Bench
+    from core.experiments.importing import bench_import
+
+    with Bar() as bar:
+        for told in bench_import(artworks, rounds):
+            if isinstance(told, Bench):
+                bench = told
+            else:
+                bar.show("bench", told.done, told.total, told.message)
+    if as_json:
+        print_json(bench.to_json())
+    else:
+        _print_rows(bench)
 
 
 @bench_app.command("copies")
