@@ -28,7 +28,7 @@ from core.disk import disk_trouble
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.incidents import incidents_path, report_incident
-from core.presets import PRESETS, preset
+from core.presets import all_presets, preset
 from core.runs.probes import CROWDED
 from core.runs.run import Run, ask_to_stop, evaluation_name, list_runs, read_run
 from core.settings import atelier_home, load_limits
@@ -49,6 +49,8 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(presets_app, name="presets")
 experiment_app = typer.Typer(no_args_is_help=True, help="What each part is worth: a base with and without it.")
 app.add_typer(experiment_app, name="experiment")
+sweep_app = typer.Typer(no_args_is_help=True, help="Look for good settings within ranges; the best become a preset.")
+app.add_typer(sweep_app, name="sweep")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DataName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
@@ -67,6 +69,9 @@ Pictures = Annotated[
 Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.")]
 ExperimentName = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help='Id of an experiment, a unique start or end of it, or "latest".')
+]
+SweepName = Annotated[
+    str, typer.Argument(metavar="SWEEP", help='Id of a sweep, a unique start or end of it, or "latest".')
 ]
 InLine = Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")]
 
@@ -1446,18 +1451,29 @@ def presets() -> None:
     pass  # without a callback typer leaves out the name of a single command
 
 
+@presets_app.command("forget")
+def presets_forget(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A preset of your own.")], as_json: AsJson = False
+) -> None:
+    """Remove a preset of your own."""
+    from core.presets import forget_preset
+
+    forget_preset(name)
+    print_json({"forgotten": name}) if as_json else print(f"The preset {shown(name)} was removed.")
+
+
 @presets_app.command("list")
 def presets_list(as_json: AsJson = False) -> None:
     """The presets and what they set."""
     if as_json:
-        print_json([{"name": name, "config": config.model_dump(mode="json")} for name, config in PRESETS.items()])
+        print_json([{"name": name, "config": config.model_dump(mode="json")} for name, config in all_presets().items()])
         return
     head = ["name", "epochs", "batch", "optimizer", "rate", "schedule", "augmentation"]
     print_table(
         head,
         [
             [
-                name,
+                shown(name),
                 config.train.epochs,
                 config.train.batch_size,
                 config.train.optimizer,
@@ -1465,7 +1481,7 @@ def presets_list(as_json: AsJson = False) -> None:
                 config.train.schedule,
                 "+".join(config.train.augment) or "none",
             ]
-            for name, config in PRESETS.items()
+            for name, config in all_presets().items()
         ],
     )
 
@@ -1573,6 +1589,19 @@ def experiment_show(
         print(to_markdown(found), end="")
     else:
         _print_report(found)
+
+
+@experiment_app.command("document")
+def experiment_document(
+    names: Annotated[list[str], typer.Argument(metavar="EXPERIMENT...", help="Ids, e.g. of one for each dataset.")],
+) -> None:
+    """Experiments with the same components beside each other, as a Markdown document."""
+    from core.experiments.experiment import read_experiment
+    from core.experiments.with_without import report, to_document
+
+    reports = [report(read_experiment(name)) for name in names]
+    command = f"python -m core experiment document {' '.join(one.experiment.id for one in reports)}"
+    print(to_document(reports, command), end="")
 
 
 @experiment_app.command("stop")
@@ -1701,6 +1730,163 @@ def _print_report(found: Any) -> None:
         print(shown(" ".join([effect.sentence, *(f"({remark})" for remark in effect.remarks)])))
     for remark in found.remarks:
         print(shown(remark))
+
+
+# ----------------------------------------------------------------------------------------------------- sweeps
+
+
+@sweep_app.command("run")
+def sweep_run(
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Name of the dataset.")],
+    fields: Annotated[
+        list[str],
+        typer.Option("--field", metavar="FIELD[=RANGE]", help="E.g. train.learning_rate=0.01..0.5"),
+    ],
+    budget: Annotated[float, typer.Option("--budget", metavar="MINUTES", help="Of training in all.")] = 30.0,
+    trials: Annotated[int, typer.Option("--trials", help="At most so many.")] = 100,
+    preset_name: Annotated[str, typer.Option("--preset", help="What stays the same comes from here.")] = "quick",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change that, e.g. train.epochs=2.")
+    ] = None,
+    queue: InLine = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try settings, judged by the validation part, and give up early on what falls behind. Ctrl-C stops it."""
+    from core.experiments.sweep import create_sweep, plan_sweep, range_for
+    from core.runs.queue import ensure_supervisor
+
+    base = _choose_config(preset_name, data, parse_settings(settings or []))
+    pairs = [field.partition("=") for field in fields]
+    ranges = [range_for(field.strip(), narrowed.strip()) for field, _, narrowed in pairs]
+    sweep = create_sweep(plan_sweep(base, ranges, 60 * budget, trials))
+    ensure_supervisor()
+    if queue:
+        print_json({"sweep": sweep.id}) if as_json else print(sweep.id)
+    else:
+        _follow_sweep(sweep, as_json)
+
+
+@sweep_app.command("list")
+def sweep_list(as_json: AsJson = False) -> None:
+    """The sweeps, newest first."""
+    from core.experiments.sweep import list_sweeps, to_json
+
+    found = [to_json(sweep) for sweep in list_sweeps()]
+    if as_json:
+        print_json(found)
+    elif not found:
+        print("No sweep yet. Start one with: python -m core sweep run --data NAME --field train.learning_rate")
+    else:
+        rows = [[one["sweep"], one["status"], len(one["trials"]), one["title"]] for one in found]
+        print_table(["sweep", "status", "trials", "title"], rows)
+
+
+@sweep_app.command("show")
+def sweep_show(name: SweepName, as_json: AsJson = False) -> None:
+    """The trials of a sweep, and the best of them."""
+    from core.experiments.sweep import read_sweep
+
+    _tell_sweep(read_sweep(name), as_json)
+
+
+@sweep_app.command("stop")
+def sweep_stop(name: SweepName, as_json: AsJson = False) -> None:
+    """Stop a sweep; what it has found is kept."""
+    from core.experiments.sweep import read_sweep, stop_sweep
+
+    sweep = read_sweep(name)
+    told = stop_sweep(sweep)
+    print_json({"sweep": sweep.id, "message": told}) if as_json else print(told)
+
+
+@sweep_app.command("resume")
+def sweep_resume(
+    name: SweepName,
+    budget: Annotated[float, typer.Option("--more", metavar="MINUTES", min=0, help="More time than it had.")] = 0.0,
+    queue: InLine = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a sweep."""
+    from core.experiments.sweep import read_sweep, resume_sweep
+    from core.runs.queue import ensure_supervisor
+
+    sweep = resume_sweep(read_sweep(name), 60 * budget)
+    ensure_supervisor()
+    if queue:
+        print_json({"sweep": sweep.id}) if as_json else print(sweep.id)
+    else:
+        _follow_sweep(sweep, as_json)
+
+
+@sweep_app.command("keep")
+def sweep_keep(
+    name: SweepName,
+    preset_name: Annotated[str, typer.Argument(metavar="PRESET", help="Name of the new preset.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the best settings of a sweep a preset of your own."""
+    from core.experiments.sweep import best_of, config_of, read_sweep, tried
+    from core.presets import keep_preset
+
+    sweep = read_sweep(name)
+    best = best_of(tried(sweep))
+    if best is None:
+        raise UserMistake(f"no trial of sweep {sweep.id} has come to its end yet, so there is nothing to keep")
+    keep_preset(preset_name, config_of(sweep, best))
+    if as_json:
+        print_json({"preset": preset_name, "trial": best.number, "accuracy": best.accuracy})
+    else:
+        print(f"Kept. To train with it: python -m core train --data NAME --preset {shown(preset_name)}")
+
+
+@sweep_app.command("delete")
+def sweep_delete(name: SweepName, as_json: AsJson = False) -> None:
+    """Remove a sweep that has ended; its runs stay, hidden from the list."""
+    from core.experiments.sweep import delete_sweep, read_sweep
+
+    sweep = read_sweep(name)
+    delete_sweep(sweep)
+    print_json({"sweep": sweep.id, "deleted": True}) if as_json else print(f"Sweep {sweep.id} was deleted.")
+
+
+def _follow_sweep(sweep: Any, as_json: bool) -> None:
+    from core.experiments.sweep import open_sweep, spent, stop_sweep, tried
+    from core.runs.queue import ensure_supervisor
+
+    if not as_json:
+        print(sweep.id, flush=True)
+    try:
+        with Bar() as bar:
+            while not sweep.ended:
+                ensure_supervisor()
+                trials = tried(sweep)
+                told = f"{len(trials)} trials {minutes(max(0.0, sweep.plan.budget_seconds - spent(trials)))}"
+                bar.show("sweep", round(spent(trials)), round(sweep.plan.budget_seconds), told)
+                time.sleep(0.5)
+                sweep = open_sweep(sweep.folder)
+    except KeyboardInterrupt:
+        print(f"{stop_sweep(sweep)} To go on: python -m core sweep resume {sweep.id}", file=sys.stderr)
+        raise
+    _tell_sweep(sweep, as_json)
+
+
+def _tell_sweep(sweep: Any, as_json: bool) -> None:
+    from core.experiments.sweep import to_json
+
+    document = to_json(sweep)
+    if as_json:
+        print_json(document)
+        return
+    print(f"{sweep.id}  {shown(document['title'])}  {document['status']} {shown(document['message'])}".rstrip())
+    fields = list(document["ranges"])
+    rows = [
+        [one["number"], one["status"], _percent(math.nan if one["accuracy"] is None else one["accuracy"])]
+        + [one["values"].get(field, "") for field in fields]
+        for one in document["trials"]
+    ]
+    print_table(["trial", "status", "validation", *fields], rows)
+    if document["best"] is not None:
+        print(f"best: trial {document['best']}. To keep it: python -m core sweep keep {sweep.id} NAME")
 
 
 def main(arguments: list[str] | None = None) -> int:
