@@ -124,14 +124,14 @@ def range_for(field: str, narrowed: str = "") -> Range:
         if whole.low is None:
             raise UserMistake(f"{field} is no number; write its values with | between them, e.g. {whole.told}")
         try:
-            found = whole.model_copy(update={"low": float(low), "high": float(high)})
+            ends = float(low), float(high)
         except ValueError as error:
             raise UserMistake(f"{narrowed!r} is no range for {field}; write it as 0.001..0.1") from error
-        for end in (found.low, found.high):
-            change_config(RunConfig(), {field: str(int(end) if found.whole and end == int(end) else end)})
-        if found.low >= found.high:  # type: ignore[operator]
+        for end in ends:
+            change_config(RunConfig(), {field: str(int(end)) if whole.whole and end == int(end) else str(end)})
+        if ends[0] >= ends[1]:
             raise UserMistake(f"{narrowed!r} is no range for {field}: it ends before it begins")
-        return found.model_copy(update={"log": found.log and found.low > 0})  # type: ignore[operator]
+        return whole.model_copy(update={"low": ends[0], "high": ends[1], "log": whole.log and ends[0] > 0})
     values = tuple(word.strip() for word in narrowed.split("|" if "|" in narrowed or _is_tuple(info) else ","))
     for value in values:
         change_config(RunConfig(), {field: value})
