@@ -42,10 +42,12 @@ runs_app = typer.Typer(
     help="See what was trained and what is training; stop, resume, tidy.", invoke_without_command=True
 )
 bench_app = typer.Typer(no_args_is_help=True, help="Measure Atelier against the paper's loop on this machine.")
+weights_app = typer.Typer(no_args_is_help=True, help="What networks have learnt before: fetch it, bring your own.")
 presets_app = typer.Typer(no_args_is_help=True, help="Named settings to start from.")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 app.add_typer(bench_app, name="bench")
+app.add_typer(weights_app, name="weights")
 app.add_typer(presets_app, name="presets")
 experiment_app = typer.Typer(no_args_is_help=True, help="What each part is worth: a base with and without it.")
 app.add_typer(experiment_app, name="experiment")
@@ -73,6 +75,7 @@ ExperimentName = Annotated[
 SweepName = Annotated[
     str, typer.Argument(metavar="SWEEP", help='Id of a sweep, a unique start or end of it, or "latest".')
 ]
+TrunkName = Annotated[str, typer.Argument(metavar="NAME", help="As torchvision calls it, e.g. googlenet.")]
 InLine = Annotated[bool, typer.Option("--queue", help="Put it in the line and come back at once.")]
 
 
@@ -774,8 +777,9 @@ def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> 
     settings["data.dataset"] = find_dataset(settings["data.dataset"]).name  # as it was stored, however it was typed
     asked = change_config(preset(preset_name), settings)
     fitted = preset(preset_name, count_parts(asked.data)["train"])
-    return change_config(fitted, settings)
+    return settle_trunk(change_config(fitted, settings), settings)
 
+    from core.runs.trunks import settle_trunk
 
 def _create_run(config: RunConfig) -> Run:
     from core.data.store import build_store, load_store
@@ -788,12 +792,14 @@ def _create_run(config: RunConfig) -> Run:
     store = load_store(config.data)
     check_network(config.model, len(store.classes), config.data.image_size)
     return create_run(config, store.fingerprint, store.classes)
+    from core.trunks import check_weights
 
 
 def _put_in_line(run: Run, as_json: bool) -> None:
     from core.runs.queue import ensure_supervisor, submit
 
     position = submit(run)
+    check_weights(config.model)
     ensure_supervisor()
     if as_json:
         print_json({"run": run.id, "status": "queued", "seconds": 0.0, "position": position})
@@ -1051,12 +1057,14 @@ def runs_clone(
     """Train anew with the settings of a run, some of them changed; the run stays as it is."""
     from core.runs.deeds import clone_config
 
-    run = _create_run(clone_config(read_run(run_name), parse_settings(settings or [])))
+    changes = parse_settings(settings or [])
+    run = _create_run(settle_trunk(clone_config(read_run(run_name), changes), changes))
     _put_in_line(run, as_json) if queue else _train_and_tell(run, as_json)
 
 
 @runs_app.command("rename")
 def runs_rename(
+    from core.runs.trunks import settle_trunk
     run_name: RunName,
     title: Annotated[str, typer.Argument(help='Its new title; "" brings the first one back.')],
     as_json: AsJson = False,
@@ -1415,6 +1423,31 @@ def reproduce(
     as_json: AsJson = False,
 ) -> None:
     """Train every preset on CIFAR-10 and artworks, and print the table beside the paper's numbers (Markdown)."""
+@bench_app.command("features")
+def bench_features_command(
+    name: DataName,
+    trunk: Annotated[str, typer.Option("--trunk", help="The network that sees the pictures.")] = "googlenet",
+    pictures: Annotated[int, typer.Option("--pictures", min=16, help="How many of the dataset's.")] = 300,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="That both ways are compared over.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What it saves that a frozen trunk sees each picture once instead of in every epoch."""
+    from dataclasses import asdict
+
+    from core.data.dataset import find_dataset
+    from core.engine.hardware import choose_hardware
+    from core.experiments.seen_once import bench_features
+
+    found = bench_features(find_dataset(name), trunk, pictures, epochs, choose_hardware())
+    if as_json:
+        print_json(asdict(found) | {"ratio": found.ratio, "later_ratio": found.later_ratio})
+        return
+    print(f"{found.trunk}, {found.pictures:,} pictures of 224 px, {found.epochs} epochs of a new last layer")
+    print(f"the trunk in every epoch: {found.epoch_seconds:,.1f} s each")
+    print(f"seen once: {found.once_seconds:,.1f} s, then all epochs together {found.head_seconds:,.2f} s")
+    print(f"{found.ratio:,.0f} times faster; {found.later_ratio:,.0f} times for every later run")
+
+
     from core.experiments.reproduce import collect, to_markdown
     from core.experiments.reproduce import reproduce as steps
     from core.rows import TickRow
@@ -1453,6 +1486,82 @@ def presets() -> None:
 
 @presets_app.command("forget")
 def presets_forget(
+# --------------------------------------------------------------------------------------------------- weights
+
+
+@weights_app.command("list")
+def weights_list(as_json: AsJson = False) -> None:
+    """The networks that have learnt already, and which of them are here."""
+    from core.trunks import PUBLISHED, list_trunks
+
+    here = list_trunks()
+    document = [
+        {
+            "name": name,
+            "here": name in here,
+            "origin": here[name].origin if name in here else None,
+            "megabytes": known.megabytes,
+            "imagenet_accuracy": known.accuracy,
+            "parameters": known.parameters,
+            "url": known.url,
+        }
+        for name, known in PUBLISHED.items()
+    ]
+    kept = [{"name": name, "run": card.source.run} for name, card in here.items() if card.source]
+    if as_json:
+        print_json({"published": document, "runs": kept})
+        return
+    rows = [
+        [
+            told["name"],
+            "yes" if told["here"] else "no",
+            f"{told['megabytes']:,.0f} MB",
+            f"{told['imagenet_accuracy']:.1%}",
+            f"{told['parameters']:,}",
+        ]
+        for told in document
+    ]
+    print_table(["network", "here", "download", "ImageNet", "parameters"], rows)
+    if kept:
+        print_table(["kept of a run", "run"], [[told["name"], told["run"]] for told in kept])
+
+
+@weights_app.command("add")
+def weights_add(
+    name: TrunkName,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A state dict of your own: .pth, or .safetensors."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the weights of a network here: downloaded, or from a file."""
+    from core.models.weights import add_weights
+    from core.trunks import read_trunk, trunk_path
+
+    with Bar() as bar, closing(add_weights(name, source)) as steps:  # type: ignore[type-var]
+        for progress in steps:
+            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    card = read_trunk(name)
+    assert card is not None, name
+    if as_json:
+        print_json({"name": name, "origin": card.origin, "sha256": card.sha256})
+    else:
+        print(f"{name}: {trunk_path(name).stat().st_size / 1e6:,.1f} MB, checked")
+
+
+@weights_app.command("remove")
+def weights_remove(name: TrunkName, as_json: AsJson = False) -> None:
+    """Delete weights. Runs that began with them have kept what they learnt, and stay as they are."""
+    from core.trunks import list_trunks, trunk_path
+
+    if name not in (here := list_trunks()):
+        raise UserMistake(f"there are no weights {name[:60]!r} here; there are: {', '.join(here) or 'none'}")
+    trunk_path(name).with_suffix(".json").unlink(missing_ok=True)
+    trunk_path(name).unlink(missing_ok=True)
+    print_json({"removed": name}) if as_json else print(f"{name} removed")
+
+
     name: Annotated[str, typer.Argument(metavar="NAME", help="A preset of your own.")], as_json: AsJson = False
 ) -> None:
     """Remove a preset of your own."""

@@ -68,12 +68,26 @@ class DataConfig(_Choices):
 class ModelConfig(_Choices):
     """Which network, and its options; ACTING says which of them act for which network."""
 
-    name: Literal["paper_cnn", "cnn", "resnet"] = Field(
+    name: Literal["paper_cnn", "cnn", "resnet", "pretrained", "transfer"] = Field(
         "paper_cnn",
         title="Network",
         description="paper_cnn: two convolutions and three linear layers, about 81,000 parameters. cnn: the same kind "
         "of network with every part to choose; as it is given here it is the paper's. resnet: a residual network of "
-        "about 2 million parameters, the strongest one here for small pictures.",
+        "about 2 million parameters, the strongest one here for small pictures. pretrained: one that has learnt "
+        "ImageNet. transfer: that of a finished run, to learn on from.",
+    )
+    trunk: str = Field(
+        "googlenet",
+        pattern=r"^[a-z0-9_-]{1,40}$",
+        title="Learns on from",
+        description="The network that has learnt already, without its last layer: a torchvision network with its "
+        "weights from ImageNet, or a finished run.",
+    )
+    trainable: Literal["head", "all"] = Field(
+        "head",
+        title="What learns",
+        description="head: only a new last layer; the rest stays as it came, so it sees each picture once and all "
+        "epochs take seconds. all: every layer goes on learning, from a good start, with small steps.",
     )
     channels: Widths = Field(
         (6, 16),
@@ -186,8 +200,15 @@ FAMILY = (
     "linear",
 )
 RESIDUAL = ("width", "depth")
+ON_TRUNK = ("trunk", "trainable")
 # name of a network -> the fields of ModelConfig that act for it, in the order in which a form shows them
-ACTING: dict[str, tuple[str, ...]] = {"paper_cnn": ("negative_slope",), "cnn": FAMILY, "resnet": RESIDUAL}
+ACTING: dict[str, tuple[str, ...]] = {
+    "paper_cnn": ("negative_slope",),
+    "cnn": FAMILY,
+    "resnet": RESIDUAL,
+    "pretrained": ON_TRUNK,
+    "transfer": ON_TRUNK,
+}
 
 
 def acts(field: str, model: Mapping[str, Any]) -> bool:

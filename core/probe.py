@@ -5,6 +5,7 @@ python -m core.probe PROBE_FOLDER
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,14 @@ def _answer_speed(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
     hardware = choose_hardware(config)
     parts, pictures, classes = _open_parts(config, hardware)
     model = _build(config, classes)
+    if config.model.name in ("pretrained", "transfer"):
+        parts = _normalised(parts, config)
     loaded = time.perf_counter() - began
+    learner, seeing = _only_head(model, parts, pictures, config, hardware)
     layers = layer_table(model, config.data.image_size)
     parameters = count_parameters(model)
     others = Others()
-    for told in time_run(model, parts, pictures, classes, config.train, hardware):
+    for told in time_run(learner, parts, pictures, classes, config.train, hardware):
         if isinstance(told, Speed):
             speed = told
         else:
@@ -64,7 +68,7 @@ def _answer_speed(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
         "images_per_second": speed.images_per_second,
         "seconds_per_epoch": speed.seconds_per_epoch,
         "evaluation_seconds": speed.evaluation_seconds,
-        "start_seconds": loaded + speed.warm_seconds,
+        "start_seconds": loaded + seeing + speed.warm_seconds,
         "memory_bytes": peak_bytes(hardware) + missing * per_picture,
         "batches": speed.batches,
         "others": others.share(),
@@ -81,7 +85,7 @@ def _answer_rate(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
     hardware = choose_hardware(config)
     for progress in build_store(config.data):
         pen.say("Reading the pictures.", progress.done, progress.total)
-    store = load_store(config.data)
+    store = load_store(config.data, config.model)
     train = load_part(store, "train", hardware.device)
     points = []
     for point in find_rate(_build(config, len(store.classes)), train, len(store.classes), config.train, hardware):
@@ -103,6 +107,44 @@ def _build(config: RunConfig, classes: int) -> "nn.Module":
     from core.models.build import build_model
 
     return build_model(config.model, classes, config.data.image_size, seed=config.train.seed)
+
+
+def _normalised(parts: "dict[str, Part]", config: RunConfig) -> "dict[str, Part]":
+    from core.data.store import preprocess_of
+
+    preprocess = preprocess_of(config.data, config.model)
+    return {name: replace(part, preprocess=preprocess) for name, part in parts.items()}
+
+
+def _only_head(
+    model: "nn.Module", parts: "dict[str, Part]", pictures: dict[str, int], config: RunConfig, hardware: "Hardware"
+) -> "tuple[nn.Module, float]":
+    """What `fit` would train, and the seconds that a frozen trunk takes to see every picture once; parts then hold
+    features, which noise stands in for. (model, 0) where the trunk sees them in every epoch."""
+    import torch
+
+    from core.engine.estimate import first_pictures
+    from core.engine.evaluate import evaluation_batch
+    from core.engine.features import runs_once
+    from core.models.pretrained import OnTrunk
+
+    if not (runs_once(config) and isinstance(model, OnTrunk)):
+        return model, 0.0
+    at_once = evaluation_batch(config.data.image_size)
+    few = first_pictures(parts["train"], 3 * at_once)
+    model.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    began, seen = time.perf_counter(), 0
+    with torch.no_grad():
+        for places in torch.arange(len(few), device=hardware.device).split(at_once):
+            model.trunk(few.normalise(few.gather(places)))
+            if not seen and len(few) > at_once:  # the first ones choose kernels
+                began = time.perf_counter()
+            else:
+                seen += len(places)
+    for name, part in parts.items():
+        features = torch.randn(len(part), model.head.in_features, device=hardware.device)
+        parts[name] = replace(part, images=features)
+    return model.head, (time.perf_counter() - began) / max(1, seen) * sum(pictures.values())
 
 
 def _open_parts(config: RunConfig, hardware: "Hardware") -> tuple[dict[str, "Part"], dict[str, int], int]:

@@ -38,6 +38,11 @@ def weights_root() -> Path:
     return atelier_home() / "weights"
 
 
+def features_root() -> Path:
+    """What frozen trunks made of pictures; all of it can be made again."""
+    return atelier_home() / "features"
+
+
 def downloads_root() -> Path:
     """What is being downloaded; emptied when it has become a dataset or a network."""
     return atelier_home() / "downloads"

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from torch import nn
 
 from core.data.batches import Part, load_part
 from core.data.dataset import Progress
+from core.data.preprocess import Preprocess
 from core.data.store import TensorStore, build_store, count_parts, load_store, pictures_now
 from core.engine.evaluate import evaluate
+from core.engine.features import build_features, feature_part, load_features, runs_once
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.engine.position import Position, ask_position
@@ -30,13 +33,16 @@ from core.engine.stopping import is_last, tell_end
 from core.engine.watching import Watcher
 from core.errors import UserMistake
 from core.evaluation import MEASURES
+from core.inference.predictor import load_model
 from core.models.build import build_model
+from core.models.pretrained import OnTrunk
 from core.rows import EpochRow, IterationRow, TickRow
 from core.runs.checkpoint import Checkpoint, read_checkpoint
 from core.runs.deeds import dataset_changed
 from core.runs.run import ModelCard, Run, open_run
 from core.runs.writer import RunWriter
 from core.settings import short_of_room
+from core.trunks import Source, source_of
 
 STOPPED = "Stopped when asked to; what it had learnt is kept."
 SECONDS_IN_AN_EPOCH = 30.0  # between two saves in the middle of an epoch
@@ -83,15 +89,20 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         writer.starting("Opening the pictures.")
     checkpoint = read_checkpoint(run.folder)
     store = _open_store(run, checkpoint, writer, hardware)
-    train, val = load_part(store, "train", hardware.device), load_part(store, "val", hardware.device)
-    model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
+    model = _build(run, checkpoint, store)
+    learner = model  # what fit trains: of a frozen trunk that sees each picture once, only the head
+    if runs_once(config) and isinstance(model, OnTrunk):
+        learner, parts = model.head, _see_once(model, store, writer, hardware)
+    else:
+        parts = {part: load_part(store, part, hardware.device) for part in ("train", "val")}
     if writer:  # in long phases without a row, such as evaluating, every batch is a sign of life
-        model.register_forward_pre_hook(lambda *_: writer.beat())
+        learner.register_forward_pre_hook(lambda *_: writer.beat())
     start = _go_back(run, checkpoint, writer, hardware)
     saver = _Saver(model, run, store, writer, hardware) if writer else None
     looker = _Looker(Watcher(model, store, hardware.device), writer, start) if writer else None
     stopped = ""  # why, where it ends before its last epoch
-    rows = fit(model, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
+    train, val = parts["train"], parts["val"]
+    rows = fit(learner, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
     try:
         for row in rows:
             assert not isinstance(row, Position), "a position comes only when it is asked for"
@@ -116,7 +127,7 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
         if not saver.is_saved:
             saver.save_models()
         looker.look()
-        _evaluate(model, store, {"train": train, "val": val}, writer, hardware)
+        _evaluate(learner, store, parts, writer, hardware)
         if stopped:
             writer.finish("stopped", stopped)
         else:
@@ -124,6 +135,32 @@ def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[I
             writer.finish("done", tell_end(config.train, trained[-1]) if trained else "")
     if hardware.world > 1:
         dist.barrier()
+
+
+def _build(run: Run, checkpoint: Checkpoint | None, store: TensorStore) -> nn.Module:
+    """The network at its beginning; one that has a trunk and was trained already brings that along itself."""
+    config = run.config
+    if checkpoint is not None and config.model.name in ("pretrained", "transfer"):
+        return load_model(run).train()
+    return build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
+
+
+def _see_once(model: OnTrunk, store: TensorStore, writer: RunWriter | None, hardware: Hardware) -> dict[str, Part]:
+    """Every part as what the frozen trunk makes of its pictures; of several ranks the first one runs it."""
+    if hardware.world > 1 and not hardware.leads:
+        dist.barrier()
+    model.to(hardware.device)
+    for progress in build_features(model.trunk, model.head.in_features, store, hardware.device):
+        if writer and writer.stop_asked() and hardware.world == 1:
+            raise StoppedEarly("Stopped before it began to learn; what its trunk has seen is kept for the next time.")
+        if writer:
+            writer.running(message=_in_words(progress), seconds_left=progress.seconds_left)
+    if hardware.world > 1 and hardware.leads:
+        dist.barrier()
+    features = load_features(model.trunk, store)
+    if writer:
+        writer.running(message="")
+    return {part: feature_part(features, store, part, hardware.device) for part in ("train", "val", "test")}
 
 
 def _go_back(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> Position | None:
@@ -164,6 +201,7 @@ class _Saver:
             image_size=run.config.data.image_size,
             dataset=store.dataset,
             fingerprint=store.fingerprint,
+            source=_source_of(run),
         )
         self.pictures = pictures_now(run.config.data)[1]
         self.lowest = _lowest_loss(run)  # on the validation part so far
@@ -239,6 +277,10 @@ class _Looker:
         self.spent = 0.0 if self.spent is None else self.spent + self.looked - began
 
 
+def _source_of(run: Run) -> Source | None:
+    return run.card().source if run.has_model else source_of(run.config.model)
+
+
 def _lowest_loss(run: Run) -> float:
     """Loss of the best model that an earlier attempt kept."""
     try:
@@ -259,7 +301,9 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
             raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
         if writer and progress.phase != "done":
             writer.running(message=_in_words(progress))
-    store = load_store(run.config.data)
+    store = load_store(run.config.data, None if checkpoint else run.config.model)
+    if checkpoint:  # as it was: what a network learnt on from may be gone by now
+        store = replace(store, preprocess=Preprocess.model_validate(run.card().preprocess))
     if hardware.world > 1 and hardware.leads:
         dist.barrier()
     if store.fingerprint != run.fingerprint:
@@ -272,6 +316,8 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
 
 
 def _in_words(progress: Progress) -> str:
+    if progress.phase == "features":
+        return f"The trunk sees each picture once: {progress.done:,} of {progress.total:,}."
     if progress.phase == "waiting":
         return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
     return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."

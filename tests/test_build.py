@@ -10,20 +10,21 @@ from core.errors import UserMistake
 from core.models.build import MODELS, build_model
 
 NAMES = get_args(ModelConfig.model_fields["name"].annotation)
+ON_A_TRUNK = ("pretrained", "transfer")  # test_pretrained.py and test_trunks.py: the trunk has to be brought
 
 
 def test_the_form_and_the_table_know_the_same_networks():
-    assert sorted(NAMES) == sorted(MODELS)
+    assert sorted(NAMES) == sorted([*MODELS, *ON_A_TRUNK])
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 500])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_network_answers_for_every_class(name, classes):
     model = build_model(ModelConfig(name=name), classes, 32)
     assert model.eval()(torch.randn(2, 3, 32, 32)).shape == (2, classes)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODELS)
 def test_same_seed_same_weights_and_another_seed_others(name):
     one, again, other = (
         torch.cat([p.detach().flatten() for p in build_model(ModelConfig(name=name), 3, 32, seed).parameters()])

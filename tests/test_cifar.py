@@ -14,7 +14,7 @@ from PIL import Image
 
 from core.data.cifar import CIFAR10, Edition, import_cifar10
 from core.data.dataset import list_datasets
-from core.data.download import Patience
+from core.download import Patience
 from core.errors import UserMistake
 from core.settings import downloads_root
 from tests.broken_server import serve

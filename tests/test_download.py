@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from core.data import download as module
-from core.data.download import Patience, download
+from core import download as module
+from core.download import Patience, download
 from core.errors import UserMistake
 from tests.broken_server import BrokenServer, serve
 
@@ -90,6 +90,15 @@ def test_a_flipped_byte_is_found_and_the_file_deleted(target):
     with serve(CONTENT, "flip") as server, pytest.raises(UserMistake, match="checksum is another one; it was deleted"):
         fetch(server, target)
     assert left_over(target) == set()
+
+
+def test_a_file_of_which_only_the_first_digits_are_known_is_held_to_them(target):
+    with serve(CONTENT) as server:
+        assert [*download(server.url, target, SHA256[:8])][-1].phase == "done"
+    target.unlink()
+    with serve(CONTENT, "flip") as server, pytest.raises(UserMistake, match="checksum"):
+        list(download(server.url, target, SHA256[:8]))
+    assert not target.exists()
 
 
 def test_a_sign_in_page_is_called_a_web_page(target):

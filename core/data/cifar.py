@@ -18,8 +18,8 @@ from PIL import Image
 
 from core.data.child import read_block, start_child, write_block
 from core.data.dataset import Progress, disk_troubles, import_dataset, import_pictures, list_datasets
-from core.data.download import Patience, download
 from core.disk import sha256_of
+from core.download import Patience, download
 from core.errors import UserMistake
 from core.settings import downloads_root
 

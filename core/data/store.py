@@ -1,14 +1,14 @@
 """TensorStore: every picture of a dataset as the network receives it, memory-mapped, with its label and its part."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from core.config import DataConfig
+from core.config import DataConfig, ModelConfig
 from core.data.copies import find_copies, read_copies
 from core.data.dataset import Clock, Dataset, Progress, Refused, disk_troubles, find_dataset
 from core.data.decoding import decode
@@ -30,6 +30,7 @@ from core.data.versions import drawn_before, earlier_versions, rows_in
 from core.disk import read_json
 from core.errors import UserMistake
 from core.settings import load_limits, stores_root
+from core.trunks import normalisation_of
 
 COPIED = 1024  # pictures that are taken over in one go
 
@@ -54,15 +55,18 @@ class TensorStore:
         assert len(self.labels) == len(self.names) == len(self.groups) == n, (n, len(self.labels), len(self.names))
 
 
-def load_store(data: DataConfig) -> TensorStore:
+def load_store(data: DataConfig, model: ModelConfig | None = None) -> TensorStore:
     """The pictures that `data` asks for; made first where they are not there yet (build_store says how far it is).
 
-    Raises UserMistake for an unknown dataset and for a split that leaves nothing to learn from or to test on.
+    Of `model` comes the normalisation, which travels with the store to training, answers and the model's card. The
+    pixels are the same for all networks, and so is the fingerprint. Raises UserMistake for an unknown dataset and for a
+    split that leaves nothing to learn from or to test on.
     """
     for _ in build_store(data):
         pass
     dataset, preprocess = find_dataset(data.dataset), preprocess_of(data)
-    return _open(dataset, preprocess, fingerprint_of(dataset.content_hash, preprocess), data)
+    store = _open(dataset, preprocess, fingerprint_of(dataset.content_hash, preprocess), data)
+    return store if model is None else replace(store, preprocess=preprocess_of(data, model))
 
 
 def build_store(data: DataConfig) -> Iterator[Progress]:
@@ -126,8 +130,13 @@ def pictures_now(data: DataConfig) -> tuple[str, int]:
     return fingerprint_of(dataset.content_hash, preprocess_of(data)), dataset.used
 
 
-def preprocess_of(data: DataConfig) -> Preprocess:
-    return Preprocess(image_size=data.image_size, fit=data.fit)
+def preprocess_of(data: DataConfig, model: ModelConfig | None = None) -> Preprocess:
+    """How pictures are received, and for `model` also how they are normalised; without it, as stores are named."""
+    preprocess = Preprocess(image_size=data.image_size, fit=data.fit)
+    if model is None:
+        return preprocess
+    mean, std = normalisation_of(model)
+    return preprocess.model_copy(update={"mean": mean, "std": std})
 
 
 def _build(dataset: Dataset, preprocess: Preprocess, fingerprint: str) -> Iterator[Progress]:

@@ -11,6 +11,7 @@ from core.data.batches import Part, ordered_batches
 from core.evaluation import Evaluation, Measure
 
 EVALUATION_PIXELS = 500 * 32 * 32  # in a batch: 6 MB as floats, so that large pictures do not exhaust the memory
+FEATURES_AT_ONCE = 4096  # 16 MB of 1,024 floats
 PAPER_BATCH = 32  # section 3 of the paper
 PAPER_COUNTED = 2  # its loop runs over len(data), which is 2 (images, labels)
 
@@ -59,7 +60,8 @@ def _answer(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor,
     was_training = model.training
     model.eval()
     try:
-        batches = ordered_batches(part, evaluation_batch(part.preprocess.image_size))
+        at_once = FEATURES_AT_ONCE if part.holds_features else evaluation_batch(part.preprocess.image_size)
+        batches = ordered_batches(part, at_once)
         answers = [answer(model, batch.images) for batch in batches]
     finally:
         model.train(was_training)

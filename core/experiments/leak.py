@@ -61,7 +61,7 @@ def measure_leak(
     for seed in range(seeds):
         for number, copies in enumerate(SAYS):
             config = _config(dataset, preset_name, settings or {}, copies, seed)
-            store = load_store(config.data)
+            store = load_store(config.data, config.model)
             trial, phase = try_out(config, store, hardware), f"seed {seed}, {SAYS[copies]}"
             answers = yield from told(trial, phase, 2 * seed + number, 2 * seeds, clock)
             found[copies].append(answers.accuracy)

@@ -40,7 +40,7 @@ def ask_unseen(dataset: Dataset, run: Run, folds: int = FOLDS) -> Iterator[Progr
     if not runs_on(dataset, [run]):
         raise UserMistake(f"run {run.id} was trained on other pictures than {dataset.name!r} has now")
     yield from look_for_copies(dataset)
-    store = load_store(run.config.data)
+    store = load_store(run.config.data, run.config.model)
     fold = draw_folds(store.labels, store.groups, folds, run.config.data.seed)
     if len(np.unique(fold)) < 2:
         raise UserMistake(f"{dataset.name!r} has too few pictures that are no copies to keep some unseen")

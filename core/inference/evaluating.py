@@ -1,6 +1,9 @@
 """evaluate_run: the answers of a finished run on one of its parts, from the disk or computed now."""
 
+from dataclasses import replace
+
 from core.data.batches import load_part
+from core.data.preprocess import Preprocess
 from core.data.store import load_store
 from core.engine.evaluate import evaluate
 from core.errors import UserMistake
@@ -20,4 +23,5 @@ def evaluate_run(run: Run, part: str = "test", measure: Measure = "evaluation") 
     if not len(store.parts[part]):
         others = " and ".join(name for name, rows in store.parts.items() if len(rows))
         raise UserMistake(f"Run {run.id} has no pictures in its {part} part; it has {others}")
+    store = replace(store, preprocess=Preprocess.model_validate(run.card().preprocess))
     return evaluate(load_model(run), load_part(store, part), part, store.classes, measure)

@@ -66,7 +66,8 @@ def load_predictor(run: Run) -> Predictor:
 def load_model(run: Run) -> nn.Module:
     """The network of a run in evaluation mode, on the CPU."""
     card, weights = run.card(), run.weights()
-    model = build_model(card.model, len(card.classes), card.image_size)
+    # of a network on a trunk the run has kept the whole: what it learnt on from may be gone
+    model = build_model(card.model, len(card.classes), card.image_size, learnt=False, source=card.source)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if expected != found:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from core.config import ModelConfig
 from core.errors import UserMistake
+from core.trunks import IMAGENET_SIDE, SMALLEST, Source, must_be_known, source_of
 
 Kind = Literal["conv", "norm", "act", "pool", "drop", "flatten", "linear"]
 WINDOW = 2  # pixels: side and step of a pooling
@@ -32,8 +33,14 @@ class Step:
         return self.shape[0]
 
 
-def check_network(config: ModelConfig, classes: int, image_size: int) -> None:
-    """UserMistake where the network cannot be built for such pictures, with the layer at which it fails."""
+def check_network(config: ModelConfig, classes: int, image_size: int, source: Source | None = None) -> None:
+    """UserMistake where the network cannot be built for such pictures, with the layer at which it fails.
+
+    `source`: how the network of `transfer` is built, where the weights that say so are no longer here."""
+    if config.name == "pretrained":
+        _check_published(config.trunk, image_size)
+    if config.name == "transfer":
+        _check_source(source or source_of(config), image_size)
     if config.name == "paper_cnn" and image_size < PAPER_SMALLEST:
         raise UserMistake(
             f"paper_cnn needs pictures of at least {PAPER_SMALLEST} pixels; the image size is {image_size}"
@@ -42,6 +49,30 @@ def check_network(config: ModelConfig, classes: int, image_size: int) -> None:
         raise UserMistake(f"resnet needs pictures of at least {RESNET_SMALLEST} pixels; the image size is {image_size}")
     if config.name == "cnn":
         walk(config, classes, image_size)
+
+
+def _check_published(name: str, image_size: int) -> None:
+    published = must_be_known(name)
+    if published.only_side and image_size != IMAGENET_SIDE:
+        raise UserMistake(
+            f"{name} takes pictures of {IMAGENET_SIDE} pixels and no others; the image size is {image_size}. Set it to "
+            f"{IMAGENET_SIDE}"
+        )
+    if image_size < SMALLEST:
+        raise UserMistake(
+            f"{name} needs pictures of at least {SMALLEST} pixels, and has learnt from {IMAGENET_SIDE}; the image size "
+            f"is {image_size}"
+        )
+
+
+def _check_source(source: Source | None, image_size: int) -> None:
+    assert source is not None, "transfer has a source, or source_of has said that it is not here"
+    if source.model.name in ("paper_cnn", "cnn") and image_size != source.image_size:
+        raise UserMistake(
+            f"The network of run {source.run} takes pictures of {source.image_size} pixels and no others; the image "
+            f"size is {image_size}. Set it to {source.image_size}"
+        )
+    check_network(source.model, source.classes, image_size, source.source)
 
 
 def walk(config: ModelConfig, classes: int, image_size: int) -> list[Step]:

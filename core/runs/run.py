@@ -27,6 +27,7 @@ from core.runs.people import Asker
 from core.runs.process import ProcessMark, mark_process
 from core.runs.tickets import drop_ticket, has_ticket, queue_lock
 from core.settings import Limits, load_limits, must_have_room, runs_root
+from core.trunks import Source
 from core.watch import Watch
 
 Status = Literal["queued", "starting", "running", "done", "stopped", "failed", "lost"]
@@ -98,6 +99,7 @@ class ModelCard(BaseModel):
     fingerprint: str
     epoch: int | None = None  # of the best model: the one after which it was kept
     val_loss: float | None = None  # of the best model
+    source: Source | None = None  # of a network that learnt on from another run: how that is built
     schema_version: int = SCHEMA_VERSION
 
 

@@ -135,7 +135,12 @@ def _below(room: str, values: Values) -> dict[str, Any]:
 
 
 def is_number(field: str) -> bool:
-    return get_origin(all_fields()[field].annotation) not in (tuple, Literal) and not is_switch(field)
+    return all_fields()[field].annotation in (int, float)
+
+
+def is_trunk(field: str) -> bool:
+    """The network that another one learns on from: chosen from what there is."""
+    return field == "model.trunk"
 
 
 def is_switch(field: str) -> bool:

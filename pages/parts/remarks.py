@@ -11,6 +11,7 @@ from core.errors import UserMistake
 from core.models.shapes import check_network
 from core.runs.queue import waiting_runs
 from core.settings import free_space, load_limits
+from core.trunks import IMAGENET_SIDE, read_trunk
 from pages.parts.planning import part_counts
 
 CALM_RATE = 0.01  # the most that Adam and its kin usually bear
@@ -84,11 +85,26 @@ def _of_classes(dataset: Dataset, config: RunConfig, counts: dict[str, list[int]
 
 
 def _of_network(config: RunConfig, classes: int) -> list[Remark]:
+    model, side = config.model, config.data.image_size
     try:
-        check_network(config.model, classes, config.data.image_size)
+        check_network(model, classes, side)
     except UserMistake as mistake:
-        return [Remark(f"{mistake}.", ("model.channels",), stops=True)]
-    return []
+        return [Remark(f"{mistake}.", ("model.channels", "model.trunk"), stops=True)]
+    remarks = []
+    if model.name == "pretrained" and read_trunk(model.trunk) is None:
+        told = f"The weights of {model.trunk} are not here yet. Fetch them under Network, beside their name."
+        remarks.append(Remark(told, stops=True))
+    if model.name == "pretrained" and side < IMAGENET_SIDE:
+        told = f"{model.trunk} has learnt from {IMAGENET_SIDE} pixels; at {side} it knows less of what it sees."
+        remarks.append(Remark(told, ("data.image_size",)))
+    if model.name in ("pretrained", "transfer") and model.trainable == "head":
+        if config.train.augment:
+            told = "Augmented pictures are new ones in every epoch: the trunk has to see them all each time, not once."
+            remarks.append(Remark(told, ("train.augment", "model.trainable")))
+        elif model.mirror:
+            told = "For answers for both sides the trunk has to see every picture in every epoch, not once."
+            remarks.append(Remark(told, ("model.mirror", "model.trainable")))
+    return remarks
 
 
 def _of_training(config: RunConfig, pictures: dict[str, int]) -> list[Remark]:

@@ -19,6 +19,7 @@ from pages.parts.fields import (
     is_list,
     is_number,
     is_switch,
+    is_trunk,
     is_wide,
     list_in_words,
     range_in_words,
@@ -31,6 +32,7 @@ from pages.parts.fields import (
     value_of,
 )
 from pages.parts.remarks import Remark
+from pages.parts.trunk import draw_trunk, take_network
 
 TRAIN = "form"  # the name of Train's form
 BOX = 84  # pixels; room for 0.00123
@@ -52,10 +54,14 @@ def draw_field(
         "key": key_of(field, form),
         "persist_state": "session",
     }
+    if field == "model.name":
+        common |= {"on_change": take_network, "args": (form,)}
     if is_number(field):
         _draw_number(field, base, common, form)
     elif is_list(field):
         _draw_list(field, common, form)
+    elif is_trunk(field):
+        draw_trunk(common, form)
     elif is_switch(field):
         st.toggle(**common)
     elif get_origin(info.annotation) is tuple:

@@ -55,9 +55,10 @@ def download(
 ) -> Iterator[DownloadProgress]:
     """Bring the file at `url` to `target`. What lies there has the pinned SHA-256; what came so far is kept beside it.
 
-    A file that is already there and right is not fetched again. `otherwise` is the sentence that tells the user what
-    else can be done; it ends every UserMistake. Raises UserMistake when the server cannot be reached, stalls, or sends
-    another file, and when the disk has no room.
+    `sha256` may be its first digits alone, where whoever publishes the file pins no more of it. A file that is already
+    there and right is not fetched again. `otherwise` is the sentence that tells the user what else can be done; it ends
+    every UserMistake. Raises UserMistake when the server cannot be reached, stalls, or sends another file, and when the
+    disk has no room.
     """
     job = _Job(url, target, sha256, size, f" {otherwise}" if otherwise else "", patience or Patience())
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +96,9 @@ class _Job:
     def came(self) -> int:
         return self.draft.stat().st_size if self.draft.exists() else 0
 
+    def is_right(self, path: Path) -> bool:
+        return sha256_of(path).startswith(self.sha256)
+
     def wait_for(self, lock: FileLock) -> Iterator[DownloadProgress]:
         """Hold the lock; while another session has it, say how far that one is."""
         while True:
@@ -108,17 +112,17 @@ class _Job:
     def run(self) -> Iterator[DownloadProgress]:
         if self.target.exists():
             yield DownloadProgress("checking", self.target.stat().st_size, self.size or 0)
-            if sha256_of(self.target) == self.sha256:
+            if self.is_right(self.target):
                 yield DownloadProgress("done", self.target.stat().st_size, self.target.stat().st_size)
                 return
             self.target.unlink()
         resumed = self.came > 0
         yield from self._fetch()
         yield DownloadProgress("checking", self.came, self.came)
-        if resumed and sha256_of(self.draft) != self.sha256:  # the part kept from before may be the wrong one
+        if resumed and not self.is_right(self.draft):  # the part kept from before may be the wrong one
             self._forget()
             yield from self._fetch()
-        if sha256_of(self.draft) != self.sha256:
+        if not self.is_right(self.draft):
             raise self._other_file()
         self.draft.replace(self.target)
         sync_folder(self.target.parent)

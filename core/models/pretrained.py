@@ -1,0 +1,72 @@
+"""Networks on a trunk that has learnt already: torchvision's from ImageNet, and that of a finished run."""
+
+import torch
+from torch import Tensor, nn
+
+from core.config import ModelConfig
+from core.errors import UserMistake
+from core.trunks import Source
+
+
+class OnTrunk(nn.Module):
+    """images float (B, 3, S, S) -> trunk -> features float (B, F) -> head -> logits float (B, classes).
+
+    `frozen`: only the head learns. The trunk then stays in evaluation mode whatever train() says, so that its running
+    statistics and its answers are those that it came with.
+    """
+
+    def __init__(self, trunk: nn.Module, features: int, classes: int, frozen: bool) -> None:
+        super().__init__()
+        self.trunk, self.frozen = trunk, frozen
+        self.head = nn.Linear(features, classes)
+        if frozen:
+            trunk.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "OnTrunk":
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.trunk(images)
+        logits: Tensor = self.head(features)
+        return logits
+
+
+def published_network(name: str) -> nn.Module:
+    """A torchvision network with random weights, as its published ones want it.
+
+    GoogLeNet's two auxiliary heads, which only helped it to learn ImageNet, are left out. Its weights are from another
+    program and expect pictures of -1 .. 1: with transform_input it converts from ImageNet's mean and spread, so that
+    all of them are given the same.
+    """
+    from torchvision import models  # a second, which only those who ask for it wait for
+
+    if name == "googlenet":
+        return models.get_model(name, weights=None, aux_logits=False, transform_input=True, init_weights=False)
+    return models.get_model(name, weights=None)
+
+
+def cut_last(network: nn.Module) -> tuple[nn.Module, int]:
+    """The network without its last layer, and the number of features that the layer was given. Changed in place."""
+    if isinstance(network, OnTrunk):
+        return network.trunk, network.head.in_features
+    name, last = last_linear(network)
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return network, last.in_features
+
+
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    linear = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise UserMistake(f"{type(network).__name__} has no linear layer that another could take the place of")
+    return linear[-1]
+
+
+def learnt_config(source: Source) -> ModelConfig:
+    """How the network of a source is built so that all of it can learn again."""
+    return source.model.model_copy(update={"trainable": "all"})

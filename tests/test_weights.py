@@ -1,0 +1,171 @@
+"""Weights that were learnt elsewhere: fetched, brought, checked and kept; what is not them changes nothing."""
+
+import hashlib
+import io
+import pickle
+
+import pytest
+import safetensors.torch
+import torch
+
+from core.config import ModelConfig
+from core.download import Patience
+from core.errors import UserMistake
+from core.models.pretrained import published_network
+from core.models.weights import add_weights, load_trunk
+from core.settings import downloads_root
+from core.trunks import PUBLISHED, Published, check_weights, list_trunks, read_trunk, trunk_path
+from tests.broken_server import serve
+from tests.trunks import SMALL, published_file, put_weights
+
+HASTE = Patience(connect=1.0, read=0.3, tries=3, pause=0.01)
+
+
+@pytest.fixture(scope="module")
+def content():
+    return published_file()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def published_at(monkeypatch):
+    """Let the small network be published at an address, under the checksum of some content."""
+
+    def publish(url: str, content: bytes):
+        host, _, _ = url.rpartition("/")
+        digits = hashlib.sha256(content).hexdigest()[:8]
+        known = Published(f"small-{digits}.pth", 10.0, 0.5, 1)
+        monkeypatch.setattr("core.trunks.HOST", f"{host}/")
+        monkeypatch.setitem(PUBLISHED, SMALL, known)
+
+    return publish
+
+
+def saved(state, path):
+    torch.save(state, path)
+    return path
+
+
+def test_what_is_said_of_the_published_networks_is_what_torchvision_says():
+    from torchvision.models import get_model_weights
+
+    for name, known in PUBLISHED.items():
+        weights = get_model_weights(name).DEFAULT
+        assert known.url == weights.url and known.parameters == weights.meta["num_params"]
+        assert known.accuracy == pytest.approx(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+        assert known.megabytes == weights.meta["_file_size"]
+        assert known.only_side == (tuple(weights.meta.get("min_size", ())) == (224, 224))
+        assert len(known.digits) == 8 and int(known.digits, 16)
+
+
+def test_weights_are_downloaded_checked_and_kept_without_the_last_layer(home, content, published_at):
+    with serve(content, "half") as server:
+        published_at(server.url, content)
+        told = list(add_weights(SMALL, patience=HASTE))
+    assert (told[-1].phase, server.ranges[0]) == ("done", None) and server.ranges[1]  # it went on where it broke off
+    assert read_trunk(SMALL).origin == "download" and list(list_trunks()) == [SMALL]
+    kept, given = load_trunk(SMALL), torch.load(io.BytesIO(content), weights_only=True)
+    assert set(given) - set(kept) == {"classifier.3.weight", "classifier.3.bias"}
+    assert all(torch.equal(kept[key], given[key]) for key in kept)
+    assert not list(downloads_root().glob("*.pth"))
+
+
+def test_a_download_with_another_checksum_is_refused(home, content, published_at):
+    with serve(content, "flip") as server:
+        published_at(server.url, content)
+        with pytest.raises(UserMistake, match=r"checksum is another one.*weights add mobilenet_v3_small --from small-"):
+            list(add_weights(SMALL, patience=HASTE))
+    assert read_trunk(SMALL) is None
+
+
+def test_without_a_network_one_sentence_says_what_to_put_where(home, published_at):
+    published_at("http://127.0.0.1:9/file.bin", b"")
+    with pytest.raises(UserMistake, match=r"cannot be reached.*Or bring http.*--from small-"):
+        list(add_weights(SMALL, patience=HASTE))
+    with pytest.raises(UserMistake, match=r"are not here yet .10 MB.. With internet: .*Without: bring http"):
+        check_weights(ModelConfig(name="pretrained", trunk=SMALL))
+
+
+def test_ones_own_file_may_have_other_classes_another_shell_and_another_format(home):
+    own = published_network(SMALL)
+    own.classifier[3] = torch.nn.Linear(own.classifier[3].in_features, 7)
+    for path in (
+        saved(own.state_dict(), home / "mine.pth"),
+        saved({"state_dict": {f"module.{key}": value for key, value in own.state_dict().items()}}, home / "ddp.pt"),
+    ):
+        list(add_weights(SMALL, path))
+        assert torch.equal(load_trunk(SMALL)["features.0.0.weight"], own.features[0][0].weight)
+    safetensors.torch.save_file(own.state_dict(), home / "mine.safetensors")
+    list(add_weights(SMALL, home / "mine.safetensors"))
+    assert read_trunk(SMALL).origin == "file"
+
+
+def test_weights_of_another_network_are_refused_with_what_differs(home, content):
+    put_weights(home)
+    before = trunk_path(SMALL).read_bytes()
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    wrong = {
+        "are missing .features.0.0.weight.": {k: v for k, v in state.items() if k != "features.0.0.weight"},
+        "are not its own .layer9.": state | {"layer9": torch.zeros(2)},
+        "features.0.0.weight": state | {"features.0.0.weight": torch.zeros(16, 3, 5, 5)},
+        "not finite": state | {"features.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)},
+    }
+    for told, other in wrong.items():
+        with pytest.raises(UserMistake, match=told):
+            list(add_weights(SMALL, saved(other, home / "other.pth")))
+    assert trunk_path(SMALL).read_bytes() == before
+
+
+class Touch:
+    """What a file of weights must never be able to do."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_file_that_holds_code_is_refused_and_none_of_it_runs(home):
+    torch.save({"weight": Touch(home / "ran")}, home / "code.pth")
+    (home / "plain.pth").write_bytes(pickle.dumps(Touch(home / "ran")))
+    for name in ("code.pth", "plain.pth"):
+        with pytest.raises(UserMistake, match=r"more than weights|cannot be read"):
+            list(add_weights(SMALL, home / name))
+    assert not (home / "ran").exists()
+
+
+@pytest.mark.parametrize("written", [b"", b"PK\x03\x04rubbish", b"<html>", b"\x00" * 5000])
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_file_that_is_none_of_weights_has_its_sentence(home, written, ending):
+    path = home / f"no.{ending}"
+    path.write_bytes(written)
+    with pytest.raises(UserMistake, match=r"no\.(pth|safetensors)"):
+        list(add_weights(SMALL, path))
+
+
+def test_a_state_that_is_no_state_dict_and_a_file_that_is_not_there(home):
+    for other in ([1, 2], {"a": 3}, torch.zeros(2), {}):
+        with pytest.raises(UserMistake, match="no state dict"):
+            list(add_weights(SMALL, saved(other, home / "other.pth")))
+    with pytest.raises(UserMistake, match="There is no file"):
+        list(add_weights(SMALL, home / "nowhere.pth"))
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones(home):
+    with pytest.raises(UserMistake, match="unknown pretrained network 'vgg99'; known: googlenet, resnet18"):
+        list(add_weights("vgg99"))
+
+
+def test_kept_weights_that_changed_are_refused(home):
+    put_weights(home)
+    kept = bytearray(trunk_path(SMALL).read_bytes())
+    kept[-1] ^= 1
+    trunk_path(SMALL).write_bytes(kept)
+    with pytest.raises(UserMistake, match="checksum differs"):
+        load_trunk(SMALL)
