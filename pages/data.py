@@ -149,7 +149,7 @@ def _pictures(dataset: Dataset) -> None:
     if label is not None:
         chosen = chosen[dataset.labels[chosen] == label]
     elif part == "all":
-        chosen = _mixed(dataset)
+        chosen = _mixed(dataset.content_hash, dataset)
     if wanted:
         chosen = chosen[np.isin(chosen, _named(dataset.content_hash, wanted.casefold(), dataset))]
     if not len(chosen):
@@ -384,13 +384,14 @@ def _copies(dataset: Dataset) -> None:
     draw_copies(dataset, _choices(dataset))
 
 
-def _mixed(dataset: Dataset) -> np.ndarray:
+@st.cache_data(max_entries=8, show_spinner=False)
+def _mixed(content_hash: str, _dataset: Dataset) -> np.ndarray:
     """All pictures, class after class in turn, so that the first page shows every class."""
-    rank = np.empty(dataset.used, dtype=np.int64)
-    for label in range(len(dataset.classes)):
-        members = np.flatnonzero(dataset.labels == label)
-        rank[members] = np.arange(len(members))
-    return np.lexsort((dataset.labels, rank))
+    labels = _dataset.labels
+    by_class = np.argsort(labels.astype(np.int16), kind="stable")  # of so short numbers in one go; 500 classes at most
+    counts = np.bincount(labels)
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return by_class[np.argsort(rank, kind="stable")]
 
 
 TABS = (

@@ -117,7 +117,7 @@ def test_the_form_proposes_the_newest_version_and_says_which_is_older():
     finish(make_version(dataset, {0: Decision(None)}))
     app = open_page("pages/train.py")
     (pictures,) = [one for one in app.selectbox if one.label == "Pictures"]
-    assert pictures.value == "pets v2" and pictures.options == ["pets v2 · newest", "pets · older version"]
+    assert pictures.value == "pets v2" and pictures.options == ["pets v2 · newest version", "pets · older version"]
     assert not app.exception and not app.error
 
 

@@ -67,7 +67,7 @@ def draw_decided(dataset: Dataset, where: str) -> None:
     number = max(one.version for one in found if one.family == dataset.family) + 1
     with st.container(border=True, key=f"decided_{where}"), boundary():
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/edit_note: **{told}** of {escape(dataset.name, 60)}", width="content")
+            st.markdown(f":material/edit_note: Decided: **{told}**", width="content")
             make = st.button(f"Make version {number}", type="primary", icon=":material/check:", key=f"make_{where}")
             with st.popover("Which", icon=":material/list:"):
                 _list_decided(dataset, every)
@@ -75,7 +75,9 @@ def draw_decided(dataset: Dataset, where: str) -> None:
                 forget(dataset)
                 st.rerun()
         older = newest_version(dataset, found)
-        caption = "The pictures as they are now stay, and runs keep what they learnt from."
+        caption = (
+            f"Nothing has changed yet. Version {number} will have it so; {escape(dataset.name, 60)} stays as it is."
+        )
         if older.id != dataset.id:
             caption += f" It is made from this version, not from {escape(older.name, 60)}."
         st.caption(caption)
@@ -95,7 +97,7 @@ def _list_decided(dataset: Dataset, every: dict[int, Decision]) -> None:
             "Why": [shown(decision.why) for _, decision in some],
         }
     )
-    st.dataframe(table, hide_index=True, alt="What was decided")
+    st.dataframe(table, hide_index=True, width=560, alt="What was decided")
     if len(every) > len(some):
         st.caption(f"And {len(every) - len(some):,} more.")
 
@@ -118,7 +120,7 @@ def _make(dataset: Dataset, every: dict[int, Decision]) -> None:
 def draw_picking(dataset: Dataset, shown_rows: Sequence[int]) -> bool:
     """A switch that lets pictures be picked and, once some are, what can be done with them; whether it is on."""
     picked: set[int] = st.session_state.setdefault(f"picked_{dataset.id}", set())
-    with st.container(horizontal=True, vertical_alignment="bottom", key="picking"):
+    with st.container(horizontal=True, vertical_alignment="center", key="picking"):
         on = st.toggle(
             "Pick pictures", key=f"picking_{dataset.id}", help="To leave them out or give them another class."
         )

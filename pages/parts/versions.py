@@ -19,6 +19,7 @@ from pages.parts.cached import runs
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 
+NEWEST = "newest version"
 MADE = "version_made"  # the name of the version that this session has just made
 
 
@@ -28,18 +29,19 @@ def in_families(found: Sequence[Dataset]) -> list[Dataset]:
     return sorted(found, key=lambda one: (first[one.family], one.undone, -one.version))
 
 
+def standing_of(dataset: Dataset, found: Sequence[Dataset]) -> str:
+    """Which one it is of several versions; "" where it is the only one."""
+    if len(versions_of(dataset, found)) < 2:
+        return ""
+    if dataset.undone:
+        return "undone version"
+    return NEWEST if dataset.id == newest_version(dataset, found).id else "older version"
+
+
 def version_label(dataset: Dataset, found: Sequence[Dataset]) -> str:
     """Its name and, where there are several versions, which one it is. Plain text."""
-    others = versions_of(dataset, found)
-    if len(others) < 2:
-        return shown(dataset.name)
-    if dataset.undone:
-        told = "undone"
-    elif dataset.id == newest_version(dataset, found).id:
-        told = "newest"
-    else:
-        told = "older version"
-    return f"{shown(dataset.name, 60)} · {told}"
+    standing = standing_of(dataset, found)
+    return f"{shown(dataset.name, 60)} · {standing}" if standing else shown(dataset.name)
 
 
 def train_on(dataset: Dataset) -> None:
@@ -58,7 +60,7 @@ def draw_made(dataset: Dataset) -> None:
         icon=":material/check_circle:",
     )
     with st.container(horizontal=True):
-        if st.button("Train on it", type="primary", icon=":material/model_training:", key="train_on_made"):
+        if st.button("Train on it", icon=":material/model_training:", key="train_on_made"):
             st.session_state.pop(MADE)
             train_on(dataset)
         if st.button("Undo", icon=":material/undo:", key="undo_made"):
