@@ -59,8 +59,11 @@ def split_indices(
 
 
 def _by_class(labels: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
-    of_each = (indices[labels[indices] == label] for label in np.unique(labels[indices]))
-    return [members for members in of_each if len(members)]
+    """The indices of each class that has any, in their order."""
+    of_each = labels[indices]
+    order = np.argsort(of_each.astype(np.int16) if len(of_each) and of_each.max() < 2**15 else of_each, kind="stable")
+    members = np.split(indices[order], np.flatnonzero(np.diff(of_each[order])) + 1)
+    return [of_class for of_class in members if len(of_class)]
 
 
 def _exact(share: float) -> Fraction:
