@@ -25,7 +25,7 @@ from core.data.dataset import Progress
 from core.data.preprocess import Preprocess
 from core.data.store import TensorStore, build_store, count_parts, load_store, pictures_now
 from core.engine.evaluate import evaluate
-from core.engine.features import build_features, feature_part, load_features, runs_once
+from core.engine.features import build_features, feature_part, open_features, runs_once
 from core.engine.fit import Diverged, fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.engine.position import Position, ask_position
@@ -157,7 +157,7 @@ def _see_once(model: OnTrunk, store: TensorStore, writer: RunWriter | None, hard
             writer.running(message=_in_words(progress), seconds_left=progress.seconds_left)
     if hardware.world > 1 and hardware.leads:
         dist.barrier()
-    features = load_features(model.trunk, store)
+    features = open_features(model.trunk, store)
     if writer:
         writer.running(message="")
     return {part: feature_part(features, store, part, hardware.device) for part in ("train", "val", "test")}

@@ -1,6 +1,8 @@
 """Learning on from what was learnt: runs on a trunk train, go on, answer and outlive what they began with."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from core.data.dataset import find_dataset
 from core.data.store import load_store
 from core.engine import features
 from core.engine.evaluate import evaluate
-from core.engine.features import build_features, features_path, load_features, runs_once
+from core.engine.features import build_features, features_path, open_features, runs_once
 from core.errors import UserMistake
 from core.evaluation import MEASURES
 from core.inference.evaluating import evaluate_run
@@ -25,7 +27,7 @@ from core.settings import features_root, weights_root
 from core.train import train_run
 from core.trunks import is_kept_run, list_trunks, read_trunk, trunk_path
 from tests import tiny
-from tests.test_resume import broken_off, resumed, same, saved_often  # noqa: F401  the last one is a fixture
+from tests.test_resume import ROOT, broken_off, resumed, same, saved_often  # noqa: F401  the last one is a fixture
 from tests.trunks import SMALL, put_weights
 
 ON_A_RUN = {"model__name": "transfer", "train__epochs": 3}
@@ -201,7 +203,7 @@ def test_features_that_were_broken_off_go_on_and_are_the_same(tiny_run, monkeypa
     images = torch.from_numpy(np.array(store.images)).float().div(255).sub(0.5).div(0.5)
     with torch.no_grad():
         expected = network.trunk(images).numpy()
-    assert np.allclose(load_features(network.trunk, store), expected, atol=1e-5)
+    assert np.allclose(open_features(network.trunk, store), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -247,3 +249,16 @@ def test_a_damaged_trunk_is_told_and_the_run_says_so(tiny_run):
     with pytest.raises(UserMistake, match="checksum differs"):
         train_run(run.folder)
     assert read_run(run.id).state.status == "failed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"model__trainable": "all"}, {"train__augment": "flip"}])
+def test_two_ranks_learn_on_from_a_run(tiny_run, changes):
+    run = new_run(**ON_A_RUN, model__trunk=tiny_run.id, **changes)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    told = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    run = open_run(run.folder)
+    assert run.state.status == "done" and run.evaluation("test").accuracy > 0.5
+    before, moved = tiny_run.weights()["conv1.weight"], run.weights()["trunk.conv1.weight"]
+    assert np.array_equal(before, moved) == (run.config.model.trainable == "head")

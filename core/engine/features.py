@@ -5,6 +5,7 @@ features/<hash of pictures, trunk and normalisation>/features.npy   float32 (N, 
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,13 +70,13 @@ def build_features(trunk: nn.Module, width: int, store: TensorStore, device: tor
     for seconds in wait_for(lock):  # a second run waits for the first
         yield Progress("waiting", seconds, 0, None)
     try:
-        if not path.exists():
+        if not path.exists() or path.stat().st_size != HEADER_BYTES + len(store.images) * 4 * width:
             yield from _run_over(trunk.eval(), width, store, device, path)
     finally:
         lock.release()
 
 
-def load_features(trunk: nn.Module, store: TensorStore) -> np.ndarray:
+def open_features(trunk: nn.Module, store: TensorStore) -> np.ndarray:
     """float32 (N, F), memory-mapped: what build_features has made."""
     features: np.ndarray = np.load(features_path(trunk, store), mmap_mode="r", allow_pickle=False)
     return features
@@ -123,6 +124,7 @@ def _run_over(trunk: nn.Module, width: int, store: TensorStore, device: torch.de
                 told = time.monotonic()
                 file.flush()
                 yield Progress("features", done, count, clock.seconds_left(done, count))
+        os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
 

@@ -121,6 +121,11 @@ def summary(title: str, values: Values) -> str:
                 if model["name"] == "cnn"
                 else []
             ),
+            *(
+                [model["trunk"] if model["name"] == "pretrained" else "", f"learns: {say(model['trainable'])}"]
+                if acts("trunk", model)
+                else []
+            ),
         ],
     }
     words = [word for word in told.get(title, []) if word]
