@@ -82,12 +82,13 @@ def _some_pictures(dataset: Dataset, count: int, data: DataConfig, model: ModelC
     preprocess = preprocess_of(data, model)
     rows = np.unique(np.linspace(0, dataset.used - 1, min(count, dataset.used)).astype(int))
     received = receive_in_child([dataset.original(int(row)) for row in rows], preprocess)
-    kept = [place for place, picture in enumerate(received) if not isinstance(picture, Refusal)]
+    readable = {place: picture for place, picture in enumerate(received) if not isinstance(picture, Refusal)}
+    kept = list(readable)
     if len(kept) < 2:
         raise UserMistake(f"{dataset.name!r} has too few pictures that can be read at {data.image_size} pixels")
     nothing = np.zeros(0, np.int64)
     return TensorStore(
-        images=np.stack([received[place] for place in kept]),  # type: ignore[arg-type]
+        images=np.stack(list(readable.values())),
         labels=dataset.labels[rows[kept]],
         names=[dataset.names[int(rows[place])] for place in kept],
         groups=np.arange(len(kept)),
