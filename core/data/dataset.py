@@ -117,10 +117,19 @@ class Dataset:
 
     def original(self, i: int) -> bytes:
         """The file of picture `i` as it was given. Raises UserMistake where the disk has changed it."""
-        record = self.records[i]
         with self.open_packs() as pack:
-            pack.seek(int(record["offset"]))
-            content = pack.read(int(record["length"]))
+            return self._read_original(pack, i)
+
+    def originals(self) -> Iterator[bytes]:
+        """The file of each picture in turn, one held at a time. Raises as original()."""
+        with self.open_packs() as pack:
+            for i in range(self.used):
+                yield self._read_original(pack, i)
+
+    def _read_original(self, pack: Packs, i: int) -> bytes:
+        record = self.records[i]
+        pack.seek(int(record["offset"]))
+        content = pack.read(int(record["length"]))
         if hashlib.sha256(content).digest() != record["sha256"].tobytes():
             raise UserMistake(f"{self.names[i]!r} of {self.name!r} is damaged on the disk; import the pictures again")
         return content

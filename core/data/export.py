@@ -32,8 +32,8 @@ def export_dataset(dataset: Dataset, target: Path) -> Iterator[Progress]:
         yield Progress("packing", 0, dataset.used, None)
         with disk_troubles():
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:  # pictures are packed already
-                for row, path in enumerate(export_paths(dataset)):
-                    archive.writestr(zipfile.ZipInfo(path), dataset.original(row))
+                for row, (path, content) in enumerate(zip(export_paths(dataset), dataset.originals(), strict=True)):
+                    archive.writestr(zipfile.ZipInfo(path), content)
                     if clock.ticks():
                         yield Progress("packing", row, dataset.used, clock.seconds_left(row, dataset.used))
             with draft.open("r+b") as file:
