@@ -1008,6 +1008,8 @@ def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
         return
     print(f"{run.id}  {shown(run.title)}")
     print(f"{run.state.status}  {shown(run.state.message)}".rstrip())
+    if run.state.retry:
+        print(shown(run.state.retry))
     for line in run.marks.note.splitlines():
         print(f"note: {shown(line)}")
     print(f"epoch {run.state.epoch}/{run.config.train.epochs}, {run.state.seconds:,.1f} s of training")

@@ -96,7 +96,7 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any], form: str)
     options = sorted({*steps_of(field), value_of(base, field), value})
     if field not in wrong_in(form):  # what is wrong stays as it was typed, so that it can be corrected
         _write_out(typed, exactly(value))
-    with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.select_slider(
             options=options,
             format_func=exactly,
