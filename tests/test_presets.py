@@ -35,12 +35,19 @@ def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
         assert same == preset("paper").model and preset(name).data.image_size == 32
 
 
+def test_the_two_for_the_residual_network_differ_in_epochs_and_in_whom_they_watch():
+    best, fast = preset("best"), preset("speedrun")
+    assert best.model == fast.model == ModelConfig(name="resnet", mirror=True)
+    assert best.train.model_copy(update={"epochs": fast.train.epochs}) == fast.train and fast.train.epochs == 10
+    assert best.train.precision == "bfloat16"
+
+
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(UserMistake, match="unknown preset 'best'; known: paper, quick, better"):
-        preset("best")
+    with pytest.raises(UserMistake, match="unknown preset 'bets'; known: paper, quick, better, best"):
+        preset("bets")
 
 
-@pytest.mark.parametrize("name", ["quick", "better"])
+@pytest.mark.parametrize("name", STEPS)
 def test_a_tuned_preset_is_left_alone_for_as_many_pictures_as_cifar_has(name):
     assert preset(name, 50_000).train == preset(name).train
 

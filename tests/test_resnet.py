@@ -14,6 +14,8 @@ from core.models.build import build_model
 from core.models.resnet import QUICK, Norm, ResNet
 from core.models.shapes import RESNET_SMALLEST
 from core.models.summary import count_parameters, layer_table, torchsummary_text
+from core.presets import preset
+from core.rows import EpochRow
 from tests import tiny
 from tests.test_fit import CPU
 
@@ -95,3 +97,14 @@ def test_the_tables_know_every_layer_once():
     assert len({layer.name for layer in layers}) == len(layers)
     assert sum(layer.parameters for layer in layers) == count_parameters(model)
     assert f"Total params: {count_parameters(model):,}" in torchsummary_text(model, 32)
+
+
+@pytest.mark.parametrize("name", ["best", "speedrun"])
+def test_the_presets_train_it_a_few_steps_and_the_loss_falls(name):
+    store = tiny.colour_store()
+    config = preset(name, 32)
+    model = build_model(config.model.model_copy(update={"width": 8}), 2, 16, config.train.seed)
+    short = config.train.model_copy(update={"epochs": 4})
+    rows = [row for row in fit(model, load_part(store, "train"), None, 2, short, CPU) if isinstance(row, EpochRow)]
+    assert config.train.batch_size == 16 and config.train.epochs > 400
+    assert rows[-1].train_loss < rows[0].train_loss

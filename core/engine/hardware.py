@@ -36,7 +36,7 @@ class Hardware:
 def choose_hardware(config: RunConfig | None = None) -> Hardware:
     """One GPU where there is one, else the CPU; under torchrun the rank that the environment names.
 
-    config: what will be trained, where that is known; the kernels of the CPU are chosen for it.
+    config: what will be trained, where it is one thing: the kernels of the CPU are chosen for it, once a process.
     UserMistake where torchrun started more processes than the machine has GPUs.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
@@ -51,7 +51,7 @@ def choose_hardware(config: RunConfig | None = None) -> Hardware:
         return Hardware(torch.device("cuda", local), rank, world)
     torch.set_num_threads(max(1, usable_cores() // beside_me))
     keep_freed_memory()
-    if config is None or is_narrow(config):
+    if config is not None and is_narrow(config):
         prefer_narrow_vectors()
     return Hardware(torch.device("cpu"), rank, world)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from core.config import DataConfig, ModelConfig, TrainConfig, change_config
+from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
 from core.data.batches import Part, load_part
 from core.data.dataset import find_dataset
 from core.data.store import TensorStore, load_store
@@ -96,7 +96,7 @@ def bench_training(cifar: str = "cifar10", artworks: str = "artworks", rounds: i
     Baseline and ours take turns, seed by seed, so that a drifting machine hits both; each figure is the median of
     the epochs. UserMistake where one of the two datasets has not been added.
     """
-    hardware = choose_hardware()
+    hardware = choose_hardware(RunConfig())
     store = load_store(DataConfig(dataset=cifar, val_fraction=0.0))
     art = load_store(DataConfig(dataset=artworks, val_fraction=0.0))
     train, test = load_part(store, "train", hardware.device), load_part(store, "test", hardware.device)
