@@ -107,6 +107,13 @@ def test_dropout_goes_on_exactly_and_draws_anew_in_every_epoch(tiny_store, monke
     assert torch.equal(one, other)
 
 
+def test_the_residual_network_goes_on_exactly_with_the_first_layer_that_it_began_with(tiny_store, monkeypatch):
+    model = ModelConfig(name="resnet", width=8)
+    monkeypatch.setattr("tests.test_position.network", lambda store, seed: build_model(model, 2, 16, seed))
+    config = TrainConfig(epochs=2, batch_size=16, learning_rate=0.05, precision="bfloat16", augment=("flip",))
+    same(tiny_store, config, 1, 3)
+
+
 def test_rows_of_200_iterations_are_whole_after_an_interruption():
     store = tiny.noise_store(850)
     same(store, TrainConfig(epochs=1, batch_size=2, learning_rate=1e-4), 150, 200, 399)
