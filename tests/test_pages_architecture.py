@@ -1,8 +1,15 @@
-"""Architecture: the paper's counts, for any number of classes, with and without pictures."""
+"""Architecture: the paper's counts, the family's settings, what cannot be built, and a picture's walk."""
 
 import pytest
 
+from core.config import ModelConfig
+from core.runs.process import mark_process
+from core.runs.queue import SupervisorHandle
+from core.runs.run import read_run
+from pages.parts import starting
+from pages.parts.network import group_layers, network_figure, read_layers
 from tests.app import add_pictures, open_page, said
+from tests.tiny import add_colours
 
 
 @pytest.fixture(autouse=True)
@@ -11,10 +18,30 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch):
+    """This process stands for the supervisor, so that nothing is measured."""
+    me = mark_process()
+    monkeypatch.setattr(starting, "ensure_supervisor", lambda: SupervisorHandle(me.pid, me.started))
+
+
+def open_cnn():
+    app = open_page("pages/architecture.py")
+    return app.get_by_key("design.model.name").set_value("cnn").run()
+
+
+def totals(app) -> dict[str, tuple[str, str]]:
+    return {metric.label: (metric.value, metric.delta) for metric in app.metric}
+
+
+def plain(text: str) -> str:
+    """Without what disarms Markdown."""
+    return text.replace("\\", "").replace("\u2060", "")
+
+
 def test_the_papers_network_has_81574_parameters_for_ten_classes():
     app = open_page("pages/architecture.py")
     assert app.metric[0].value == "81,574"
-    assert "Total params: 81,574" in app.code[0].value
     assert app.dataframe[0].value["Parameters"].sum() == 81_574
     assert not app.exception and not app.error
 
@@ -29,7 +56,124 @@ def test_three_classes_of_a_dataset_have_80979():
 
 def test_another_image_size_changes_the_first_linear_layer():
     app = open_page("pages/architecture.py")
-    app.select_slider(key="architecture_size").set_value(64).run()
+    app.get_by_key("design.data.image_size").set_value(64).run()
     table = app.dataframe[0].value.set_index("Layer")
     assert table.loc["fc1", "Parameters"] == 16 * 14 * 14 * 120 + 120  # ((64-2)/2 - 2) // 2 = 14
-    assert "64" not in said(app) and not app.exception and not app.error
+    assert not app.exception and not app.error
+
+
+def test_the_family_begins_as_the_papers_network_and_a_slider_changes_it():
+    app = open_cnn()
+    assert totals(app)["Parameters"][0] == "81,574"
+    app.get_by_key("design.model.kernel").set_value(5).run()
+    # 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 32; 120 * (16 * 5 * 5 + 1) + 240; 84 * 121; 10 * 85
+    assert totals(app)["Parameters"][0] == f"{456 + 2416 + 32 + 48120 + 240 + 10164 + 850:,}" == "62,278"
+    assert totals(app)["Parameters"][1].startswith("−19,296")
+    assert not app.exception and not app.error
+
+
+def test_only_what_acts_is_shown():
+    app = open_page("pages/architecture.py")
+    with pytest.raises(KeyError):
+        app.get_by_key("design.model.kernel")
+    app.get_by_key("design.model.name").set_value("cnn").run()
+    assert app.get_by_key("design.model.kernel")
+    app.get_by_key("design.model.activation").set_value("relu").run()
+    with pytest.raises(KeyError):
+        app.get_by_key("design.model.negative_slope")
+
+
+def test_what_cannot_be_built_names_the_layer_and_the_last_drawing_stays():
+    app = open_cnn()
+    app.text_input(key="design.typed.model.channels").set_value("6, 16, 32, 64, 64").run()
+    assert "conv4 (block 4): a map of 2 x 2 is smaller than the 3 x 3 window" in plain(app.error[0].value)
+    assert totals(app)["Parameters"][0] == "81,574" and app.dataframe[0].value["Layer"].iloc[0] == "conv1"
+    app.get_by_key("design.model.padding").set_value("same").run()
+    assert not app.error and totals(app)["Parameters"][0] != "81,574" and not app.exception
+
+
+def test_pictures_that_are_too_small_leave_the_last_drawing():
+    app = open_cnn()
+    app.get_by_key("design.model.padding").set_value("same").run()
+    app.text_input(key="design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
+    before = totals(app)["Parameters"][0]
+    app.get_by_key("design.data.image_size").set_value(16).run()  # 16, 8, 4, 2, 1
+    assert "pool5 (block 5): a map of 1 x 1 cannot be pooled" in plain(app.error[0].value)
+    assert totals(app)["Parameters"][0] == before and not app.exception
+
+
+def test_channels_that_are_none_are_said_beside_their_field():
+    app = open_cnn()
+    app.text_input(key="design.typed.model.channels").set_value("six").run()
+    assert "must be 1 to 6 whole numbers" in said(app) and totals(app)["Parameters"][0] == "81,574"
+
+
+def test_an_example_fills_the_form():
+    app = open_page("pages/architecture.py")
+    app.button(key="example.PyTorch").click().run()
+    assert totals(app)["Parameters"][0] == "62,006"  # the tutorial's own count
+    assert app.get_by_key("design.model.activation").value == "relu" and not app.exception
+
+
+def test_what_was_kept_is_what_comes_is_held_against():
+    app = open_cnn()
+    app.get_by_key("design.model.kernel").set_value(5).run()
+    next(button for button in app.button if button.label == "Keep this one").click().run()
+    assert totals(app)["Parameters"] == ("62,278", "")
+    app.get_by_key("design.model.kernel").set_value(3).run()
+    assert totals(app)["Parameters"][1].startswith("+19,296")
+
+
+def test_a_layer_is_opened_with_its_formula():
+    app = open_page("pages/architecture.py")
+    assert "parameters = 6 · (3 · 3 · 3 + 1) = 168" in app.code[0].value
+    app.session_state["architecture.layer"] = "fc1"
+    app.run()
+    assert "parameters = 120 · (576 + 1) = 69,240" in app.code[0].value
+    assert "the whole picture" in said(app)
+
+
+def test_train_this_network_takes_it_to_the_form():
+    add_colours()
+    app = open_cnn()
+    app.text_input(key="design.typed.model.channels").set_value("8, 16").run()
+    next(button for button in app.button if button.label == "Train this network").click().run()
+    assert app.get_by_key("form.model.name").value == "cnn"
+    assert app.session_state["form.model.channels"] == [8, 16]
+    assert app.session_state["train_dataset"] == "colours" and not app.exception
+
+
+def test_without_pictures_nothing_is_trained_and_nothing_timed():
+    app = open_page("pages/architecture.py")
+    assert "Train this network" not in [button.label for button in app.button]
+    assert "Seconds an epoch" not in totals(app)
+
+
+def test_a_run_is_walked_through(trained_home, tiny_run):
+    app = open_page("pages/architecture.py")
+    app.session_state["more"] = "Walk a picture through it"
+    app.run()
+    app.selectbox(key="walk.network").set_value(tiny_run.id).run()
+    assert not app.exception and not app.error and not app.warning
+    assert "do nothing for any of 12 test pictures" in said(app)
+    told = "\n".join(one.proto.body for one in app.get("html"))
+    for name in ("conv1", "conv2_act", "fc3"):
+        assert f"<b>{name}</b>" in told
+    assert "First layer" in told and read_run(tiny_run.id)
+
+
+def test_a_family_of_24_convolutions_is_drawn_as_blocks():
+    model = ModelConfig(name="cnn", channels=(8,) * 6, convolutions=4, padding="same", norm_conv="all")
+    layers = read_layers(model.model_dump_json(), 10, 64)
+    groups = group_layers(layers)
+    assert [group.title for group in groups] == [*(f"Block {n}" for n in range(1, 7)), "fc1", "fc2", "fc3"]
+    assert sum(len(group.layers) for group in groups) == len(layers)
+    figure = network_figure(groups, 64, "conv1_1")
+    assert figure.layout.height < 900
+    assert set(figure.data[-1].customdata) == {layer["name"] for layer in layers}
+
+
+def test_the_residual_networks_parts_are_its_groups():
+    groups = group_layers(read_layers(ModelConfig(name="resnet").model_dump_json(), 10, 32))
+    assert [group.title for group in groups] == ["whiten", "Block 1", "Block 2", "Block 3", "fc"]
+    assert [layer["name"] for layer in groups[-1].layers] == ["pool", "flatten", "fc"]

@@ -42,8 +42,13 @@ class FollowFields(TorchFunctionMode):
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            self._put(result, self._widest(_tensors((*args, *(kwargs or {}).values()))))
+        outputs = list(_tensors(result if isinstance(result, tuple) else (result,)))
+        if outputs:
+            seen = self._widest(_tensors((*args, *(kwargs or {}).values())))
+            if "attention" in getattr(function, "__name__", ""):  # each place looks at every other one
+                seen = Field(WHOLE, seen.step)
+            for output in outputs:
+                self._put(output, seen)
         return result
 
     def of(self, tensor: Tensor) -> Field:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torchsummary
-from torch import Tensor, nn
+from torch import nn
 
 from core.models.formulas import formulas
 from core.models.receptive import FollowFields
@@ -44,9 +44,10 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
     handles = []
     follow = FollowFields()
     for name, module in model.named_modules():
-        if next(module.children(), None) is None:
+        if next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention):
 
-            def note(module: nn.Module, given: tuple[Any, ...], output: Tensor, name: str = name) -> None:
+            def note(module: nn.Module, given: tuple[Any, ...], output: Any, name: str = name) -> None:
+                output = output[0] if isinstance(output, tuple) else output  # attention also tells who looked where
                 before = follow.of(given[0])
                 follow.passed(module, given[0], output)
                 came, shape, seen = tuple(given[0].shape[1:]), tuple(output.shape[1:]), follow.of(output)
