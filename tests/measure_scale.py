@@ -32,7 +32,7 @@ from core.data.store import load_store, split_dataset
 
 DIFFERENT = 4096
 CLASSES = 10
-STEPS = 400
+STEPS = 300
 MB = 2**20
 
 
@@ -114,7 +114,7 @@ def measure_training(count: int) -> dict[str, float]:
         if not isinstance(row, IterationRow):
             continue
         step += 1
-        if step in (20, 100, 200, 300, STEPS):
+        if step in (20, 100, 200, STEPS):
             memory = psutil.Process().memory_info()
             told[f"MB after {step} steps"] = memory.rss / MB
             told[f"of them mapped after {step}"] = memory.shared / MB
