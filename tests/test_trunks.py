@@ -1,5 +1,6 @@
 """Learning on from what was learnt: runs on a trunk train, go on, answer and outlive what they began with."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.__main__ import main
 from core.config import RunConfig, change_config
 from core.data.batches import load_part
 from core.data.dataset import find_dataset
@@ -262,3 +264,12 @@ def test_two_ranks_learn_on_from_a_run(tiny_run, changes):
     assert run.state.status == "done" and run.evaluation("test").accuracy > 0.5
     before, moved = tiny_run.weights()["conv1.weight"], run.weights()["trunk.conv1.weight"]
     assert np.array_equal(before, moved) == (run.config.model.trainable == "head")
+
+
+def test_the_command_line_learns_on_from_a_run_in_the_size_that_it_knows(tiny_run, capsys):
+    settings = ["--set", "model.name=transfer", "--set", f"model.trunk={tiny_run.id[:8]}", "--set", "train.epochs=1"]
+    assert main(["train", "--data", "colours", "--preset", "quick", *settings, "--json"]) == 0
+    run = read_run(json.loads(capsys.readouterr().out)["run"])
+    assert run.config.data.image_size == 16 and run.config.model.trunk == keep_trunk(tiny_run)
+    delete_run(tiny_run)
+    assert main(["runs", "clone", run.id, "--set", "train.seed=3", "--json"]) == 0

@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import json
 import pickle
 
 import pytest
 import safetensors.torch
 import torch
 
+from core.__main__ import main
 from core.config import ModelConfig
 from core.download import Patience
 from core.errors import UserMistake
@@ -169,3 +171,15 @@ def test_kept_weights_that_changed_are_refused(home):
     trunk_path(SMALL).write_bytes(kept)
     with pytest.raises(UserMistake, match="checksum differs"):
         load_trunk(SMALL)
+
+
+def test_the_command_line_adds_lists_and_removes(home, content, capsys):
+    (home / "mine.pth").write_bytes(content)
+    assert main(["weights", "add", SMALL, "--from", str(home / "mine.pth"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["origin"] == "file"
+    assert main(["weights", "list", "--json"]) == 0
+    told = {known["name"]: known for known in json.loads(capsys.readouterr().out)["published"]}
+    assert told[SMALL]["here"] and not told["googlenet"]["here"] and told["googlenet"]["megabytes"] == 49.731
+    assert main(["weights", "remove", SMALL]) == 0 and read_trunk(SMALL) is None
+    assert main(["weights", "remove", SMALL]) == 2 and "there are: none" in capsys.readouterr().err
+    assert main(["weights", "list"]) == 0
