@@ -28,7 +28,7 @@ from core.experiments.sweep import (
     work_at,
 )
 from core.presets import all_presets, forget_preset, keep_preset, preset
-from core.runs.run import list_runs, read_run
+from core.runs.run import read_run
 from pages.parts.fields import all_fields
 from tests.app import open_page, said
 
@@ -101,26 +101,28 @@ def test_trials_are_runs_judged_by_the_validation_part_and_the_base_is_the_first
     assert open_sweep(sweep.folder).status == "done"
 
 
-def test_what_falls_behind_is_pruned_and_what_fails_says_why(base, monkeypatch):
-    monkeypatch.setattr(rooms, "FIRST_TRIALS", 1)
-    sweep = begun(base, range_for("train.optimizer", "sgd|adam"), range_for("train.batch_size", "8..9"), trials=6)
-    monkeypatch.setattr("optuna.Trial.should_prune", lambda trial: trial.number == 2)
-    real = rooms.create_run
+def test_what_falls_behind_is_given_up_and_its_run_stops(base, monkeypatch):
+    sweep = begun(base, trials=2)
+    monkeypatch.setattr("optuna.Trial.should_prune", lambda trial: trial.number == 1)
+    work_at(sweep.folder)
+    assert [one.status for one in tried(sweep)] == ["complete", "pruned"]
+    run = read_run(tried(sweep)[1].run)
+    assert run.state.status == "stopped" and run.state.epoch == 1
+
+
+def test_a_trial_that_fails_says_why_and_the_next_one_comes(base, monkeypatch):
+    sweep = begun(base, trials=2)
+    real, asked = rooms.create_run, []
 
     def create(config, *rest):
-        if len(list_runs()) == 2:  # the second trial
+        asked.append(config)
+        if len(asked) == 1:
             raise UserMistake("a network that cannot be")
         return real(config, *rest)
 
     monkeypatch.setattr(rooms, "create_run", create)
-    study = open_study(sweep)
-    for trial in range(3):
-        if trial == 1:
-            monkeypatch.setattr(rooms, "create_run", create)
-        rooms._try_one(sweep, study)
-    assert tried(sweep)[0].status == "complete"
-    assert {"fail", "complete"} <= {one.status for one in tried(sweep)}
-    assert any(one.why == "a network that cannot be" for one in tried(sweep))
+    work_at(sweep.folder)
+    assert [(one.status, one.why) for one in tried(sweep)] == [("fail", "a network that cannot be"), ("complete", "")]
 
 
 def test_a_budget_ends_it_and_more_time_goes_on(base):
@@ -179,7 +181,7 @@ def test_the_page_plans_starts_shows_and_keeps(base, monkeypatch):
     app = open_page("pages/results.py", show="Sweep")
     assert not app.exception and not app.error and not app.button(key="sweep.start").disabled
     app.text_input(key="sweep.range.train.learning_rate").set_value("5..1").run()
-    assert app.button(key="sweep.start").disabled and "learning_rate" in said(app)
+    assert app.button(key="sweep.start").disabled and "less than or equal" in said(app)
     sweep = begun(base, RATES, range_for("train.optimizer", "sgd|adam"), trials=5)
     work_at(sweep.folder)
     app = open_page("pages/results.py", show="Sweep")

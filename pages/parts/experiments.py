@@ -13,6 +13,7 @@ from core.data.dataset import Dataset
 from core.errors import UserMistake
 from core.experiments.components import COMPONENTS, can_switch, find_components
 from core.experiments.experiment import (
+    TIMING_SECONDS,
     Experiment,
     Plan,
     create_experiment,
@@ -182,7 +183,7 @@ def _draw_start(dataset: Dataset, base: RunConfig, keys: list[str], seeds: int, 
         wrong = str(mistake)
     if plan is not None:
         supervisor()  # which also measures how fast the base is
-        st.caption(_cost(plan, dataset.used))
+        st.caption(_cost(plan))
         draw_estimate(dataset, plan.base.config)
     if st.button(
         "Start the experiment",
@@ -202,7 +203,7 @@ def _draw_start(dataset: Dataset, base: RunConfig, keys: list[str], seeds: int, 
         st.caption(f":red[:material/block:] {escape(wrong[:1].upper() + wrong[1:], 400)}")
 
 
-def _cost(plan: Plan, pictures: int) -> str:
+def _cost(plan: Plan) -> str:
     """What it consists of and how long it takes; what the budget leaves out."""
     each = len(plan.both)
     told = f"**{each * len(plan.seeds)} runs**: {each} settings, {len(plan.seeds)} seeds"
@@ -212,18 +213,12 @@ def _cost(plan: Plan, pictures: int) -> str:
     told += f" · **about {span(seconds)}** by the speed of the base"
     if plan.budget_seconds is None or seconds <= plan.budget_seconds:
         return f"{told}."
-    of_seed = (seconds - seconds_of_timing(plan)) / len(plan.seeds)
-    fit = max(1, int((plan.budget_seconds - seconds_of_timing(plan)) // of_seed)) if of_seed else len(plan.seeds)
+    timing = TIMING_SECONDS * len(plan.settings)
+    fit = max(1, int((plan.budget_seconds - timing) * len(plan.seeds) // (seconds - timing)))
     return (
         f"{told}. The budget of {span(plan.budget_seconds)} suffices for about {min(fit, len(plan.seeds))} of "
         f"{len(plan.seeds)} seeds; the others are left out."
     )
-
-
-def seconds_of_timing(plan: Plan) -> float:
-    from core.experiments.experiment import TIMING_SECONDS
-
-    return TIMING_SECONDS * len(plan.settings)
 
 
 # ------------------------------------------------------------------------------------------------- one experiment

@@ -43,7 +43,7 @@ PRESET_SAYS = {
     "quick": "The same network in the shortest time.",
     "better": "The same network with augmentation, for its best result.",
     "best": "A residual network: the best result here. On 50,000 pictures half an hour with two processors.",
-    "speedrun": "The same in fewer epochs, for a graphics card: seconds there.",
+    "speedrun": "The network of best in fewer epochs, for a graphics card: seconds there.",
     "pretrained": "GoogLeNet, which has learnt ImageNet, with a new last layer.",
 }
 
@@ -132,7 +132,7 @@ def draw_form(dataset: Dataset) -> Form:
         acting = [field for field in fields if matters(field, values, given)]
         with boxes.expander(_heading(title, acting, base, values, remarks), key=f"group.{title}"):
             for field in acting:
-                draw_field(field, base, remarks, f"Preset {base.preset}")
+                draw_field(field, base, remarks, f"Preset {escape(base.preset)}")
             if title == "Schedule":
                 draw_schedule(config.train)
             if title == "Augmentation":
@@ -175,9 +175,9 @@ def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenera
     with st.container(gap="xsmall"):
         rate = st.container(gap=None)
         with rate:
-            draw_field(FRONT[0], base, remarks, f"Preset {base.preset}")
+            draw_field(FRONT[0], base, remarks, f"Preset {escape(base.preset)}")
         for field in FRONT[1:]:
-            draw_field(field, base, remarks, f"Preset {base.preset}")
+            draw_field(field, base, remarks, f"Preset {escape(base.preset)}")
     return rate, st.container(gap="xsmall")
 
 
@@ -196,7 +196,7 @@ def _draw_changes(base: RunConfig, acting: Sequence[str]) -> None:
     if not changed:
         return
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="changes"):
-        st.caption(f"Changed from {base.preset}:", width="content")
+        st.caption(f"Changed from {escape(base.preset)}:", width="content")
         for field in changed:
             usual = value_of(base, field)
             st.button(
