@@ -21,7 +21,7 @@ from pages.parts.palette import PART_NAMES
 ON_A_PAGE = 12
 IN_A_CARD = 4  # pictures of a group that its card shows
 IN_A_DIALOG = 24
-NONE = "none"  # of a group stays
+ALL, NONE = "all", "none"  # of a group that stay, besides one
 SAYS = {
     "bytes": "the same file",
     "pixels": "the same pixels",
@@ -184,10 +184,10 @@ def _ask_group(dataset: Dataset, group: Group) -> None:
     key = f"group_{dataset.id}_{group.rows[0]}"
     outs = {choice: set(_left_out(dataset, group, choice)) for choice in (*classes, NONE)}
     now = {row for row in group.rows if row in decided(dataset) and decided(dataset)[row].label is None}
-    st.session_state[key] = next((choice for choice, out in outs.items() if out == now), None)
+    st.session_state[key] = next((choice for choice, out in outs.items() if out == now), ALL)
     st.selectbox(
         "What stays",
-        [None, *outs],
+        [ALL, *outs],
         format_func=lambda choice: _say(dataset, group, choice),
         key=key,
         label_visibility="collapsed",
@@ -198,7 +198,7 @@ def _ask_group(dataset: Dataset, group: Group) -> None:
 
 
 def _say(dataset: Dataset, group: Group, choice: object) -> str:
-    if choice is None:
+    if choice == ALL:
         return "All stay"
     if choice == NONE:
         return "None stays"
@@ -207,7 +207,7 @@ def _say(dataset: Dataset, group: Group, choice: object) -> str:
 
 def _decide_group(dataset: Dataset, group: Group, key: str) -> None:
     take_back(dataset, group.rows)
-    if st.session_state[key] is not None:
+    if st.session_state[key] != ALL:
         decide(dataset, _left_out(dataset, group, st.session_state[key]), None, "copy")
 
 

@@ -13,6 +13,7 @@ from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.versions import MADE
 
+STAYS, OUT = "stays", "out"  # what may become of a picture, besides another class
 MOST_LISTED = 1000  # decisions that the list shows
 
 
@@ -181,8 +182,9 @@ def draw_decide_one(dataset: Dataset, row: int) -> None:
     """In the large view: leave this picture out, or give it another class."""
     decision = decided(dataset).get(row)
     key = f"one_{dataset.id}_{row}"
-    options = [None, "out", *range(len(dataset.classes))]
-    st.session_state[key] = None if decision is None else "out" if decision.label is None else decision.label
+    own = int(dataset.labels[row])
+    options = [STAYS, OUT, *(label for label in range(len(dataset.classes)) if label != own)]
+    st.session_state[key] = STAYS if decision is None else OUT if decision.label is None else decision.label
     st.selectbox(
         "What shall become of it",
         options,
@@ -194,14 +196,14 @@ def draw_decide_one(dataset: Dataset, row: int) -> None:
 
 
 def _say(dataset: Dataset, row: int, choice: object) -> str:
-    if choice is None:
+    if choice == STAYS:
         return f"Stays {shown(dataset.classes[dataset.labels[row]], 40)}"
-    return "Leave it out" if choice == "out" else f"Relabel: {shown(dataset.classes[int(str(choice))], 40)}"
+    return "Leave it out" if choice == OUT else f"Relabel: {shown(dataset.classes[int(str(choice))], 40)}"
 
 
 def _decide_one(dataset: Dataset, row: int, key: str) -> None:
     choice = st.session_state[key]
-    if choice is None:
+    if choice == STAYS:
         take_back(dataset, [row])
     else:
-        decide(dataset, [row], None if choice == "out" else int(choice), "by hand")
+        decide(dataset, [row], None if choice == OUT else int(choice), "by hand")
