@@ -233,6 +233,9 @@ def data_doubtful(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Ask networks that have not seen the picture; trains them first, once.")
     ] = False,
+    with_run: Annotated[
+        bool, typer.Option("--both", help="Ask those networks and the run, and take the mean of what they say.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pictures whose given class a trained network contradicts, the most strongly contradicted first."""
@@ -245,18 +248,22 @@ def data_doubtful(
     run = next(iter(runs_on(dataset, list_runs())), None) if run_name == "latest" else read_run(run_name)
     if run is None:
         raise UserMistake(f"no run has ended that was trained on the pictures that {dataset.name!r} has now")
-    if unseen:
+    if unseen or with_run:
         with Bar() as bar, closing(ask_unseen(dataset, run)) as steps:  # type: ignore[type-var]
             for progress in steps:
                 bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
-    found = find_unseen_doubts(run, dataset) if unseen else find_doubts(run, dataset)
+    found = find_unseen_doubts(run, dataset, with_run) if unseen or with_run else find_doubts(run, dataset)
     assert found is not None, dataset.folder
     table = doubts_table(found, dataset)
     if as_json:
-        print_json({"dataset": dataset.name, "run": run.id, "unseen": unseen, "doubtful": table})
+        print_json(
+            {"dataset": dataset.name, "run": run.id, "unseen": unseen or with_run, "both": with_run, "doubtful": table}
+        )
         return
-    who = f"networks trained as run {run.id}, each asked about what it has not seen" if unseen else f"run {run.id}"
-    more = "" if unseen else "; of training pictures more may be"
+    who, more = f"run {run.id}", "; of training pictures more may be"
+    if unseen or with_run:
+        others, more = "networks trained like it, each asked about what it has not seen", ""
+        who = f"the mean of {who} and {others}" if with_run else others.replace("it,", f"run {run.id},")
     print(f"{len(table):,} of {dataset.used:,} pictures are doubtful to {who}{more}.")
     if table:
         head = [column for column in table[0] if column != "choice"]
@@ -276,7 +283,7 @@ def data_map(
     """Lay the pictures out in a plane so that like ones lie near each other, and say how often those are of a class."""
     from core.data.dataset import find_dataset
     from core.data.map import LOOKS, make_map, read_map
-    from core.data.preprocess import Preprocess
+    from core.data.store import preprocess_of
 
     dataset, of, steps = find_dataset(name), LOOKS, None
     if run_name:
@@ -286,8 +293,7 @@ def data_map(
         run = read_run(run_name)
         if not runs_on(dataset, [run]):
             raise UserMistake(f"run {run.id} was not trained on the pictures that {dataset.name!r} has now")
-        of, preprocess = run.id, Preprocess.model_validate(run.card().preprocess)
-        steps = make_map(dataset, load_features(run), preprocess, of)
+        of, steps = run.id, make_map(dataset, load_features(run), preprocess_of(run.config.data), run.id)
     with Bar() as bar, closing(steps or make_map(dataset)) as steps:  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
@@ -772,6 +778,7 @@ def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> 
     """The preset, fitted to the number of training pictures, then what was set by hand."""
     from core.data.dataset import find_dataset
     from core.data.store import count_parts
+    from core.runs.trunks import settle_trunk
 
     settings = {"data.dataset": dataset, **settings}
     settings["data.dataset"] = find_dataset(settings["data.dataset"]).name  # as it was stored, however it was typed
@@ -779,27 +786,26 @@ def _choose_config(preset_name: str, dataset: str, settings: dict[str, Any]) -> 
     fitted = preset(preset_name, count_parts(asked.data)["train"])
     return settle_trunk(change_config(fitted, settings), settings)
 
-    from core.runs.trunks import settle_trunk
 
 def _create_run(config: RunConfig) -> Run:
     from core.data.store import build_store, load_store
     from core.models.shapes import check_network
     from core.runs.run import create_run
+    from core.trunks import check_weights
 
     with Bar() as bar, closing(build_store(config.data)) as steps:  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
     store = load_store(config.data)
     check_network(config.model, len(store.classes), config.data.image_size)
+    check_weights(config.model)
     return create_run(config, store.fingerprint, store.classes)
-    from core.trunks import check_weights
 
 
 def _put_in_line(run: Run, as_json: bool) -> None:
     from core.runs.queue import ensure_supervisor, submit
 
     position = submit(run)
-    check_weights(config.model)
     ensure_supervisor()
     if as_json:
         print_json({"run": run.id, "status": "queued", "seconds": 0.0, "position": position})
@@ -1058,6 +1064,7 @@ def runs_clone(
 ) -> None:
     """Train anew with the settings of a run, some of them changed; the run stays as it is."""
     from core.runs.deeds import clone_config
+    from core.runs.trunks import settle_trunk
 
     changes = parse_settings(settings or [])
     run = _create_run(settle_trunk(clone_config(read_run(run_name), changes), changes))
@@ -1066,7 +1073,6 @@ def runs_clone(
 
 @runs_app.command("rename")
 def runs_rename(
-    from core.runs.trunks import settle_trunk
     run_name: RunName,
     title: Annotated[str, typer.Argument(help='Its new title; "" brings the first one back.')],
     as_json: AsJson = False,
@@ -1418,13 +1424,6 @@ def bench_copies_command(
     )
 
 
-@app.command()
-def reproduce(
-    datasets: Annotated[list[str] | None, typer.Option("--data", metavar="NAME", help="May be given twice.")] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Runs of quick and of better.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """Train every preset on CIFAR-10 and artworks, and print the table beside the paper's numbers (Markdown)."""
 @bench_app.command("features")
 def bench_features_command(
     name: DataName,
@@ -1450,6 +1449,13 @@ def bench_features_command(
     print(f"{found.ratio:,.0f} times faster; {found.later_ratio:,.0f} times for every later run")
 
 
+@app.command()
+def reproduce(
+    datasets: Annotated[list[str] | None, typer.Option("--data", metavar="NAME", help="May be given twice.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Runs of quick and of better.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Train every preset on CIFAR-10 and artworks, and print the table beside the paper's numbers (Markdown)."""
     from core.experiments.reproduce import collect, to_markdown
     from core.experiments.reproduce import reproduce as steps
     from core.rows import TickRow
@@ -1481,13 +1487,6 @@ def _reproduction_document(reproduction: Any) -> dict[str, Any]:
     }
 
 
-@presets_app.callback()
-def presets() -> None:
-    pass  # without a callback typer leaves out the name of a single command
-
-
-@presets_app.command("forget")
-def presets_forget(
 # --------------------------------------------------------------------------------------------------- weights
 
 
@@ -1564,6 +1563,13 @@ def weights_remove(name: TrunkName, as_json: AsJson = False) -> None:
     print_json({"removed": name}) if as_json else print(f"{name} removed")
 
 
+@presets_app.callback()
+def presets() -> None:
+    pass  # without a callback typer leaves out the name of a single command
+
+
+@presets_app.command("forget")
+def presets_forget(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A preset of your own.")], as_json: AsJson = False
 ) -> None:
     """Remove a preset of your own."""
@@ -1851,7 +1857,9 @@ def sweep_run(
     data: Annotated[str, typer.Option("--data", metavar="NAME", help="Name of the dataset.")],
     fields: Annotated[
         list[str],
-        typer.Option("--field", metavar="FIELD[=RANGE]", help="E.g. train.learning_rate=0.01..0.5"),
+        typer.Option(
+            "--field", metavar="FIELD[=RANGE]", help='E.g. train.learning_rate=0.01..0.5, "model.pool=max|average".'
+        ),
     ],
     budget: Annotated[float, typer.Option("--budget", metavar="MINUTES", help="Of training in all.")] = 30.0,
     trials: Annotated[int, typer.Option("--trials", help="At most so many.")] = 100,

@@ -7,12 +7,14 @@ import math
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.data.dataset import delete_dataset, find_dataset
 from core.evaluation import Evaluation, wilson
 from core.experiments.paper import ARTWORK, CIFAR10, paper_accuracy, paper_numbers
 from core.runs.course import CourseReader
+from pages.parts.answers import answers_csv
 from pages.parts.compare import class_table, confusions, highest_loss
 from pages.parts.sides import disarm, open_side, results_csv
 from tests.app import add_failed_run, add_pictures, open_page, said
@@ -151,3 +153,11 @@ def test_a_run_that_vanishes_is_not_offered(trained_home, tiny_run):
     shutil.rmtree(tiny_run.folder)
     app = open_page("pages/results.py", own=tiny_run.id)
     assert "No run has finished yet" in said(app) and find_dataset("colours") and not app.exception
+
+
+def test_the_names_of_the_pictures_in_a_cell_go_along_as_a_table(tiny_run):
+    test = tiny_run.evaluation("test")
+    table = pd.read_csv(io.BytesIO(answers_csv(find_dataset("colours"), test, np.array([1, 0]))))
+    assert table["picture"].tolist() == [find_dataset("colours").names[test.indices[place]] for place in (1, 0)]
+    assert set(table["class"]) <= {"blue", "orange"} and table["part"].tolist() == ["test", "test"]
+    assert (table["probability"] >= table["probability of class"]).all()

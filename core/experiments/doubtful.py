@@ -1,11 +1,12 @@
 """Doubtful labels: pictures whose given class a trained network contradicts most confidently. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from core.data.dataset import Dataset
+from core.data.splits import PARTS
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.trained import runs_on
@@ -46,20 +47,36 @@ def find_doubts(run: Run, dataset: Dataset) -> list[Doubt]:
     for parts in TOGETHER:
         answered = [answers for part in parts if (answers := run.evaluation(part)) is not None and answers.n]
         for answers in answered:
-            rows = answers.indices
-            if rows.max() >= dataset.used or not np.array_equal(answers.labels, dataset.labels[rows]):
-                raise UserMistake(f"the answers of run {run.id} are about other rows of {dataset.name!r}")
+            _check_rows(answers, dataset, run)
         doubts += doubts_among(answered)
     return sorted(doubts, key=lambda doubt: -doubt.margin)
 
 
-def find_unseen_doubts(run: Run, dataset: Dataset) -> list[Doubt] | None:
+def find_unseen_doubts(run: Run, dataset: Dataset, with_run: bool = False) -> list[Doubt] | None:
     """The same according to networks that had not seen the picture, trained as the run was; all parts are "unseen".
 
-    None where nobody has asked them (ask_unseen does).
+    with_run: according to the mean of their probabilities and the run's own, where it was asked too. None where nobody
+    has asked those networks (ask_unseen does).
     """
     answers = read_unseen(dataset, run.id)
-    return None if answers is None else doubts_among([answers])
+    if answers is None:
+        return None
+    if with_run:
+        probabilities = answers.probabilities.copy()
+        place = np.full(dataset.used, -1)
+        place[answers.indices] = np.arange(answers.n)
+        for own in (own for own in map(run.evaluation, PARTS) if own is not None and own.n):
+            _check_rows(own, dataset, run)
+            at = place[own.indices]
+            probabilities[at[at >= 0]] = (probabilities[at[at >= 0]] + own.probabilities[at >= 0]) / 2
+        answers = replace(answers, probabilities=probabilities)
+    return doubts_among([answers])
+
+
+def _check_rows(answers: Evaluation, dataset: Dataset, run: Run) -> None:
+    rows = answers.indices
+    if rows.max() >= dataset.used or not np.array_equal(answers.labels, dataset.labels[rows]):
+        raise UserMistake(f"the answers of run {run.id} are about other rows of {dataset.name!r}")
 
 
 def doubts_among(answered: Sequence[Evaluation]) -> list[Doubt]:

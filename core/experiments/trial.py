@@ -7,10 +7,12 @@ from core.data.batches import load_part
 from core.data.dataset import Clock, Progress
 from core.data.store import TensorStore
 from core.engine.evaluate import evaluate
+from core.engine.features import build_features, feature_part, open_features, runs_once
 from core.engine.fit import fit
 from core.engine.hardware import Hardware
 from core.evaluation import Evaluation
 from core.models.build import build_model
+from core.models.pretrained import OnTrunk
 from core.rows import TickRow
 
 
@@ -19,13 +21,21 @@ def try_out(config: RunConfig, store: TensorStore, hardware: Hardware) -> Genera
 
     No picture watches the training, so it never ends early. Closing the generator stops it. Raises as fit does.
     """
-    train, test = (load_part(store, part, hardware.device) for part in ("train", "test"))
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
     choices = config.train.model_copy(update={"patience": 0})
-    for row in fit(model, train, None, len(store.classes), choices, hardware):
+    if runs_once(config) and isinstance(model, OnTrunk):  # as a run does it: of a frozen trunk only the head learns
+        model.to(hardware.device)
+        for _ in build_features(model.trunk, model.head.in_features, store, hardware.device):
+            yield 0.0
+        seen, learner = open_features(model.trunk, store), model.head
+        train, test = (feature_part(seen, store, part, hardware.device) for part in ("train", "test"))
+    else:
+        learner = model
+        train, test = (load_part(store, part, hardware.device) for part in ("train", "test"))
+    for row in fit(learner, train, None, len(store.classes), choices, hardware):
         if isinstance(row, TickRow):
             yield row.step / row.steps
-    return evaluate(model, test, "test", store.classes)
+    return evaluate(learner, test, "test", store.classes)
 
 
 def told(

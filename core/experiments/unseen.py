@@ -30,7 +30,7 @@ def ask_unseen(dataset: Dataset, run: Run, folds: int = FOLDS) -> Iterator[Progr
     seen; copies of a picture are in its fold. Kept beside the dataset, unless it is there: read_unseen() then has it.
 
     `done` counts per cent of a training, after the copies were looked for. UserMistake where the run was trained on
-    other pictures, or there are too few.
+    other pictures or learnt on from another one, or there are too few.
     """
     from core.engine.hardware import choose_hardware  # torch: only where networks are trained
     from core.experiments.trial import told, try_out
@@ -39,6 +39,8 @@ def ask_unseen(dataset: Dataset, run: Run, folds: int = FOLDS) -> Iterator[Progr
         return
     if not runs_on(dataset, [run]):
         raise UserMistake(f"run {run.id} was trained on other pictures than {dataset.name!r} has now")
+    if run.config.model.name == "transfer":
+        raise UserMistake(f"run {run.id} learnt on from another run, which may have seen these pictures; pick another")
     yield from look_for_copies(dataset)
     store = load_store(run.config.data, run.config.model)
     fold = draw_folds(store.labels, store.groups, folds, run.config.data.seed)

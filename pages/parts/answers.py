@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
 from core.data.images import fingerprint_of
+from core.data.ledger import disarm
 from core.data.store import preprocess_of
 from core.errors import UserMistake
 from core.evaluation import Evaluation
@@ -48,8 +50,19 @@ def draw_answers(run: Run, evaluation: Evaluation, chosen: np.ndarray, key: str)
     with st.grid(min_column_width=130, gap="small"):
         for place in chosen[:shown]:
             draw_answer(dataset, evaluation, int(place))
-    if len(chosen) > shown:
-        st.button(f"Show more · {shown} of {len(chosen):,}", key=f"{key}.more", on_click=_more, args=(key, shown))
+    with st.container(horizontal=True, gap="small"):
+        if len(chosen) > shown:
+            st.button(f"Show more · {shown} of {len(chosen):,}", key=f"{key}.more", on_click=_more, args=(key, shown))
+        st.download_button(
+            f"Names of {'this one' if len(chosen) == 1 else f'all {len(chosen):,}'} (CSV)",
+            lambda: answers_csv(dataset, evaluation, chosen),  # made when somebody asks for it
+            "answers.csv",
+            "text/csv",
+            icon=":material/download:",
+            key=f"{key}.csv",
+            type="tertiary",
+            on_click="ignore",
+        )
 
 
 def draw_answer(dataset: Dataset, evaluation: Evaluation, place: int) -> None:
@@ -68,6 +81,23 @@ def draw_answer(dataset: Dataset, evaluation: Evaluation, place: int) -> None:
         st.markdown(f"{mark} :small[{escape(answered, 24)} {sure:.0%}]")
         if not right:
             st.caption(f"it is {escape(true, 24)}")
+        st.caption(escape(dataset.names[index].rsplit("/", 1)[-1], 24))
+
+
+def answers_csv(dataset: Dataset, evaluation: Evaluation, chosen: np.ndarray) -> bytes:
+    """One line a picture: its name, what it is, what was answered and how sure the run was, 0..1."""
+    classes, indices = evaluation.classes, evaluation.indices[chosen]
+    table = pd.DataFrame(
+        {
+            "picture": [disarm(dataset.names[int(index)]) for index in indices],
+            "class": [disarm(classes[label]) for label in evaluation.labels[chosen]],
+            "answered": [disarm(classes[label]) for label in evaluation.predictions[chosen]],
+            "probability": evaluation.probabilities[chosen].max(axis=1).round(4),
+            "probability of class": evaluation.probabilities[chosen, evaluation.labels[chosen]].round(4),
+            "part": evaluation.part,
+        }
+    )
+    return table.to_csv(index=False).encode("utf-8-sig")
 
 
 def ordered(evaluation: Evaluation, mask: np.ndarray, order: str) -> np.ndarray:

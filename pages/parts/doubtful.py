@@ -20,7 +20,7 @@ from pages.parts.words import percent_of
 ON_A_PAGE = 12
 TRUSTED = 0.9  # test accuracy below which a network errs more often than labels usually do
 SIDES = {"all": "All", "unseen": "Never seen in training", "learnt": "Learnt from"}
-JUDGES = {"run": "This network", "unseen": "Networks that have not seen the picture"}
+JUDGES = {"run": "This network", "unseen": "Networks that have not seen it", "both": "Both together"}
 DECISIONS = {"keep": "Keep", "relabel": "Relabel", "exclude": "Exclude"}
 
 
@@ -62,15 +62,18 @@ def draw_doubtful(dataset: Dataset) -> None:
                 key=f"doubts_side_{dataset.id}",
             )
     run = by_id[picked]
-    if judge == "unseen":
-        every = _unseen_doubts(picked, dataset.content_hash, stamp_of_unseen(dataset, picked), run, dataset)
+    if judge != "run":
+        stamp = stamp_of_unseen(dataset, picked)
+        every = _unseen_doubts(picked, run.state.updated, dataset.content_hash, stamp, judge == "both", run, dataset)
         if every is None:
             offer_unseen(dataset, run)
             return
     else:
         every = _doubts(picked, run.state.updated, dataset.content_hash, run, dataset)
     found = [doubt for doubt in every if side == "all" or (doubt.part == "train") == (side == "learnt")]
-    st.caption(_told(found, dataset) + (_of_trust(run) if judge == "run" else told_of_unseen(dataset, run)))
+    st.caption(
+        _told(found, dataset) + (_of_trust(run) if judge == "run" else told_of_unseen(dataset, run, judge == "both"))
+    )
     if not found:
         return
     pages, page = -(-len(found) // ON_A_PAGE), 1
@@ -180,5 +183,7 @@ def _doubts(run_id: str, updated: str, content_hash: str, _run: Run, _dataset: D
 
 
 @st.cache_data(max_entries=20, show_spinner="Reading the answers …")
-def _unseen_doubts(run_id: str, content_hash: str, stamp: int, _run: Run, _dataset: Dataset) -> list[Doubt] | None:
-    return find_unseen_doubts(_run, _dataset)
+def _unseen_doubts(
+    run_id: str, updated: str, content_hash: str, stamp: int, with_run: bool, _run: Run, _dataset: Dataset
+) -> list[Doubt] | None:
+    return find_unseen_doubts(_run, _dataset, with_run)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import streamlit as st
 
+from pages.parts.cached import live_runs
 from pages.parts.errands import Doing, Errand, cancel_errand, read_doing, start_errand
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
@@ -37,7 +38,8 @@ def _draw(errand: Errand, words: Words, was_live: bool) -> None:
             st.progress(doing.share, text=_describe(doing, words))
             if st.button("Cancel", key=f"cancel_{key}", icon=":material/close:", disabled=doing.stop_asked):
                 cancel_errand(errand)
-        st.caption("You may close this page: it goes on.")
+        busy = " A run is training and goes first, so this takes longer." if live_runs(seconds=1.0) else ""
+        st.caption(f"You may close this page: it goes on.{busy}")
         return
     if was_live:
         st.rerun()  # it is over, and what it has found is drawn outside this fragment

@@ -142,12 +142,12 @@ def _map(dataset: Dataset, run_id: str) -> Iterator[Progress]:
 
     if not run_id:
         return make_map(dataset)
-    from core.data.preprocess import Preprocess
+    from core.data.store import preprocess_of
     from core.inference.features import load_features
     from core.runs.run import read_run
 
     run = read_run(run_id)
-    return make_map(dataset, load_features(run), Preprocess.model_validate(run.card().preprocess), run.id)
+    return make_map(dataset, load_features(run), preprocess_of(run.config.data), run.id)
 
 
 def _unseen(dataset: Dataset, run_id: str) -> Iterator[Progress]:

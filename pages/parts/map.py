@@ -20,6 +20,7 @@ from core.experiments.trained import answers_on, runs_on
 from core.runs.run import Run
 from pages.parts.cached import runs, score_of, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG
+from pages.parts.deciding import draw_decide_one, draw_decided
 from pages.parts.errand_bar import Words, draw_errand
 from pages.parts.errands import Errand
 from pages.parts.escape import escape, plotted, shown
@@ -27,9 +28,9 @@ from pages.parts.frame import boundary
 from pages.parts.palette import ACCENT, CALM, PART_COLOURS, PART_NAMES, class_colour
 from pages.parts.words import percent_of
 
-COLUMNS, LINES = 26, 15  # cells of the map that show a picture, at most one each
+COLUMNS, LINES = 22, 15  # cells of the map that show a picture, at most one each
 EDGE = 3  # pixels of colour around a picture
-HEIGHT = 640
+HEIGHT = 540
 IN_A_BOX = 24  # pictures that a box around many shows
 LEGEND = 12  # more groups than that have no legend; the pointer tells
 RIGHT, WRONG = "#009E73", "#D55E00"
@@ -69,13 +70,18 @@ def draw_map(dataset: Dataset, data: DataConfig) -> None:
             show = st.segmented_control(
                 "Show", ["Pictures", "Points"], default="Pictures", required=True, key=f"map_show_{dataset.id}"
             )
+            # Streamlit takes clicks away from a chart in which boxes are drawn
+            mouse = st.segmented_control(
+                "Mouse", ["Click one", "Draw a box"], default="Click one", required=True, key=f"map_mouse_{dataset.id}"
+            )
     if found is None:
         _offer(dataset, of)
         return
     run = by_id.get(of) or next(iter(known), None)
     answers = None if run is None else _answers(run.id, run.state.updated, dataset.content_hash, run, dataset)
     groups = _groups(dataset, data, found, colour, answers)
-    _draw(dataset, found, of, groups, show == "Pictures", None if answers is None else answers[found.rows])
+    given = None if answers is None else answers[found.rows]
+    _draw(dataset, found, of, groups, show == "Pictures", mouse == "Draw a box", given)
 
 
 def _ask_colour(dataset: Dataset, trained: bool) -> str:
@@ -103,24 +109,30 @@ def _offer(dataset: Dataset, of: str) -> None:
 
 @st.fragment  # a click draws the map and what is beside it, and nothing else of the page
 @boundary()
-def _draw(dataset: Dataset, found: Map, of: str, groups: Groups, pictures: bool, answers: np.ndarray | None) -> None:
+def _draw(
+    dataset: Dataset, found: Map, of: str, groups: Groups, pictures: bool, box: bool, answers: np.ndarray | None
+) -> None:
+    draw_decided(dataset, "map")
     left, right = st.columns([7, 3], gap="medium")
     with left:
         shown_at = _thinned(found.places) if pictures else None
-        figure = _figure(dataset, found, groups, shown_at)
+        figure = _figure(dataset, found, groups, shown_at).update_layout(dragmode="select" if box else False)
         clicked = st.plotly_chart(
             figure,
             config=PLOTLY_CONFIG,
-            key=f"map_{dataset.id}_{of}_{pictures}",
+            key=f"map_{dataset.id}_{of}_{pictures}_{box}",
             on_select="rerun",
-            selection_mode=("points", "box", "lasso"),
+            selection_mode="box" if box else "points",
             alt=f"Map of {len(found.rows):,} pictures",
         )
         st.caption(_told(dataset, found, of, shown_at))
     chosen = sorted({int(point["customdata"][0]) for point in clicked.selection.points if "customdata" in point})
+    if shown_at is not None and len(chosen) > 1:
+        chosen = _beneath(found.places, chosen)
     with right:
         if not chosen:
-            st.info("Click a picture to see it large, or drag a box around several.", icon=":material/ads_click:")
+            told = "Drag a box around pictures to see them all." if box else "Click a picture to see it large."
+            st.info(told, icon=":material/ads_click:")
         elif len(chosen) == 1:
             _draw_one(dataset, found, chosen[0], answers)
         else:
@@ -137,6 +149,7 @@ def _draw_one(dataset: Dataset, found: Map, place: int, answers: np.ndarray | No
         mark = ":green[:material/check:]" if right else ":red[:material/close:]"
         told += f" · {mark} the network answers {escape(dataset.classes[answers[place]], 40)}"
     st.markdown(f"{told} · {escape(dataset.names[row], 200)}")
+    draw_decide_one(dataset, row)
     st.caption("Most alike")
     with st.grid(4, min_column_width=64, gap="xsmall"):
         for near in found.near[place].tolist():
@@ -149,7 +162,8 @@ def _draw_several(dataset: Dataset, found: Map, groups: Groups, chosen: list[int
     told = ", ".join(f"{counts[group]:,} {escape(groups.names[group], 30)}" for group in order[:6])
     st.markdown(f"**{len(chosen):,} pictures:** {told}" + (" and others" if len(order) > 6 else ""))
     with st.grid(4, min_column_width=64, gap="xsmall"):
-        for place in chosen[:IN_A_BOX]:
+        spread = np.unique(np.linspace(0, len(chosen) - 1, IN_A_BOX).astype(int))  # not the first class alone
+        for place in np.array(chosen)[spread].tolist():
             _small(dataset, int(found.rows[place]))
     if len(chosen) > IN_A_BOX:
         st.caption(f"And {len(chosen) - IN_A_BOX:,} more.")
@@ -159,7 +173,7 @@ def _small(dataset: Dataset, row: int) -> None:
     with st.container(gap=None):
         st.image(thumbnail(dataset, row), width="stretch", alt=shown(dataset.names[row], 200))
         label = dataset.classes[dataset.labels[row]]
-        st.caption(escape(label, 12), help=f"{escape(label)} · {escape(dataset.names[row], 200)}")
+        st.caption(escape(label, 12))
 
 
 def _told(dataset: Dataset, found: Map, of: str, shown_at: np.ndarray | None) -> str:
@@ -183,16 +197,19 @@ def _figure(dataset: Dataset, found: Map, groups: Groups, shown_at: np.ndarray |
     names = dataset.names
     for group, name in enumerate(groups.names):
         members = np.flatnonzero(groups.of == group)
-        if shown_at is not None:
-            members = members[np.isin(members, shown_at)]
         if not len(members):
             continue
+        # the legend has points of its own: where pictures are drawn, theirs cannot be seen
+        mark = {"symbol": "square", "size": 12, "color": groups.colours[group]}
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=plotted(name), marker=mark)
+        if shown_at is not None:
+            members = members[np.isin(members, shown_at)]
         x, y = (_cells(found.places[members]) if shown_at is not None else found.places[members]).T
         figure.add_scatter(
             x=x,
             y=y,
             mode="markers",
-            name=plotted(name),
+            showlegend=False,
             marker=_marker(groups.colours[group], shown_at is not None),
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 0 if shown_at is not None else 0.2}},
@@ -212,7 +229,6 @@ def _figure(dataset: Dataset, found: Map, groups: Groups, shown_at: np.ndarray |
     figure.update_layout(
         height=HEIGHT,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        dragmode="select",
         hovermode="closest",
         showlegend=1 < len(groups.names) <= LEGEND,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "itemclick": False},
@@ -223,7 +239,7 @@ def _figure(dataset: Dataset, found: Map, groups: Groups, shown_at: np.ndarray |
 def _marker(colour: str, pictures: bool) -> dict[str, Any]:
     """A point; where the picture itself is drawn, only the frame of one that is chosen."""
     if pictures:
-        return {"symbol": "square-open", "size": 40, "color": ACCENT, "line": {"width": 4}, "opacity": 0}
+        return {"symbol": "square-open", "size": 32, "color": ACCENT, "line": {"width": 4}, "opacity": 0}
     return {"size": 7, "color": colour, "opacity": 0.8}
 
 
@@ -241,6 +257,12 @@ def _thinned(places: np.ndarray) -> np.ndarray:
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(cells[order], axis=0) != 0).any(axis=1)
     return np.sort(order[new])
+
+
+def _beneath(places: np.ndarray, chosen: list[int]) -> list[int]:
+    """The pictures in the cells of those that are chosen: a box is meant for all of them, shown or not."""
+    cells = _cells(places) @ np.array([1.0, 2.0 * COLUMNS * LINES])
+    return np.flatnonzero(np.isin(cells, cells[chosen])).tolist()
 
 
 def _images(dataset: Dataset, found: Map, groups: Groups, shown_at: np.ndarray) -> list[dict[str, Any]]:

@@ -34,16 +34,17 @@ def offer_unseen(dataset: Dataset, run: Run) -> None:
     draw_errand(Errand("unseen", dataset, run.id), ASKING)
 
 
-def told_of_unseen(dataset: Dataset, run: Run) -> str:
+def told_of_unseen(dataset: Dataset, run: Run, with_run: bool) -> str:
     """What was asked, and how much of the list is likely the networks' own mistakes."""
     answers = read_unseen(dataset, run.id)
     if answers is None:
         return ""
     right, n = int(answers.correct.sum()), answers.n
-    return (
-        f"Every picture was judged by one of {FOLDS} networks that had never seen it. They agree with the label of "
-        f"{percent_of(right, n)} pictures; where they do not, the picture may be hard, or the network wrong."
-    )
+    told = f"Every picture was judged by one of {FOLDS} networks that had never seen it, which agree with the label of "
+    told += f"{percent_of(right, n)} pictures"
+    if with_run:
+        return f"{told}, and by the network above; their mean counts. It errs less often at the top of the list."
+    return f"{told}. The list is the most complete and the longest: where they disagree, the network may be wrong."
 
 
 def stamp_of_unseen(dataset: Dataset, run_id: str) -> int:
