@@ -158,6 +158,17 @@ def test_a_lost_run_says_up_to_where_it_can_go_on(trained_home, tiny_run):
     assert "deed.resume" in pressed(app)
 
 
+def test_a_run_that_went_on_by_itself_says_after_what(at_work):
+    give_state(at_work, retry="Its process was killed. It went on by itself from <b>epoch 1</b>.")
+    assert "Its process was killed. It went on by itself from" in plain(said(opened(at_work)))
+
+
+def test_a_run_that_the_disk_paused_says_so_and_offers_to_go_on(trained_home, tiny_run):
+    give_state(tiny_run, status="stopped", epoch=2, message="Paused: the disk has only 256 MB free.")
+    app = opened(tiny_run)
+    assert "Epoch 2 of 3. Paused: the disk has only 256 MB free." in plain(said(app)) and "deed.resume" in pressed(app)
+
+
 def test_a_run_that_nobody_started_is_no_failure(trained_home):
     run = give_state(tiny.new_run(), status="lost", message=NEVER_STARTED)
     app = opened(run)
@@ -197,6 +208,12 @@ def test_the_verdict_tells_noise_from_a_difference(trained_home, tiny_run):
 def test_settings_that_do_not_act_are_no_change():
     now = change_config(RunConfig(), {"train.warmup": 0.5, "train.momentum": 0.5})
     assert [title for title, _, _ in ended.changes(RunConfig(), now)] == ["Momentum"]
+
+
+def test_a_network_that_learnt_on_from_a_run_says_from_which():
+    now = change_config(RunConfig(), {"model.name": "transfer", "model.trunk": "mwua8a9l871n-ee1cf221"})
+    told = {title: (one, other) for title, one, other in ended.changes(RunConfig(), now)}
+    assert told["Learns on from"] == ("–", "run 871n") and told["Network"] == ("paper cnn", "transfer")
 
 
 def test_last_and_best_epoch_both_have_their_names(at_work):

@@ -457,6 +457,8 @@ def test_the_preview_shows_the_pictures_and_every_augmentation_on_its_own(app):
     app.button(key="preview.draw").click().run()
     app.button(key="preview.others").click().run()
     assert not app.exception and not app.error
+    app.get_by_key("form.train.augment").set_value([]).run()  # with none chosen training shows them as they are
+    assert len(app.get("image")) == PICTURES + len(get_args(Augmentation))
 
 
 def test_the_pictures_of_the_preview_are_of_every_class_in_turn(home):

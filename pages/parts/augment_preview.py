@@ -46,14 +46,15 @@ def _preview(dataset: Dataset, config: RunConfig) -> None:
     indices = some_pictures(dataset, state.get("preview.turn", 0))
     pictures = _received(dataset.content_hash, tuple(indices), preprocess_of(config.data), dataset)
     seed, chosen = state.get("preview.seed", 0), config.train.augment
+    draws = DRAWS if chosen else 0  # with none chosen training shows them as they are
     with st.spinner("Drawing", show_time=True):  # the first time it loads what trains, which takes seconds
         drawn = augmented(np.concatenate([pictures] * DRAWS), chosen, seed).reshape(DRAWS, *pictures.shape)
     told = "As the network receives it"
     st.caption(f"{told}, and three times as training shows it" if chosen else told)
-    with st.grid(1 + DRAWS, min_column_width=40, wrap=False, gap="xsmall"):
+    with st.grid(1 + DRAWS if chosen else PICTURES, min_column_width=40, wrap=False, gap="xsmall"):
         for row, index in enumerate(indices):
             _show(pictures[row], shown(dataset.names[index], 60))
-            for draw in range(DRAWS):
+            for draw in range(draws):
                 told = f"{shown(dataset.names[index], 60)} under {say(chosen)}, drawn {draw + 1}"
                 _show(drawn[draw, row], told)
     st.caption("Each on its own")
