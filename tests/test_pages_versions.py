@@ -84,7 +84,7 @@ def test_copies_are_left_out_and_of_a_conflict_a_person_says_which_class_stays()
 
 
 def test_the_ledger_shows_versions_and_finds_files_by_what_became_of_them():
-    dataset = add_pictures("pets", ("cat", "[x](http://evil) :red[$a$]" + "y" * 180))
+    dataset = add_pictures("pets", ("cat", "z[x](http://evil) :red[$a$]" + "y" * 180))
     finish(make_version(dataset, {0: Decision(None, "copy"), 1: Decision(1, "doubtful label")}))
     app = open_tab("Ledger", dataset="pets v2")
     told = {metric.label: metric.value for metric in app.metric}

@@ -80,7 +80,7 @@ def draw_decided(dataset: Dataset, where: str) -> None:
             f"Nothing has changed yet. Version {number} will have it so; {escape(dataset.name, 60)} stays as it is."
         )
         if older.id != dataset.id:
-            caption += f" It is made from this version, not from {escape(older.name, 60)}."
+            caption += f" Version {number} is made from this one, not from {escape(older.name, 60)}."
         st.caption(caption)
         if make:
             _make(dataset, every)
