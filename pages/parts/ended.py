@@ -10,6 +10,7 @@ from core.experiments.paper import ARTWORK, paper_numbers
 from core.runs.checkpoint import newest_place
 from core.runs.course import Course
 from core.runs.run import NEVER_STARTED, Run
+from core.runs.trunks import learns_on_from
 from pages.parts.answers import evaluation_or_none
 from pages.parts.cached import runs
 from pages.parts.deeds import has_diverged
@@ -152,8 +153,17 @@ def changes(before: RunConfig, now: RunConfig) -> list[tuple[str, str, str]]:
     for field in all_fields():
         one, other = value_of(before, field), value_of(now, field)
         if not same(one, other) and any(matters(field, _values(config)) for config in (before, now)):
-            told.append((title_of(field), say(one), say(other)))
+            told.append((title_of(field), _say_in(before, field), _say_in(now, field)))
     return told
+
+
+def _say_in(config: RunConfig, field: str) -> str:
+    """The value in words; that of a network's part which another network has not is none."""
+    if field.startswith("model.") and not matters(field, _values(config)):
+        return "–"
+    if field == "model.trunk" and (run_id := learns_on_from(config.model)):
+        return f"run {run_id[-4:]}"
+    return say(value_of(config, field))
 
 
 def verdict(run: Run, before: Run, test: Evaluation, earlier: Evaluation, changed: bool) -> str:
