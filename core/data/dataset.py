@@ -106,7 +106,7 @@ class Dataset:
         return self.records["part"].astype(np.int8)
 
     @cached_property
-    def names(self) -> Sequence[str]:
+    def names(self) -> "Names":
         """The name of each picture as it was given; read from the disk when the first one is asked for."""
         return Names(self.folder / "names.jsonl", self.used)
 

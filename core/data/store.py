@@ -185,7 +185,8 @@ def _copy_known(dataset: Dataset, preprocess: Preprocess, images: Path) -> np.nd
 def _open(dataset: Dataset, preprocess: Preprocess, fingerprint: str, data: DataConfig) -> TensorStore:
     folder = store_folder(fingerprint)
     refused: list[Any] = read_json(folder / "store.json")["refused"]
-    labels, given_parts, names = dataset.labels, dataset.given_parts, dataset.names
+    labels, given_parts = dataset.labels, dataset.given_parts
+    names: Sequence[str] = dataset.names
     found = read_copies(dataset)
     groups = np.arange(dataset.used, dtype=np.int64) if found is None else found.groups
     before = drawn_before(dataset, data, groups)

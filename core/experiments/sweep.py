@@ -404,7 +404,7 @@ def _suggest(trial: "optuna.Trial", one: Range) -> Any:
 
 def _values_of(plan: SweepPlan) -> dict[str, Any]:
     """The base's own values, as far as they lie in the ranges; Optuna draws the others."""
-    values = {}
+    values: dict[str, Any] = {}
     for one in plan.ranges:
         room, _, name = one.field.partition(".")
         value = getattr(getattr(plan.base, room), name)

@@ -2,6 +2,8 @@
 
 from collections.abc import Generator
 
+from torch import nn
+
 from core.config import RunConfig
 from core.data.batches import load_part
 from core.data.dataset import Clock, Progress
@@ -27,7 +29,8 @@ def try_out(config: RunConfig, store: TensorStore, hardware: Hardware) -> Genera
         model.to(hardware.device)
         for _ in build_features(model.trunk, model.head.in_features, store, hardware.device):
             yield 0.0
-        seen, learner = open_features(model.trunk, store), model.head
+        learner: nn.Module = model.head
+        seen = open_features(model.trunk, store)
         train, test = (feature_part(seen, store, part, hardware.device) for part in ("train", "test"))
     else:
         learner = model

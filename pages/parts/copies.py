@@ -182,7 +182,8 @@ def _ask_group(dataset: Dataset, group: Group) -> None:
     """One of them stays, in the class that a person says, or none."""
     classes = sorted({int(label) for label in dataset.labels[list(group.rows)]})
     key = f"group_{dataset.id}_{group.rows[0]}"
-    outs = {choice: set(_left_out(dataset, group, choice)) for choice in (*classes, NONE)}
+    choices: tuple[int | str, ...] = (*classes, NONE)
+    outs = {choice: set(_left_out(dataset, group, choice)) for choice in choices}
     now = {row for row in group.rows if row in decided(dataset) and decided(dataset)[row].label is None}
     st.session_state[key] = next((choice for choice, out in outs.items() if out == now), ALL)
     st.selectbox(
