@@ -100,9 +100,9 @@ def _as_run(dataset: Dataset, model: ModelConfig, size: int) -> RunConfig:
 
 def _draw_layers(layers: list[Layer], size: int) -> None:
     names = [layer["name"] for layer in layers]
-    picked = st.session_state.get(PICKED)
+    picked = str(st.session_state.get(PICKED))
     if picked not in names:
-        picked = next((layer["name"] for layer in layers if layer["parameters"]), names[0])
+        picked = next((str(layer["name"]) for layer in layers if layer["parameters"]), names[0])
     draw_network(layers, size, "network", picked, _pick)
     largest = max(layers, key=lambda layer: layer["parameters"])
     share = largest["parameters"] / max(1, sum(layer["parameters"] for layer in layers))

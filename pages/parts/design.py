@@ -58,7 +58,7 @@ def draw_design(classes: int, size: int) -> tuple[ModelConfig, str]:
             put(field, value_of(base, field), DESIGN)
     draw_field("model.name", base, (), "Usually", DESIGN, dots=False)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="examples"):
-        st.caption("As", width="content")
+        st.caption("Like", width="content")
         for name, (told, model) in EXAMPLES.items():
             st.button(name, key=f"example.{name}", type="tertiary", help=told, on_click=design, args=(model,))
     for field in _acting():

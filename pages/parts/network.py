@@ -283,7 +283,7 @@ class _Board:
             if height == LINE:
                 self.names.append((column + 0.05, y, short_name(layer)))
                 if shape != before and len(shape) == 3:
-                    self.sizes.append((column + 0.95, y, "×".join(map(str, shape))))
+                    self.sizes.append((column + 0.95, y, f"{shape[1]}×{shape[2]}"))
             self.targets.append((column + 0.5, y, layer["name"], _pointed(layer)))
             before, top = shape, top - height - GAP
         if len(group.layers) > MOST:
@@ -366,7 +366,7 @@ ACTIVATION_KINDS = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid
 def short_name(layer: Layer) -> str:
     """What stands on a layer: its name where it has weights, else what it is."""
     kind = layer["kind"]
-    return SHORT.get(kind, kind if kind in ACTIVATION_KINDS else layer["name"].rpartition(".")[2])
+    return SHORT.get(kind, kind if kind in ACTIVATION_KINDS else str(layer["name"]).rpartition(".")[2])
 
 
 def _pointed(layer: Layer) -> str:

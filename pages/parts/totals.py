@@ -1,8 +1,9 @@
 """What a network costs, and how much more or less than another: parameters, work, memory, and seconds an epoch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -20,6 +21,7 @@ from pages.parts.network import Layer
 from pages.parts.planning import part_counts
 from pages.parts.words import span
 
+SAME, WAITING = "as before", "not known yet"
 WISH = "totals.wish"  # (what is asked about, since when it has not moved)
 WEIGHT_BYTES = 12  # of a parameter in training: itself, its gradient and its momentum, 4 bytes each
 MAP_BYTES = 8  # of a number that leaves a layer: itself, kept until its gradient comes, 4 bytes each
@@ -45,44 +47,42 @@ def totals_of(layers: Sequence[Layer], batch: int) -> Totals:
 def draw_totals(now: Totals, before: Totals | None, batch: int, speed: tuple[Dataset, RunConfig, ModelConfig] | None):
     """Four numbers, each with its difference to `before`; speed: what is timed, and the network before."""
     with st.container(horizontal=True, key="totals"):
-        st.metric(
+        _draw(
             "Parameters",
             f"{now.parameters:,}",
-            delta=_difference(now.parameters, before and before.parameters),
-            delta_color="off",
-            border=True,
-            height="stretch",
-            help="Numbers that training finds, each 4 bytes.",
+            _difference(now.parameters, before.parameters if before else None),
+            "Numbers that training finds, each 4 bytes.",
         )
-        st.metric(
+        _draw(
             "Multiply-adds",
             in_short(now.work),
-            delta=_difference(now.work, before and before.work),
-            delta_color="off",
-            border=True,
-            height="stretch",
-            help=f"{now.work:,} multiplications, each with an addition, for one picture.",
+            _difference(now.work, before.work if before else None),
+            f"{now.work:,} multiplications, each with an addition, for one picture.",
         )
-        st.metric(
+        _draw(
             "Memory in training",
             in_bytes(now.memory),
-            delta=_difference(now.memory, before and before.memory),
-            delta_color="off",
-            border=True,
-            height="stretch",
-            help=f"For a batch of {batch}: 12 bytes a parameter (itself, its gradient, its momentum) and 8 bytes for "
-            "each number that leaves a layer (itself, its gradient). The program itself takes some hundred MB more.",
+            _difference(now.memory, before.memory if before else None, in_bytes),
+            f"For a batch of {batch}: 12 bytes a parameter (itself, its gradient, its momentum) and 8 bytes for each "
+            "number that leaves a layer (itself, its gradient). The program itself takes some hundred MB more.",
         )
         if speed is not None:
             draw_speed(*speed)
 
 
-def _difference(now: float, before: float | None) -> str | None:
-    """'+12,345 (+15 %)', None where there is none."""
-    if before is None or now == before:
+def _draw(label: str, value: str, difference: str | None, told: str) -> None:
+    arrow: Literal["auto", "off"] = "off" if difference in (SAME, WAITING) else "auto"
+    st.metric(label, value, delta=difference, delta_color="off", delta_arrow=arrow, border=True, help=told)
+
+
+def _difference(now: float, before: float | None, say: Callable[[float], str] | None = None) -> str | None:
+    """'+12,345 (+15 %)'; None where there is nothing to hold it against. Streamlit's arrow knows a plain minus only."""
+    if before is None:
         return None
+    if now == before:
+        return SAME
     share = f" ({(now - before) / before:+.0%})" if before and now < 10 * before else f" (× {now / before:,.0f})"
-    return f"{'+' if now > before else '−'}{in_short(abs(now - before))}{share if before else ''}"
+    return f"{'+' if now > before else '-'}{(say or in_short)(abs(now - before))}{share if before else ''}"
 
 
 def in_short(number: float) -> str:
@@ -119,20 +119,25 @@ def _speed(dataset: Dataset, wanted: list[RunConfig], asking: bool) -> None:
     if missing and asking:
         _ask(dataset, missing[0])
     (seconds, why), (earlier, _) = found[0], found[-1]
-    known = seconds is not None and earlier is not None and len(found) > 1
-    st.metric(
+    _draw(
         "Seconds an epoch",
         "not known" if why else "…" if seconds is None else "under 0.1 s" if seconds < 0.1 else span(seconds),
-        delta=f"{seconds - earlier:+.1f} s ({seconds / earlier - 1:+.0%})" if known else None,
-        delta_color="off",
-        border=True,
-        height="stretch",
-        help=escape(why, 300) if why else _how(dataset, wanted[0], waits=seconds is None),
+        _slower(seconds, earlier) if len(wanted) > 1 else SAME,
+        escape(why, 300) if why else _how(dataset, wanted[0], waits=seconds is None),
     )
 
 
+def _slower(seconds: float | None, earlier: float | None) -> str:
+    if seconds is None or earlier is None:
+        return WAITING
+    return f"{seconds - earlier:+.1f} s ({seconds / earlier - 1:+.0%})"
+
+
 def _how(dataset: Dataset, config: RunConfig, waits: bool) -> str:
-    told = f"On {escape(dataset.name, 40)}, in batches of {config.train.batch_size}, as preset {config.preset} does it."
+    told = (
+        f"On {escape(dataset.name, 40)}, in batches of {config.train.batch_size}, as preset {escape(config.preset)} "
+        "does it."
+    )
     if waits and live_runs():
         return f"{told} It is measured when no run trains any more."
     return f"{told} It is being measured." if waits else f"{told} Measured on this machine."

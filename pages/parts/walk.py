@@ -24,6 +24,7 @@ from pages.parts.answers import evaluation_or_none, pictures_of
 from pages.parts.cached import pixels_to_png, thumbnail
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.escape import escape
+from pages.parts.frame import boundary
 from pages.parts.network import Group, group_layers, size_of
 from pages.parts.palette import ACCENT, BLOCK, CALM, class_colours
 from pages.parts.run_table import run_labels
@@ -60,7 +61,7 @@ def draw_walk(dataset: Dataset | None, data: DataConfig, model: ModelConfig, out
     with ask:
         eyes = _pick_eyes(dataset, data, model, outputs, finished)
         picture = _pick_picture(eyes)
-    with answer:
+    with answer, boundary():
         if picture is None:
             st.caption("Drop a picture, and see what each layer makes of it.")
             return
@@ -102,7 +103,9 @@ def _pick_eyes(
 
 
 def _eyes_of(run: Run) -> Eyes:
-    card, dataset, tests, tested = run.card(), pictures_of(run), (), 0
+    card, dataset = run.card(), pictures_of(run)
+    tests: tuple[int, ...] = ()
+    tested = 0
     test = evaluation_or_none(run, "test")
     if dataset is not None and test is not None:
         tests, tested = _sampled(test.indices), test.n
