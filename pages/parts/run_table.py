@@ -300,13 +300,15 @@ def _restore(run: Run) -> None:
 
 def describe(run: Run) -> dict[str, Any]:
     right, n = score_of(run)
+    # the table stands still while a run trains; how far that one is, is said above
+    reached = "" if run.state.status in LIVE_STATUSES else f"{run.state.epoch} of "
     return {
         "star": "★" if run.marks.star else "☆",
         "Run": shown(run.marks.title, 60) or run.id[-4:],
         "Pictures": shown(run.config.data.dataset, 40),
         "Preset": shown(run.config.preset, 20),
         "State": STATUS[run.state.status][0],
-        "Epochs": f"{run.state.epoch} of {run.config.train.epochs}",
+        "Epochs": f"{reached}{run.config.train.epochs}",
         "test accuracy": 100 * right / n if n else None,
         "of": n or None,
         "seconds": run.state.seconds or None,
