@@ -110,6 +110,7 @@ def test_networks_that_have_not_seen_the_picture_are_offered_then_shown(trained_
     done(ask_unseen(dataset, run))
     app.run()
     assert "one of 4 networks that had never seen it" in said(app) or "None here" in said(app)
+    app.segmented_control(key=f"doubts_judge_{dataset.id}").set_value("both").run()
     assert not app.exception and not app.error
 
 

@@ -55,6 +55,7 @@ def test_every_picture_is_asked_once_and_planted_labels_are_found_first(mislabel
     assert first <= wrong and len(first) >= 5  # of 6; no right label stands before them
     assert {doubt.part for doubt in found} == {"unseen"}
     both = find_unseen_doubts(run, dataset, with_run=True)
+    assert {doubt.part for doubt in both} == {"both"}
     assert {dataset.names[doubt.row] for doubt in both[: len(wrong)]} == wrong  # here the mean of all finds all 6
     assert list(ask_unseen(dataset, run)) == []  # it is known
 

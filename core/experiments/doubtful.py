@@ -24,7 +24,9 @@ class Doubt:
     """One picture: `suggested` is the class that the network sees instead of the given one."""
 
     row: int  # of the dataset
-    part: str  # "train": the network has learnt from this label; "val", "test", "unseen": it has never been told
+    # "train": the network has learnt from this label; "val", "test": it has never been told; "unseen", "both": see
+    # find_unseen_doubts
+    part: str
     given: int  # index into classes
     suggested: int
     self_confidence: float  # probability of the given class, 0..1
@@ -55,7 +57,8 @@ def find_doubts(run: Run, dataset: Dataset) -> list[Doubt]:
 def find_unseen_doubts(run: Run, dataset: Dataset, with_run: bool = False) -> list[Doubt] | None:
     """The same according to networks that had not seen the picture, trained as the run was; all parts are "unseen".
 
-    with_run: according to the mean of their probabilities and the run's own, where it was asked too. None where nobody
+    with_run: according to the mean of their probabilities and the run's own, where it was asked too; all parts are
+    "both". None where nobody
     has asked those networks (ask_unseen does).
     """
     answers = read_unseen(dataset, run.id)
@@ -69,7 +72,7 @@ def find_unseen_doubts(run: Run, dataset: Dataset, with_run: bool = False) -> li
             _check_rows(own, dataset, run)
             at = place[own.indices]
             probabilities[at[at >= 0]] = (probabilities[at[at >= 0]] + own.probabilities[at >= 0]) / 2
-        answers = replace(answers, probabilities=probabilities)
+        answers = replace(answers, part="both", probabilities=probabilities)
     return doubts_among([answers])
 
 

@@ -20,6 +20,7 @@ from pages.parts.words import percent_of
 ON_A_PAGE = 12
 TRUSTED = 0.9  # test accuracy below which a network errs more often than labels usually do
 SIDES = {"all": "All", "unseen": "Never seen in training", "learnt": "Learnt from"}
+ASKED = {UNSEEN: "Not seen in training", "both": "Mean of both"}
 JUDGES = {"run": "This network", "unseen": "Networks that have not seen it", "both": "Both together"}
 DECISIONS = {"keep": "Keep", "relabel": "Relabel", "exclude": "Exclude"}
 
@@ -92,7 +93,7 @@ def _accuracy(run: Run) -> float:
 
 
 def _told(found: list[Doubt], dataset: Dataset) -> str:
-    if found and found[0].part == UNSEEN:
+    if found and found[0].part in ASKED:
         return f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
     learnt = sum(doubt.part == "train" for doubt in found)
     told = f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
@@ -121,7 +122,7 @@ def _card(dataset: Dataset, doubt: Doubt) -> None:
             f"{given} {100 * doubt.self_confidence:.0f} % → **{seen} {100 * doubt.confidence:.0f} %**",
             help=f"The label given, and the class that the network sees. {escape(dataset.names[doubt.row], 200)}",
         )
-        st.caption(PART_NAMES.get(doubt.part, "Not seen in training"))
+        st.caption((PART_NAMES | ASKED)[doubt.part])
         st.segmented_control(
             "Decision",
             list(DECISIONS),
