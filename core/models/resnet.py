@@ -43,8 +43,8 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.whiten_act(self.whiten(images))
-        for block in (self.block1, self.block2, self.block3):
-            x = block(x)
+        for number in (1, 2, 3):
+            x = self.get_submodule(f"block{number}")(x)
         logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGITS
         return logits
 
