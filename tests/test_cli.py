@@ -245,7 +245,7 @@ def test_stop_is_said_in_words_and_may_be_repeated(command, colours):
 
 
 def test_a_dataset_in_use_is_not_deleted(command, colours, pictures):
-    assert command("data", "add", "spare", "--from", str(pictures))[0] == 0
+    assert command("data", "add", "spare", "--from", str(pictures), "--twice")[0] == 0
     config = RunConfig.model_validate({"data": {"dataset": "spare"}})
     run = create_run(config, "f" * 64, ("a", "b"))
     code, _, stderr = command("data", "delete", "spare")
