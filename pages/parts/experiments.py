@@ -232,10 +232,10 @@ def _draw_one(experiment: Experiment) -> None:
     finished = [effect for effect in found.effects if effect.accuracy is not None or effect.seconds is not None]
     if finished:
         st.plotly_chart(forest_figure(finished), config=PLOTLY_CONFIG, key="experiment.forest")
-        st.caption(
-            "What the component does: with it minus without it. Points with 95 % intervals; grey: within the noise. "
-            "Left: test accuracy, over seeds and pictures. Right: an epoch of training, timed in turns."
-        )
+        told = "What the component does: with it minus without it. Points with 95 % intervals; grey: within the noise."
+        if any(effect.seconds for effect in finished):
+            told += " Left: test accuracy, over seeds and pictures. Right: an epoch of training, timed in turns."
+        st.caption(told)
     for effect in found.effects:
         remarks = f" :gray[{escape('; '.join(effect.remarks), 400)}]" if effect.remarks else ""
         st.markdown(f"- {escape(effect.sentence, 400)}{remarks}")
@@ -298,13 +298,14 @@ def _report(experiment_id: str, stamp: str, _experiment: Experiment) -> Report:
 def forest_figure(effects: Sequence[Effect]) -> go.Figure:
     """A row a component, the largest gain on top: difference in accuracy and in seconds per epoch with intervals."""
     rows = sorted(effects, key=lambda effect: effect.accuracy.value if effect.accuracy else 0.0, reverse=True)
-    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04)
+    timed = any(effect.seconds for effect in rows)  # while nothing is, accuracy has the whole width
+    figure = make_subplots(rows=1, cols=1 + timed, shared_yaxes=True, horizontal_spacing=0.04)
     accuracy = [(effect, effect.accuracy.times(100)) for effect in rows if effect.accuracy]
     seconds = [(effect, effect.seconds) for effect in rows if effect.seconds]
     places = {effect.key: place for place, effect in enumerate(rows)}
     _add_points(figure, 1, accuracy, places, "points", more_is=GAIN, less_is=LOSS)
     _add_points(figure, 2, seconds, places, "s per epoch", more_is=LOSS, less_is=GAIN)
-    for column, title in ((1, "test accuracy, points"), (2, "seconds per epoch")):
+    for column, title in ((1, "test accuracy, points"), (2, "seconds per epoch"))[: 1 + timed]:
         figure.add_vline(x=0, line={"width": 1.4, "color": CALM}, row=1, col=column)
         figure.update_xaxes(
             title=title, gridcolor=_GRID, zeroline=False, fixedrange=True, tickformat="+", nticks=6, row=1, col=column
