@@ -153,6 +153,7 @@ def _pictures(dataset: Dataset) -> None:
     if wanted:
         chosen = chosen[np.isin(chosen, _named(dataset.content_hash, wanted.casefold(), dataset))]
     if not len(chosen):
+        draw_picking(dataset, ())  # what was picked stays picked, also while a search finds nothing
         told = f" has “{escape(wanted)}” in its name" if wanted else " is in this class and part"
         st.info(f"No picture{told}.", icon=":material/info:")
         return
