@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -251,6 +252,15 @@ def test_a_name_that_somebody_gave_to_other_pictures_is_passed_over(animals, tmp
     files = two_classes(3)
     finish(import_dataset("animals v2", write_zip(tmp_path / "other.zip", files)))
     assert left_out(animals, 0).name == "animals v3"
+
+
+def test_two_people_who_change_one_dataset_at_once_each_get_a_version_of_what_they_saw(animals):
+    with ThreadPoolExecutor(2) as two:
+        made = list(two.map(lambda row: left_out(animals, row), (0, 8)))
+    assert {dataset.name for dataset in made} == {"animals v2", "animals v3"}
+    assert [len(dataset.excluded) for dataset in made] == [1, 1] and {one.parent for one in made} == {animals.id}
+    assert [dataset.class_counts for dataset in made] == [{"cat": 5, "dog": 6}, {"cat": 6, "dog": 5}]
+    assert animals.used == 12 and versions_of(animals, list_datasets()) == [animals, *sorted(made, key=lambda one: one.version)]
 
 
 def test_a_version_that_is_broken_off_leaves_nothing(animals, tmp_path):

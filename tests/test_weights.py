@@ -142,6 +142,14 @@ def test_a_file_that_holds_code_is_refused_and_none_of_it_runs(home):
     assert not (home / "ran").exists()
 
 
+def test_an_old_torch_reads_no_file_that_could_hold_code(home, monkeypatch):
+    torch.save({"weight": Touch(home / "ran")}, home / "mine.pth")
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(UserMistake, match=r"Please update PyTorch: 2\.9\.1"):
+        list(add_weights(SMALL, home / "mine.pth"))
+    assert not (home / "ran").exists()
+
+
 @pytest.mark.parametrize("written", [b"", b"PK\x03\x04rubbish", b"<html>", b"\x00" * 5000])
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 def test_a_file_that_is_none_of_weights_has_its_sentence(home, written, ending):

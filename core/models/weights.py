@@ -20,6 +20,8 @@ from core.trunks import Trunk, check_weights, must_be_known, read_trunk, trunk_p
 
 FILE_BYTES = 2 * 2**30  # of a file with weights; the largest published one has 330 MB
 SHOWN = 3  # names in a sentence
+# before it a crafted file could get past weights_only: CVE-2025-32434 (mended in 2.6), CVE-2026-24747 (in 2.10)
+SAFE_TORCH = (2, 10)
 UNUSED = ("aux1.", "aux2.")  # of GoogLeNet: heads that only helped it to learn ImageNet
 
 
@@ -69,17 +71,22 @@ def _keep(name: str, weights: dict[str, Tensor], origin: str) -> None:
     write_json(path.with_suffix(".json"), card.model_dump(mode="json"))
 
 
+def _read_state_dict(path: Path) -> Any:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise UserMistake(
+            f"Please update PyTorch: {torch.__version__} cannot be trusted to read {path.name} without running what is "
+            f"in it, {'.'.join(map(str, SAFE_TORCH))} can; nothing was read. A .safetensors file holds nothing to run"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _read_file(path: Path) -> dict[str, Tensor]:
     """The state dict in a file: tensors by name and nothing else, whatever the file is called."""
     try:
         size = path.stat().st_size
         if size > FILE_BYTES:
             raise UserMistake(f"{path.name} has {size / 1e9:.1f} GB, {FILE_BYTES / 1e9:.1f} may be; nothing was read")
-        loaded: Any = (
-            safetensors.torch.load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        loaded: Any = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else _read_state_dict(path)
     except FileNotFoundError as error:
         raise UserMistake(f"There is no file {path}") from error
     except UserMistake:
