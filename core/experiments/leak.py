@@ -55,7 +55,7 @@ def measure_leak(
     from core.engine.hardware import choose_hardware  # torch: only where networks are trained
     from core.experiments.trial import told, try_out
 
-    hardware, clock = choose_hardware(), Clock()
+    hardware, clock = choose_hardware(_config(dataset, preset_name, settings or {}, "ignore", 0)), Clock()
     found: dict[str, list[float]] = {"together": [], "ignore": [], "leaked": [], "on_leaked": [], "on_others": []}
     pictures = 0
     for seed in range(seeds):

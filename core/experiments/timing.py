@@ -120,7 +120,7 @@ class _Loop:
 def time_settings(folder: Path) -> None:
     """Measure what is not measured yet in the experiment in `folder`, a line of timing.jsonl for each setting."""
     experiment = open_experiment(folder)
-    hardware = choose_hardware()
+    hardware = choose_hardware(experiment.plan.base.config)  # kernels are chosen once a process: those of the base
     plan, sides = experiment.plan, _Sides(folder, hardware)
     for setting in experiment.untimed:
         append_line(folder / "timing.jsonl", _measure(folder, sides, plan.base, setting, hardware))

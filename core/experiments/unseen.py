@@ -47,7 +47,7 @@ def ask_unseen(dataset: Dataset, run: Run, folds: int = FOLDS) -> Iterator[Progr
     if len(np.unique(fold)) < 2:
         raise UserMistake(f"{dataset.name!r} has too few pictures that are no copies to keep some unseen")
     probabilities = np.zeros((len(store.labels), len(store.classes)), np.float32)
-    hardware, clock = choose_hardware(), Clock()
+    hardware, clock = choose_hardware(run.config), Clock()
     for number in range(folds):
         learnt, asked = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if len(asked):
