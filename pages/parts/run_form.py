@@ -149,7 +149,7 @@ def _draw_preset(dataset: Dataset) -> RunConfig:
         st.session_state["form.preset"] = named
     if st.session_state.get("form.preset") not in presets:  # also one of somebody's own that is gone
         st.session_state["form.preset"] = USUAL
-    name = st.segmented_control(
+    name = st.pills(  # as many as there are, also of one's own: they go on in the next line
         "Preset",
         list(presets),
         required=True,
@@ -158,7 +158,6 @@ def _draw_preset(dataset: Dataset) -> RunConfig:
         persist_state="session",
         on_change=_take_preset,
         help="\n\n".join(f"**{preset_name}** {told}" for preset_name, told in PRESET_SAYS.items()),
-        width="stretch",
     )
     base = fitted(name or USUAL, dataset)
     _follow(base)
