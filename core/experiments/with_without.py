@@ -320,14 +320,16 @@ is not shown at its best. Base and setting were timed in turns A B B A, warm-up 
 def to_document(reports: Sequence[Report], command: str) -> str:
     """Experiments with the same components, e.g. on several datasets: beside each other, then one by one. Markdown."""
     titles = {effect.key: effect.title for told in reports for effect in told.effects}
-    names = [told.experiment.plan.dataset for told in reports]
+    found: dict[str, dict[str, Effect]] = {}  # dataset -> component -> what it does there, of any of the experiments
+    for told in reports:
+        found.setdefault(told.experiment.plan.dataset, {}).update({effect.key: effect for effect in told.effects})
     lines = [
         _INTRODUCTION.format(command=command),
-        _row("component", *(f"{name}: points" for name in names), *(f"{name}: time per epoch" for name in names)),
-        "|---" * (1 + 2 * len(names)) + "|",
+        _row("component", *(f"{name}: points" for name in found), *(f"{name}: time per epoch" for name in found)),
+        "|---" * (1 + 2 * len(found)) + "|",
     ]
     for key, title in titles.items():
-        effects = [next((effect for effect in told.effects if effect.key == key), None) for told in reports]
+        effects = [of_dataset.get(key) for of_dataset in found.values()]
         lines.append(_row(title, *(map(_points, effects)), *(map(_time_share, effects))))
     for told in reports:
         lines += ["", f"## {told.experiment.plan.dataset}", "", to_markdown(told).rstrip("\n")]
