@@ -91,7 +91,7 @@ def answers_of(contents, folder):
     return answers
 
 
-@sizes(300, 6_000)
+@sizes(300, 2_000)
 def test_broken_pictures_are_read_or_refused_in_a_sentence(tmp_path, count):
     told: dict[str, int] = {}
     here = everything(tmp_path)
@@ -140,7 +140,7 @@ def told_of_zip(path):
     return read, reasons
 
 
-@sizes(300, 6_000)
+@sizes(300, 2_000)
 def test_broken_zips_are_listed_or_refused_in_a_sentence(tmp_path, count):
     here, path, told = everything(tmp_path), tmp_path / "a.zip", [0, 0]
     slowest, most = 0.0, 0

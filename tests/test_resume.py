@@ -492,7 +492,9 @@ def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_wo
     assert same(run, uninterrupted), (seed, kills, run.state)
 
 
-@pytest.mark.parametrize("stops", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stops", [6, pytest.param(30, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.nightly)]
+)
 def test_stopped_at_random_moments_no_run_is_lost_and_nothing_is_damaged(trained_home, saved_often, stops):
     whole, chance, latest, told = tiny.train_tiny_run(**LONG), random.Random(0), 0.0, Counter()
     for _ in range(stops):
