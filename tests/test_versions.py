@@ -260,7 +260,8 @@ def test_two_people_who_change_one_dataset_at_once_each_get_a_version_of_what_th
     assert {dataset.name for dataset in made} == {"animals v2", "animals v3"}
     assert [len(dataset.excluded) for dataset in made] == [1, 1] and {one.parent for one in made} == {animals.id}
     assert [dataset.class_counts for dataset in made] == [{"cat": 5, "dog": 6}, {"cat": 6, "dog": 5}]
-    assert animals.used == 12 and versions_of(animals, list_datasets()) == [animals, *sorted(made, key=lambda one: one.version)]
+    in_order = [animals, *sorted(made, key=lambda one: one.version)]
+    assert animals.used == 12 and versions_of(animals, list_datasets()) == in_order
 
 
 def test_a_version_that_is_broken_off_leaves_nothing(animals, tmp_path):
