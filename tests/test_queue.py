@@ -155,7 +155,9 @@ races = pytest.mark.parametrize("races", [25, pytest.param(1000, marks=pytest.ma
 @races
 def test_of_cancelling_and_starting_one_wins(races):
     told = Counter()
-    for _ in range(races):
+    for race in range(races + 1000):
+        if race >= races and told[None] and told[1]:
+            break  # on a busy machine one of the two may win many times before the other does
         run = submitted()
         attempt, sentence = at_once(lambda: _hand_over(run.folder, ME), lambda: ask_to_stop(run))  # noqa: B023
         state = read_stored_state(run.folder)
