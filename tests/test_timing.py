@@ -85,7 +85,7 @@ def test_the_turns_cancel_a_drift_that_is_larger_than_the_delay(monkeypatch):
     assert compare_times(same.base, same.other).is_noise
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # the real clock of a real machine: a neighbour may spoil it
 def test_a_planted_delay_of_5_ms_a_batch_is_found_within_a_tenth():
     for _ in range(5):
         others, late = Others(), side(late=True)
@@ -98,7 +98,7 @@ def test_a_planted_delay_of_5_ms_a_batch_is_found_within_a_tenth():
     assert told.value == pytest.approx(statistics.mean(late.model.delays), rel=0.1) and told.low > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # the real clock of a real machine: a neighbour may spoil it
 def test_a_training_beside_itself_takes_as_long():
     turns = measured(side(), side())
     told = compare_times(turns.base, turns.other)
