@@ -18,4 +18,4 @@ def test_ten_times_as_many_pictures_come_in_with_the_same_memory_and_are_read_fr
     assert 1024**2 * (many["peak"] - few["peak"]) < 250 * (MANY - FEW), (few, many)  # bytes a picture, 9 MB in all
     assert many["child"] < few["child"] + 10, (few, many)
     told = in_a_process("mapped", MANY)
-    assert told["mapped"] and told["MB at most"] < told["MB at the first look"] + 60, told  # half of the 123 MB of pictures
+    assert told["mapped"] and told["MB at most"] < told["MB at the first look"] + 60, told  # half of 123 MB
