@@ -3,8 +3,9 @@
 import pytest
 
 from core.experiments.components import find_components
-from core.experiments.experiment import create_experiment, list_experiments, open_experiment, plan_experiment
+from core.experiments.experiment import create_experiment, feed, list_experiments, open_experiment, plan_experiment
 from core.experiments.with_without import report
+from core.runs.run import ask_to_stop
 from pages.parts.experiments import forest_figure
 from tests.app import add_pictures, open_page, said
 from tests.test_experiment import begun, train_all
@@ -75,6 +76,27 @@ def test_an_experiment_at_work_is_stopped_resumed_and_deleted(base):
     app.button(key="experiment.stop").click().run()
     app.button(key="experiment.delete").click().run()
     assert not app.exception and not list_experiments()
+
+
+def test_what_a_resumed_run_reached_is_seen_though_it_keeps_its_id(base):
+    experiment = begun(base, seeds=1)
+    feed(experiment.folder)
+    ask_to_stop(open_experiment(experiment.folder).cells[0].run)
+    assert train_all(experiment).status == "done"
+    app = open_page("pages/results.py", show=SHOW)
+    assert "no pair of runs has finished yet" in said(app)
+    app.button(key="experiment.resume").click().run()
+    train_all(experiment)
+    app.run()
+    assert "no pair of runs has finished yet" not in said(app) and not app.exception
+
+
+def test_what_the_budget_leaves_out_is_not_offered_to_be_resumed(base):
+    experiment = begun(base, seeds=2, minutes=0.01)
+    assert len(train_all(experiment).cut) == 4
+    app = open_page("pages/results.py", show=SHOW)
+    assert "experiment.resume" not in {button.key for button in app.button}
+    assert "experiment.delete" in {button.key for button in app.button}
 
 
 def test_names_are_data(trained_home, base):

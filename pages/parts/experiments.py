@@ -259,7 +259,10 @@ def _draw_progress(experiment_id: str, stamp: str) -> None:
                 stop_experiment(experiment)
                 st.rerun()
             return
-        missing = experiment.status == "stopped" or any(not cell.is_done for cell in experiment.cells)
+        cut = experiment.cut  # resumed, it would leave them out again
+        missing = experiment.status == "stopped" or any(
+            not cell.is_done and cell not in cut for cell in experiment.cells
+        )
         if missing and st.button("Resume", key="experiment.resume", icon=":material/play_arrow:"):
             resume_experiment(experiment)
             supervisor()
@@ -282,12 +285,12 @@ def _describe(experiment: Experiment, done: int, whole: int) -> str:
 
 def _stamp(experiment: Experiment) -> str:
     """Changes when there is something new to draw besides the progress."""
-    ended = [cell.run.id for cell in experiment.cells if cell.run is not None and cell.run.state.ended]
-    return (
-        f"{experiment.status in ('done', 'stopped')} {experiment.status} {ended} {sorted(experiment.timings)}".replace(
-            "measuring", "running"
-        ).replace("waiting", "running")
-    )
+    ended = [  # a run that was resumed keeps its id
+        (cell.run.id, cell.run.state.status, cell.run.state.updated)
+        for cell in experiment.cells
+        if cell.run is not None and cell.run.state.ended
+    ]
+    return f"{experiment.status if experiment.ended else 'running'} {ended} {sorted(experiment.timings)}"
 
 
 @st.cache_data(max_entries=30, show_spinner=False)
