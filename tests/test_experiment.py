@@ -28,6 +28,7 @@ from core.experiments.experiment import (
     retry_experiments,
     settle_timing,
     stop_experiment,
+    wants_timing,
 )
 from core.experiments.sweep import create_sweep, open_sweep, plan_sweep, range_for, tried
 from core.experiments.with_without import report, to_markdown
@@ -206,6 +207,23 @@ def test_a_damaged_experiment_is_left_out_and_set_aside(base):
     experiment = begun(base)
     (experiment.folder / "plan.json").write_text("{}")
     assert not list_experiments() and not feed(experiment.folder) and next_experiment() is None
+
+
+@pytest.mark.parametrize("left", ["", '{"schema_version": 1, "cre', "[]"])
+def test_a_plan_that_was_cut_short_ends_no_supervisor(base, left):
+    experiment = begun(base)
+    (experiment.folder / "plan.json").write_text(left)
+    assert not wants_timing(experiment.folder) and not feed(experiment.folder) and next_experiment() is None
+    with pytest.raises(UserMistake, match="is damaged"):
+        read_experiment(experiment.id)
+
+
+def test_damaged_rows_are_left_out(base):
+    experiment = begun(base, seeds=1)
+    for name in ("runs.jsonl", "timing.jsonl"):
+        for row in ({}, [1], {"key": None, "setting": ["base"], "seed": 0, "run": None, "why": "", "at": ""}):
+            append_line(experiment.folder / name, row)
+    assert open_experiment(experiment.folder) == experiment
 
 
 def test_an_experiment_at_work_is_not_deleted(base):

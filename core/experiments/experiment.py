@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from core.config import RunConfig, change_config, check_with_data
 from core.data.dataset import find_dataset
@@ -330,7 +330,7 @@ def open_experiment(folder: Path) -> Experiment:
         folder=folder,
         plan=plan,
         cells=cells,
-        timings={line["key"]: line for line in _lines(folder / "timing.jsonl")},
+        timings={line["key"]: line for line in _lines(folder / "timing.jsonl", "key")},
         status=_status(folder, cells),
         resumed=_resumed(folder),
         timing_given_up=(folder / "untimed").exists(),
@@ -497,13 +497,15 @@ def _read_plan(folder: Path) -> Plan:
         return Plan.model_validate(told)
     except FileNotFoundError as error:
         raise UserMistake(f"The files of experiment {folder.name} are gone from disk.") from error
-    except (KeyError, TypeError, ValidationError, UnicodeDecodeError) as error:
+    except UserMistake:
+        raise
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, or not of this form
         raise UserMistake(f"Experiment {folder.name} is damaged: its plan.json cannot be read.") from error
 
 
 def _cells(folder: Path, plan: Plan) -> Iterable[Cell]:
     told: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for line in _lines(folder / "runs.jsonl"):
+    for line in _lines(folder / "runs.jsonl", "setting", "seed", "why", "at"):
         told.setdefault((line["setting"], line["seed"]), []).append(line)
     for seed in plan.seeds:
         for setting in plan.both:
@@ -513,7 +515,7 @@ def _cells(folder: Path, plan: Plan) -> Iterable[Cell]:
                 continue
             last, run = lines[-1], None
             why = str(last["why"])
-            if last["run"]:
+            if last.get("run"):
                 try:
                     run = open_run(runs_root() / str(last["run"]))
                 except (OSError, ValueError):
@@ -536,11 +538,13 @@ def _underway(cell: Cell) -> float:
     return seconds_of(cell.run) if cell.run is not None and cell.is_active else 0.0
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path, *needed: str) -> list[dict[str, Any]]:
+    """The rows that have these fields; a damaged one is as good as not there."""
     try:
-        return read_lines(path)
+        rows = read_lines(path)
     except (OSError, ValueError):
         return []
+    return [row for row in rows if isinstance(row, dict) and all(isinstance(row.get(n), (str, int)) for n in needed)]
 
 
 def _resumed(folder: Path) -> str:
