@@ -6,9 +6,15 @@ import threading
 
 import pytest
 import torch
+from torch import nn
+from torchvision import models
 
+from core.config import ModelConfig
+from core.errors import UserMistake
+from core.models.build import build_model
 from core.models.paper_cnn import PaperCNN
 from core.models.summary import count_parameters, layer_table, torchsummary_text
+from core.trunks import PUBLISHED
 
 PAPER = [  # name, output, parameters; multiply-adds = outputs x window x channels in, or in x out
     ("conv1", (6, 30, 30), 168, 6 * 30 * 30 * 3 * 3 * 3),
@@ -36,6 +42,37 @@ def test_a_layer_says_what_it_is():
     assert told["conv2_bn"] == ("BatchNorm2d", "16 channels")
     assert told["dense1_bn"] == ("BatchNorm1d", "120 features")
     assert told["fc3"] == ("Linear", "84 -> 10")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_work_of_a_published_network_is_what_torchvision_says(name):
+    with torch.device("meta"):
+        network = build_model(ModelConfig(name="pretrained", trunk=name), 1000, 224, learnt=False)
+    published = models.get_model_weights(name).IMAGENET1K_V1.meta["_ops"]  # thousand millions
+    assert sum(layer.multiply_adds for layer in layer_table(network, 224)) == pytest.approx(1e9 * published, rel=0.02)
+
+
+def test_every_token_is_work_also_in_the_formula():
+    with torch.device("meta"):
+        network = build_model(ModelConfig(name="pretrained", trunk="vit_b_16"), 3, 224, learnt=False)
+    told = {layer.kind: layer.formulas for layer in layer_table(network, 224)}
+    assert told["MultiheadAttention"] == ("multiply-adds = 4 · 197 · 768² + 2 · 197² · 768 = 524,391,936",)
+    lines = [line for layer in layer_table(network, 224) if layer.kind == "Linear" for line in layer.formulas]
+    assert "multiply-adds = 197 · 3,072 · 768 = 464,781,312" in lines and "multiply-adds = 3 · 768 = 2,304" in lines
+
+
+def test_torchsummary_of_attention_is_refused_in_one_sentence():
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.look = nn.MultiheadAttention(3, 1, batch_first=True)
+
+        def forward(self, x):
+            rows = x.flatten(2).transpose(1, 2)
+            return self.look(rows, rows, rows)[0]
+
+    with pytest.raises(UserMistake, match="cannot print a network with attention"):
+        torchsummary_text(Looks(), 8)
 
 
 @pytest.mark.parametrize(("classes", "total"), [(10, "81,574"), (3, "80,979")])

@@ -45,8 +45,12 @@ def _lines(module: nn.Module, given: Shape, gives: Shape) -> list[str]:
             f"y = w₁x₁ + … + wₙxₙ{' + b' * has_bias}, n = {inputs:,}",
             f"parameters = {outputs:,} · {f'({inputs:,} + 1)' if has_bias else f'{inputs:,}'} = "
             f"{outputs * (inputs + has_bias):,}",
-            f"multiply-adds = {outputs:,} · {inputs:,} = {outputs * inputs:,}",
+            f"multiply-adds = {' · '.join(f'{count:,}' for count in (*gives, inputs))} = {prod(gives) * inputs:,}",
         ]
+    if isinstance(module, nn.MultiheadAttention):
+        tokens, width = gives
+        work = 4 * tokens * width**2 + 2 * tokens**2 * width
+        return [f"multiply-adds = 4 · {tokens} · {width}² + 2 · {tokens}² · {width} = {work:,}"]
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return _of_norm(module)
     if isinstance(module, nn.LeakyReLU):

@@ -23,7 +23,7 @@ NEW = 0.4  # share of the batch at hand in the running statistics: a short train
 
 
 class ResNet(nn.Module):
-    """images float (B, 3, S, S), S at least 10 -> logits float (B, classes).
+    """images float (B, 3, S, S), S at least 9 -> logits float (B, classes).
 
     see_first() fits the first layer to pictures; until then it has random filters.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from core.config import ModelConfig
@@ -85,7 +86,7 @@ def walk(config: ModelConfig, classes: int, image_size: int) -> list[Step]:
     for step in _steps(config, classes, image_size):
         steps.append(step)
         parameters += _weights(step, config.kernel)
-        values += _product(step.shape)
+        values += prod(step.shape)
         if parameters > MOST_PARAMETERS:
             raise UserMistake(
                 f"{step.name}: with {step.inputs:,} x {step.outputs:,} connections the network comes to "
@@ -106,8 +107,8 @@ def _steps(config: ModelConfig, classes: int, image_size: int) -> Iterator[Step]
         for step in _block(config, block, channels, shape):
             yield step
             shape = step.shape
-    yield Step("flatten", "flatten", (_product(shape),))
-    features = _product(shape)
+    yield Step("flatten", "flatten", (prod(shape),))
+    features = prod(shape)
     for number, width in enumerate(config.linear, start=1):
         yield Step(f"fc{number}", "linear", (width,), inputs=features)
         if config.norm_linear == "all" or (config.norm_linear == "first" and number == 1):
@@ -174,10 +175,3 @@ def _weights(step: Step, kernel: int) -> int:
     if step.kind == "linear":
         return step.outputs * (step.inputs + 1)
     return 2 * step.outputs if step.kind == "norm" else 0
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

@@ -12,6 +12,7 @@ import torch
 import torchsummary
 from torch import nn
 
+from core.errors import UserMistake
 from core.models.formulas import formulas
 from core.models.receptive import FollowFields
 
@@ -78,13 +79,17 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
 
 
 def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
-    """Multiply-adds of a convolution (outputs x kernel area x channels in) or a linear layer (in x out)."""
+    """Multiply-adds of a convolution (outputs x kernel area x channels in), a linear layer (in x out, for every token)
+    or attention of tokens to one another: four projections, and each token weighed and gathered for each other one."""
     if isinstance(module, nn.Conv2d):
         height, width = module.kernel_size
         outputs = output_shape[0] * output_shape[1] * output_shape[2]
         return outputs * int(height) * int(width) * module.in_channels // module.groups
     if isinstance(module, nn.Linear):
-        return module.in_features * module.out_features
+        return prod(output_shape[:-1]) * module.in_features * module.out_features
+    if isinstance(module, nn.MultiheadAttention):
+        tokens, width = output_shape
+        return 4 * tokens * width**2 + 2 * tokens**2 * width
     return 0
 
 
@@ -112,7 +117,10 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> str:
-    """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB."""
+    """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB. UserMistake for a
+    network with attention, which gives more than one tensor."""
+    if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
+        raise UserMistake("torchsummary cannot print a network with attention.")
     printed = io.StringIO()
     # evaluation mode: running statistics stay, and every layer is called as a module, which is what it listens to
     copied = copy.deepcopy(model).cpu().eval()
