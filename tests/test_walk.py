@@ -1,5 +1,7 @@
 """A picture's way through a network: maps, curves and dead units, held against what torch computes by itself."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 from core.config import ModelConfig
 from core.data.preprocess import Preprocess
 from core.inference.predictor import load_model, load_predictor
-from core.inference.walk import count_dead, fresh_network, layer_by_layer, walk_picture
+from core.inference.walk import count_dead, fresh_network, layer_by_layer, listening, walk_picture
 from core.models.paper_cnn import PaperCNN
 
 PLAIN = Preprocess(image_size=16)
@@ -103,6 +105,17 @@ def test_looking_leaves_the_network_alone():
     walk_picture(model, PICTURE, PLAIN), count_dead(model, PICTURE[None], PLAIN)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_two_sessions_listen_to_one_network_one_after_the_other():
+    model, heard, walks = fresh_network(SMALL, 2, 16), [], []
+    other = threading.Thread(target=lambda: walks.append(walk_picture(model, PICTURE, PLAIN)))
+    with listening(model, lambda name, *_: heard.append(name)):
+        other.start()
+        other.join(0.5)
+        assert not walks and not heard
+    other.join(30)
+    assert len(walks[0].layers) == 10 and not heard
 
 
 def test_large_pictures_and_many_maps_are_kept_small():

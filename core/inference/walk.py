@@ -1,5 +1,6 @@
 """A picture's way through a network: what each layer makes of it, how activations bend it, which units are dead."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ BINS = 48
 BRIGHTEST = 99.5  # per cent: the few values beyond it would leave the rest grey
 FLAT = {nn.Tanh: 3.0, nn.Sigmoid: 5.0}  # from here on they change by less than a hundredth of their range
 BENDING = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Hardswish, nn.ReLU6)
+_LISTENING = threading.Lock()  # hooks are the network's, and sessions share one: two must not listen at once
 
 
 @dataclass(frozen=True)
@@ -133,29 +135,30 @@ def count_dead(model: nn.Module, images: np.ndarray, preprocess: Preprocess) -> 
 def listening(model: nn.Module, note: Callable[[str, nn.Module, Tensor, Tensor], Any]) -> Iterator[None]:
     """Call note(name, layer, what came in, what left) for every layer without children that a picture passes.
 
-    One that is passed twice has its turn in its name from the second on.
+    One that is passed twice has its turn in its name from the second on. Who comes while another one listens waits.
     """
-    turns: Counter[str] = Counter()
-    given: dict[str, Tensor] = {}
-    handles = [model.register_forward_pre_hook(lambda *_: turns.clear())]
-    for name, module in model.named_modules():
-        if next(module.children(), None) is not None:
-            continue
+    with _LISTENING:
+        turns: Counter[str] = Counter()
+        given: dict[str, Tensor] = {}
+        handles = [model.register_forward_pre_hook(lambda *_: turns.clear())]
+        for name, module in model.named_modules():
+            if next(module.children(), None) is not None:
+                continue
 
-        def before(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            given[name] = inputs[0].clone()  # a layer may write its output over it
+            def before(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
+                given[name] = inputs[0].clone()  # a layer may write its output over it
 
-        def after(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            turns[name] += 1
-            output = output[0] if isinstance(output, tuple) else output
-            note(name if turns[name] == 1 else f"{name} ({turns[name]})", module, given.pop(name), output)
+            def after(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+                turns[name] += 1
+                output = output[0] if isinstance(output, tuple) else output
+                note(name if turns[name] == 1 else f"{name} ({turns[name]})", module, given.pop(name), output)
 
-        handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+            handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def draw_curve(module: nn.Module, given: Tensor, output: Tensor, points: int = 201) -> Curve:
