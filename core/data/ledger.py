@@ -51,7 +51,8 @@ def used_lines(dataset: Dataset, rows: np.ndarray) -> Iterator[Line]:
     begins = _begins(dataset)
     for first in range(0, len(rows), PIECE):
         chosen = rows[first : first + PIECE]
-        columns = (dataset.records[chosen][field].tolist() for field in ("offset", "label", "part"))
+        piece = dataset.records[chosen]
+        columns = (piece[field].tolist() for field in ("offset", "label", "part"))
         for row, place, label, part in zip(chosen.tolist(), *columns, strict=True):
             why = [f"added in version {version}" for begin, end, version in begins if begin <= place < end]
             if change := relabelled.get(place):

@@ -19,6 +19,7 @@ from core.data.images import (
     fingerprint_of,
     has_store,
     place_store,
+    read_rows,
     root_lock,
     staging,
     store_folder,
@@ -168,16 +169,18 @@ def _copy_known(dataset: Dataset, preprocess: Preprocess, images: Path) -> np.nd
         fingerprint = fingerprint_of(earlier.content_hash, preprocess)
         if not has_store(fingerprint):
             continue
-        every = np.load(store_folder(fingerprint) / "images.npy", mmap_mode="r", allow_pickle=False)
+        kept = _kept(earlier, fingerprint)
         at = np.full(earlier.used + 1, -1, np.int64)  # the last one is for what it does not have
-        at[_kept(earlier, fingerprint)] = np.arange(len(every))
+        at[kept] = np.arange(len(kept))
         source = at[rows_in(earlier, dataset)]
-        with images.open("r+b") as file:
-            for rows in np.array_split(np.flatnonzero(source >= 0), max(1, len(source) // COPIED)):
-                pixels = every[source[rows]]
-                for row, one in zip(rows.tolist(), pixels, strict=True):
+        known = np.flatnonzero(source >= 0)
+        with (store_folder(fingerprint) / "images.npy").open("rb") as every, images.open("r+b") as file:
+            for first in range(0, len(known), COPIED):
+                rows = known[first : first + COPIED]
+                pixels = read_rows(every, HEADER_BYTES, size, source[rows])
+                for begin, row in zip(range(0, len(pixels), size), rows.tolist(), strict=True):
                     file.seek(HEADER_BYTES + row * size)
-                    file.write(one.tobytes())
+                    file.write(pixels[begin : begin + size])
         return source >= 0
     return np.zeros(dataset.used, bool)
 
