@@ -417,11 +417,10 @@ def data_undo(name: DataName, as_json: AsJson = False) -> None:
     """Go back behind a version: it is deleted, or put aside where runs learnt from it (`restore` brings it back)."""
     from core.data.dataset import find_dataset
     from core.data.versions import undo_version
-    from core.runs.usage import refuse_if_needed
+    from core.runs.usage import kept_when_undone
 
-    dataset, every = find_dataset(name), list_runs()
-    refuse_if_needed(dataset.name, every)
-    kept = any(run.config.data.dataset == dataset.name for run in every)
+    dataset = find_dataset(name)
+    kept = kept_when_undone(dataset.name, list_runs())
     undo_version(dataset, keep=kept)
     if as_json:
         print_json({"undone": dataset.name, "kept": kept})
@@ -496,16 +495,15 @@ def data_export(
 
 
 def _version_document(dataset: Any) -> dict[str, Any]:
-    from core.data.versions import own_changes, own_reasons, told_of_changes
+    from core.data.versions import own_changes, own_reasons, told_of_version
 
-    changes = own_changes(dataset)
     return {
         "name": dataset.name,
         "version": dataset.version,
         "created": dataset.created,
         "used": dataset.used,
-        "changes": changes,
-        "told": told_of_changes(changes) or "as imported",
+        "changes": own_changes(dataset),
+        "told": told_of_version(dataset),
         "why": own_reasons(dataset),
         "undone": dataset.undone,
         "runs": sum(run.config.data.dataset == dataset.name for run in list_runs()),

@@ -262,7 +262,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     def full(file, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.data.draft.write_all", full)
+    monkeypatch.setattr("core.data.draft._write_all", full)
     with pytest.raises(UserMistake, match=r"The disk is full .* Nothing was kept"):
         bring(tmp_path)
     assert left_over() == []

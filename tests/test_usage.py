@@ -6,7 +6,7 @@ from core.config import DataConfig, RunConfig
 from core.errors import UserMistake
 from core.runs.queue import submit
 from core.runs.run import ask_to_stop, create_run, list_runs
-from core.runs.usage import refuse_if_needed, tell_use
+from core.runs.usage import kept_when_undone, refuse_if_needed, tell_use
 from core.runs.writer import RunWriter
 
 
@@ -35,7 +35,10 @@ def test_a_dataset_says_which_runs_use_it_and_is_kept_while_one_needs_it():
         UserMistake, match=f"'ours' was not deleted.*Stop those that train or wait first: .*{trains.id}"
     ):
         refuse_if_needed("ours", list_runs())
+    with pytest.raises(UserMistake, match="'ours' was not undone"):
+        kept_when_undone("ours", list_runs())
     pen.finish("done")
     ask_to_stop(waits)
     refuse_if_needed("ours", list_runs())
     assert tell_use("ours", list_runs()) == "It is used by 3 finished runs."
+    assert kept_when_undone("ours", list_runs()) and not kept_when_undone("nobody's", list_runs())

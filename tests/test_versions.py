@@ -12,7 +12,14 @@ from core.__main__ import main
 from core.config import DataConfig
 from core.data import store as store_module
 from core.data.copies import read_copies
-from core.data.dataset import delete_dataset, find_dataset, import_dataset, import_pictures, list_datasets
+from core.data.dataset import (
+    delete_dataset,
+    export_path,
+    find_dataset,
+    import_dataset,
+    import_pictures,
+    list_datasets,
+)
 from core.data.sizes import picture_sizes
 from core.data.store import load_store, look_for_copies, split_dataset
 from core.data.versions import (
@@ -23,11 +30,13 @@ from core.data.versions import (
     make_version,
     newest_version,
     newest_versions,
+    next_name,
     own_changes,
     own_reasons,
     restore_version,
     rows_in,
     told_of_changes,
+    told_of_version,
     undo_version,
     versions_of,
 )
@@ -90,6 +99,16 @@ def test_what_was_relabelled_back_or_left_out_twice_is_told_once(animals):
     assert [one.name for one in versions_of(animals, list_datasets())] == ["animals", "animals v2", "animals v3"]
 
 
+def test_a_version_that_only_takes_changes_back_says_so(home, tmp_path):
+    files = {f"{name}/{i}.png": png(10 * k + i) for k, name in enumerate("abc") for i in range(4)}
+    dataset = finish(import_dataset("letters", write_zip(tmp_path / "letters.zip", files)))
+    second = finish(make_version(dataset, {0: Decision(1), 4: Decision(None)}))
+    third = finish(make_version(second, {find_picture(second, "a/0.png"): Decision(0)}))
+    assert [told_of_version(one) for one in (dataset, second, third)] == [
+        "as imported", "1 picture relabelled, 1 left out", "earlier changes taken back"
+    ]  # fmt: skip
+
+
 def test_a_version_has_the_content_hash_of_an_import_of_the_same_pictures(animals, tmp_path):
     files = two_classes()
     del files["cat/000.png"], files["dog/005.png"]
@@ -125,6 +144,19 @@ def test_added_pictures_lie_in_a_pack_of_their_own_and_known_ones_are_refused(an
         finish(extend_dataset(third, write_zip(tmp_path / "known.zip", {"cat/9.png": png(500)})))
     with pytest.raises(UserMistake, match=r"was made from it"):
         delete_dataset("animals v2")
+
+
+def test_what_is_added_may_be_a_part_or_a_class_that_could_not_be_learnt_alone(home, tmp_path):
+    entries = [(f"{i}.png", "ab"[i % 2], "test" if i > 15 else "train", png(i)) for i in range(20)]
+    given = finish(import_pictures("given", iter(entries), "zip", False))
+    files = {"test/a/new.png": png(500), "train/b/new.png": png(501), "test/b/broken.png": png(502)[:200]}
+    second = finish(extend_dataset(given, write_zip(tmp_path / "tested.zip", files)))
+    assert second.class_counts == {"a": 11, "b": 11} and (second.given_parts == 2).sum() == 5
+    files = {"train/a/more.png": png(503), "train/c/broken.png": png(504)[:200]}  # nothing of class c can be used
+    third = finish(extend_dataset(second, write_zip(tmp_path / "broken.zip", files)))
+    assert third.classes == ("a", "b") and third.used == 23 and len(third.refused) == 2
+    with pytest.raises(UserMistake, match=r"no picture that can be used is among the 1 file\(s\); nothing was changed"):
+        finish(extend_dataset(third, write_zip(tmp_path / "none.zip", {"a/broken.png": png(505)[:200]})))
 
 
 def test_stores_take_over_what_is_known_and_are_what_reading_everything_would_give(animals, tmp_path, monkeypatch):
@@ -241,16 +273,25 @@ def test_a_version_is_undone_and_one_that_a_run_learnt_from_is_put_aside(animals
 def test_deleting_asks_about_versions_and_takes_their_stores_along(animals):
     second = left_out(animals, 0)
     load_store(DataConfig(dataset="animals v2"))
+    third = left_out(second, 0)
+    for one in (animals, second, third):
+        export_path(one).parent.mkdir(exist_ok=True)
+        export_path(one).write_bytes(b"a zip")
+    undo_version(third, keep=False)
+    assert [export_path(one).exists() for one in (animals, second, third)] == [True, True, False]
     with pytest.raises(UserMistake, match="'animals v2' was made from it"):
         delete_dataset("animals")
     assert len(list_datasets()) == 2
     delete_dataset("animals", versions=True)
+    assert not export_path(animals).exists() and not export_path(second).exists()
     assert not list_datasets() and not list(stores_root().glob("*/images.npy")) and not second.folder.exists()
 
 
 def test_a_name_that_somebody_gave_to_other_pictures_is_passed_over(animals, tmp_path):
     files = two_classes(3)
     finish(import_dataset("animals v2", write_zip(tmp_path / "other.zip", files)))
+    assert next_name(animals, list_datasets()) == (3, "animals v3")
+    assert next_name(animals, []) == (2, "animals v2")  # where it was deleted in another tab
     assert left_out(animals, 0).name == "animals v3"
 
 
@@ -297,6 +338,9 @@ def test_a_picture_is_found_by_its_name_or_the_end_of_it(animals):
         find_picture(animals, "003.png")
     with pytest.raises(UserMistake, match=r"has no picture called '../x'; nothing was changed"):
         find_picture(animals, "../x")
+    for none in ("og/003.png", "DOG/003.png", ""):
+        with pytest.raises(UserMistake, match="has no picture called"):
+            find_picture(animals, none)
 
 
 def test_pictures_of_many_formats_are_read_out_of_two_packs(home, tmp_path):

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from core.data.choices import Choices
+from core.data.choices import Choices, check_classes
 from core.data.decoding import CHUNK_PICTURES, Task
 from core.data.draft import Draft, Given
 from core.data.images import (
     STAGING,
     fingerprint_of,
     place_store,
+    remove_stores,
     root_lock,
     staging,
 )
@@ -33,7 +34,7 @@ from core.data.sources import Entry, Listing, Source, clean_name, open_source
 from core.data.splits import NO_PART, PARTS
 from core.disk import disk_trouble, read_json, sync_folder, write_json
 from core.errors import UserMistake
-from core.settings import Limits, atelier_home, datasets_root, load_limits, stores_root
+from core.settings import Limits, atelier_home, datasets_root, load_limits
 
 TICK_SECONDS = 0.2  # between two reports of progress
 SEARCHED_BYTES = 2**20  # of names at a time
@@ -267,12 +268,12 @@ def made_from(dataset: Dataset, every: Iterable[Dataset]) -> list[Dataset]:
 
 
 def delete_dataset(name: str, versions: bool = False) -> None:
-    """Remove a dataset and the stores made of it; stores that another dataset shares stay.
+    """Remove a dataset, the stores made of it and its zip; stores that another dataset shares stay.
 
     versions: the versions that were made from it as well. Without that they are a reason to refuse (UserMistake): their
     originals lie in it.
     """
-    gone, hashes = [], set()
+    gone, hashes = [], set[str]()
     with root_lock():
         dataset = find_dataset(name)
         later = made_from(dataset, list_datasets())
@@ -287,12 +288,15 @@ def delete_dataset(name: str, versions: bool = False) -> None:
     for away in gone:
         shutil.rmtree(away, ignore_errors=True)
     hashes -= {other.content_hash for other in list_datasets()}
-    for path in stores_root().glob("*/store.json"):
-        try:
-            if read_json(path)["content_hash"] in hashes:
-                shutil.rmtree(path.parent, ignore_errors=True)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    remove_stores(hashes.__contains__)
+    for one in (dataset, *later):
+        with suppress(OSError):
+            export_path(one).unlink()
+
+
+def export_path(dataset: Dataset) -> Path:
+    """Where the zip of a dataset lies that a page has packed."""
+    return atelier_home() / "exports" / f"{dataset.id}.zip"
 
 
 def read_dataset(identity: str) -> Dataset:
@@ -435,6 +439,7 @@ def _intake(
             if clock.ticks():
                 yield Progress("reading", draft.answered, total, clock.seconds_left(draft.answered, total))
         yield Progress("saving", draft.answered, total, None)
+        check_classes(draft.counts(), limits)
         for _ in draft.write():
             if clock.ticks():
                 yield Progress("saving", draft.answered, total, None)

@@ -15,7 +15,6 @@ from typing import IO, TypeVar
 
 import numpy as np
 
-from core.data.choices import check_classes
 from core.data.decoding import CHUNK_BYTES, CHUNK_PICTURES, Outcome, Task, decode
 from core.data.images import HEADER_BYTES, close_images, create_images, read_rows
 from core.data.picture import CHANGES, Refusal, picture_kind
@@ -96,7 +95,7 @@ class Draft:
             row = self.given
             self.given += 1
             number = self._number(part, class_name, name)
-            names.write(json.dumps(name, ensure_ascii=False).encode() + b"\n")
+            names.write(name_line(name))
             try:
                 if isinstance(content, Refusal):
                     raise content
@@ -112,11 +111,11 @@ class Draft:
             offset += len(content)
             bytes_held += len(content)
             if len(chunk) >= CHUNK_PICTURES or bytes_held >= CHUNK_BYTES:
-                write_all(pack, b"".join(held))
+                _write_all(pack, b"".join(held))
                 yield chunk
                 chunk, held, bytes_held = [], [], 0
         if chunk:
-            write_all(pack, b"".join(held))
+            _write_all(pack, b"".join(held))
             yield chunk
 
     def _number(self, part: int, class_name: str, name: str) -> int:
@@ -134,11 +133,9 @@ class Draft:
 
     def write(self) -> Iterator[None]:
         """Sort by part, class and name and drop what was refused: index.npy, names.jsonl, pictures.pack and the images
-        are what a dataset has. Yields between pieces of work. Raises UserMistake where nothing could be learnt."""
-        classes = self.classes
-        rank = {name: label for label, name in enumerate(classes)}
-        labels = np.array([rank[name] for name in self._numbers], np.int32)  # class as it appeared -> label
-        check_classes(self._count(classes, labels), self.limits)
+        are what a dataset has. Yields between pieces of work. Something must be used."""
+        assert self.used, self.given
+        classes, labels = self.classes, self._labels()
         rows: list[np.ndarray] = []
         twins = Twins()
         moves = not self._is_sorted or bool(self._refusals)
@@ -165,10 +162,9 @@ class Draft:
                     ends = packed + np.cumsum(records["length"])
                     records["offset"], packed = ends - records["length"], int(ends[-1])
                 index.write(records.tobytes())
-                names.writelines(json.dumps(name, ensure_ascii=False).encode() + b"\n" for *_, name, _ in piece)
-                # of names, classes, parts and bytes in store order: the same from a zip and from a folder
+                names.writelines(name_line(name) for *_, name, _ in piece)
                 for (part, label, name, _), digest in zip(piece, records["sha256"].tolist(), strict=True):
-                    hashed.update(json.dumps((name, classes[label], part)).encode() + digest)
+                    hashed.update(hashed_picture(name, classes[label], part, digest))
                 twins.add(records)
                 yield
             for file in (index, names, moved):
@@ -182,8 +178,9 @@ class Draft:
         self.notes = [f"{count} {CHANGES[change]}." for change, count in sorted(self._changes.items())]
         self.notes += twins.notes()
 
-    def _count(self, classes: list[str], labels: np.ndarray) -> dict[str, Counter[int]]:
-        """Usable pictures of each class and part."""
+    def counts(self) -> dict[str, Counter[int]]:
+        """Usable pictures of each class and part, once all came in; a class of which none is usable has none."""
+        classes, labels = self.classes, self._labels()
         counts: dict[str, Counter[int]] = {name: Counter() for name in classes}
         refused = np.fromiter(self._refusals, np.int64, len(self._refusals))
         with self._records.open("rb") as file:
@@ -196,6 +193,11 @@ class Draft:
                 for label, part, count in zip(*places.tolist(), of_each.tolist(), strict=True):
                     counts[classes[label]][part] += count
         return counts
+
+    def _labels(self) -> np.ndarray:
+        """int32: number of a class as it appeared -> its label."""
+        rank = {name: label for label, name in enumerate(self.classes)}
+        return np.array([rank[name] for name in self._numbers], np.int32)
 
     def _ordered(self, labels: np.ndarray) -> Iterator[Placed]:
         """What is used, in the order of a dataset. What did not come in it is sorted in runs that are merged."""
@@ -222,6 +224,16 @@ class Draft:
                         self.refused.append((json.loads(line), self._refusals[row]))
                     else:
                         yield part, int(labels[number]), json.loads(line), row
+
+
+def name_line(name: str) -> bytes:
+    """A line of names.jsonl."""
+    return json.dumps(name, ensure_ascii=False).encode() + b"\n"
+
+
+def hashed_picture(name: str, class_name: str, part: int, sha256: bytes) -> bytes:
+    """What a content hash takes in of each picture, in store order: the same from a zip and from a folder."""
+    return json.dumps((name, class_name, part)).encode() + sha256
 
 
 class Twins:
@@ -269,7 +281,7 @@ def _pieces(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
         yield piece
 
 
-def write_all(file: IO[bytes], content: bytes) -> None:
+def _write_all(file: IO[bytes], content: bytes) -> None:
     """An unbuffered write may take only a part; a full disk raises OSError on the next one."""
     view = memoryview(content)
     while view:

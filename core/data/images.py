@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -166,15 +166,20 @@ def sweep() -> None:
 
 def _remove_orphans() -> None:
     """Stores of pictures that are in no dataset: whoever placed the one was killed before the other."""
-    known, broken = set(), (OSError, ValueError, KeyError, TypeError)
+    known = set()
     for path in datasets_root().glob("*/dataset.json"):
         try:
             known.add(read_json(path)["content_hash"])
-        except broken:
+        except (OSError, ValueError, KeyError, TypeError):
             return  # nobody knows which store belongs to a damaged one
+    remove_stores(lambda content_hash: content_hash not in known)
+
+
+def remove_stores(doomed: Callable[[str], bool]) -> None:
+    """The stores of the content hashes that are `doomed`."""
     for path in stores_root().glob("*/store.json"):
-        with contextlib.suppress(*broken):
-            if read_json(path)["content_hash"] not in known:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if doomed(read_json(path)["content_hash"]):
                 shutil.rmtree(path.parent, ignore_errors=True)
 
 

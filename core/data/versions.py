@@ -6,7 +6,6 @@ from. It has an index, names and a ledger, and refers to the originals that are 
 
 import hashlib
 import io
-import json
 import secrets
 import shutil
 from collections import Counter
@@ -26,6 +25,7 @@ from core.data.dataset import (
     Change,
     Clock,
     Dataset,
+    Names,
     Progress,
     Refused,
     delete_dataset,
@@ -35,7 +35,7 @@ from core.data.dataset import (
     read_all,
     read_dataset,
 )
-from core.data.draft import Draft, Twins
+from core.data.draft import Draft, Twins, hashed_picture, name_line
 from core.data.images import root_lock, staging
 from core.data.preprocess import Preprocess
 from core.data.sizes import keep_sizes
@@ -149,6 +149,11 @@ def own_changes(dataset: Dataset) -> dict[str, int]:
     return {"relabelled": len(mine) - out, "left out": out, "added": dataset.added}
 
 
+def told_of_version(dataset: Dataset) -> str:
+    """What it changed, in words, also where that is nothing: it takes back what a version before it changed."""
+    return told_of_changes(own_changes(dataset)) or ("earlier changes taken back" if dataset.parent else "as imported")
+
+
 def own_reasons(dataset: Dataset) -> dict[str, int]:
     """Why -> pictures, the most frequent first."""
     reasons = Counter(change.why for change in dataset.changes if change.version == dataset.version)
@@ -161,13 +166,9 @@ def find_picture(dataset: Dataset, wanted: str) -> int:
     UserMistake where none has it, or several have.
     """
     name = clean_name(wanted).replace("\\", "/")
-    exact, ending = [], []
-    for row, known in enumerate(dataset.names):
-        if known == name:
-            exact.append(row)
-        elif known.endswith("/" + name):
-            ending.append(row)
-    found = exact or ending
+    rows = dataset.names.containing(name).tolist() if name else []
+    exact = [row for row in rows if dataset.names[row] == name]
+    found = exact or [row for row in rows if dataset.names[row].endswith("/" + name)]
     if not found:
         raise UserMistake(f"{dataset.name!r} has no picture called {wanted!r}; {UNCHANGED}")
     if len(found) > 1:
@@ -221,17 +222,19 @@ def extend_dataset(dataset: Dataset, path: Path, choices: Choices | None = None)
     """
     limits, choices = load_limits(), choices or Choices()
     yield Progress("listing", 0, 0, None)
-    relaxed = limits.model_copy(update={"classes_min": 1, "pictures_per_class_min": 1})  # the whole is what counts
     with open_source(path, limits, choices.encoding) as opened, disk_troubles(), staging(datasets_root()) as folder:
         listing, clock = choices.apply(opened.listing), Clock()
         total = len(listing.entries)
-        draft = Draft(folder / "new", Preprocess(), relaxed)
+        draft = Draft(folder / "new", Preprocess(), limits)
         draft.folder.mkdir()
         with closing(draft.read(read_all(opened, listing))) as reading:  # type: ignore[type-var]
             for outcomes in reading:
                 draft.keep(outcomes)
                 if clock.ticks():
                     yield Progress("reading", draft.answered, total, clock.seconds_left(draft.answered, total))
+        if not draft.used:
+            among = draft.given + len(listing.refused)
+            raise UserMistake(f"no picture that can be used is among the {among:,} file(s); {UNCHANGED}")
         for _ in draft.write():
             if clock.ticks():
                 yield Progress("saving", draft.answered, total, None)
@@ -246,6 +249,7 @@ def extend_dataset(dataset: Dataset, path: Path, choices: Choices | None = None)
             raise UserMistake(f"all {len(new.names):,} pictures are in {dataset.name!r} already; {UNCHANGED}")
         fresh.index["offset"] += sum(pack.stat().st_size for pack in dataset.packs)
         (draft.folder / "pictures.pack").replace(folder / "pictures.pack")
+        shutil.rmtree(draft.folder)  # the rest is in `fresh`
         old = _Pictures(list(dataset.names), dataset.records.copy(), list(dataset.classes))
         made = yield from _write(
             folder,
@@ -272,8 +276,8 @@ class _Pictures:
 
     @classmethod
     def read(cls, folder: Path, classes: list[str]) -> "_Pictures":
-        names = [json.loads(line) for line in (folder / "names.jsonl").open("rb")]
-        return cls(names, np.load(folder / "index.npy", allow_pickle=False), classes)
+        index = np.load(folder / "index.npy", allow_pickle=False)
+        return cls(list(Names(folder / "names.jsonl", len(index))), index, classes)
 
     def at(self, rows: np.ndarray) -> "_Pictures":
         return _Pictures([self.names[row] for row in rows], self.index[rows], self.classes)
@@ -300,7 +304,7 @@ class _Pictures:
         digest = hashlib.sha256()
         columns = (self.index[field].tolist() for field in ("label", "part", "sha256"))
         for name, label, part, sha256 in zip(self.names, *columns, strict=True):
-            digest.update(json.dumps((name, self.classes[label], part)).encode() + sha256)
+            digest.update(hashed_picture(name, self.classes[label], part, sha256))
         return digest.hexdigest()
 
 
@@ -316,7 +320,6 @@ def _write(
     folder: Path, parent: Dataset, pictures: _Pictures, told: dict[str, Any]
 ) -> Generator[Progress, None, Dataset]:
     """Write everything into the staging `folder` and move it to its place; told: what differs in dataset.json."""
-    shutil.rmtree(folder / "new", ignore_errors=True)  # what came in is in the pack and in `pictures`
     pictures, limits = pictures.in_order(), load_limits()
     counts: dict[str, Counter[int]] = {name: Counter() for name in pictures.classes}
     for label, part in zip(pictures.index["label"].tolist(), pictures.index["part"].tolist(), strict=True):
@@ -327,8 +330,7 @@ def _write(
     buffer = io.BytesIO()
     np.save(buffer, pictures.index)
     write_atomic(folder / "index.npy", buffer.getvalue())
-    lines = (json.dumps(name, ensure_ascii=False) + "\n" for name in pictures.names)
-    write_atomic(folder / "names.jsonl", "".join(lines).encode())
+    write_atomic(folder / "names.jsonl", b"".join(map(name_line, pictures.names)))
     rows = _rows(parent.places[:, 0], pictures.index["offset"])
     keep_sizes(folder, parent, rows, content_hash)
     if (rows >= 0).all() and (found := read_copies(parent)) is not None:
@@ -343,7 +345,7 @@ def _write(
             if one.content_hash == content_hash:
                 undone = ", which was undone and can be brought back" if one.undone else ""
                 raise UserMistake(f"these are exactly the pictures of {one.name!r}{undone}; {UNCHANGED}")
-        number, name = _next_name(parent, every)
+        number, name = next_name(parent, every)
         changes = told.get("changes", parent.changes)
         document: dict[str, Any] = {
             "schema_version": 1,
@@ -351,7 +353,7 @@ def _write(
             "name": name,
             "classes": pictures.classes,
             "source": parent.source,
-            "drawn": parent.drawn and told.get("drawn", True),
+            "drawn": told.get("drawn", parent.drawn),
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "given": told.get("given", parent.given),
             "used": len(pictures.names),
@@ -375,9 +377,9 @@ def _write(
     return made
 
 
-def _next_name(parent: Dataset, every: Sequence[Dataset]) -> tuple[int, str]:
+def next_name(parent: Dataset, every: Sequence[Dataset]) -> tuple[int, str]:
     """The number and the name of a new version; a name that somebody gave to other pictures is passed over."""
-    family, names = versions_of(parent, every), {one.name for one in every}
+    family, names = versions_of(parent, every) or [parent], {one.name for one in every}
     number = family[-1].version + 1
     while f"{family[0].name} v{number}" in names:
         number += 1

@@ -19,12 +19,19 @@ def tell_use(dataset: str, runs: Iterable[Run]) -> str:
     return f"It is used by {listed} run{'s' * (len(runs) > 1)}."
 
 
-def refuse_if_needed(dataset: str, runs: Iterable[Run]) -> None:
-    """UserMistake while a run trains on a dataset or waits to."""
+def refuse_if_needed(dataset: str, runs: Iterable[Run], deed: str = "deleted") -> None:
+    """UserMistake while a run trains on a dataset or waits to. deed: what it says was not done."""
     runs = [run for run in runs if run.config.data.dataset == dataset]
     busy = [run.id for run in runs if not run.state.ended]
     if busy:
         raise UserMistake(
-            f"{dataset!r} was not deleted. {tell_use(dataset, runs)} "
+            f"{dataset!r} was not {deed}. {tell_use(dataset, runs)} "
             f"Stop those that train or wait first: {', '.join(busy)}"
         )
+
+
+def kept_when_undone(dataset: str, runs: Iterable[Run]) -> bool:
+    """Whether a version that is undone stays for runs that learnt from it. UserMistake while one trains or waits to."""
+    runs = list(runs)
+    refuse_if_needed(dataset, runs, "undone")
+    return any(run.config.data.dataset == dataset for run in runs)
