@@ -174,6 +174,17 @@ def test_a_setting_that_never_comes_to_its_end_is_told_as_the_answer(base):
     assert flip.sentence == "Flip: with it none of 1 runs came to its end. Training diverged." and not flip.remarks
 
 
+def test_why_no_run_of_the_base_came_to_its_end_is_told(base):
+    experiment = begun(base, seeds=1)
+    feed(experiment.folder)
+    (waiting,) = waiting_ids()
+    with queue_lock():
+        drop_ticket(waiting)
+    mark_ended(runs_root() / waiting, "failed", "Training diverged.")
+    remarks = report(train_all(experiment)).remarks
+    assert "Base: the run with seed 0 is missing (failed: Training diverged)." in remarks
+
+
 def test_other_pictures_or_none_are_told_and_nothing_is_trained(base, trained_home):
     experiment = begun(base, seeds=1)
     delete_dataset("colours")

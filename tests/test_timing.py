@@ -17,9 +17,10 @@ from core.experiments import timing
 from core.experiments.components import find_components
 from core.experiments.experiment import create_experiment, plan_experiment
 from core.experiments.timing import Side, Timed, Turns, time_pair, time_settings
-from core.experiments.with_without import CROWDED, compare_times, report
+from core.experiments.with_without import compare_times, report
 from core.models.build import build_model
 from core.rows import TickRow
+from core.runs.probes import CROWDED
 from tests.tiny import noise_store
 
 HERE = Hardware(torch.device("cpu"))

@@ -25,10 +25,10 @@ from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.components import Setting
 from core.experiments.experiment import Cell, Experiment
+from core.runs.probes import CROWDED
 from core.runs.run import Run
 
 CONFIDENCE = 0.95
-CROWDED = 0.25  # of the processors: when other programs took more, times are told with a remark
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class Effect:
     others: float | None  # share of the processors that other programs took while times were measured
     sentence: str
     remarks: tuple[str, ...] = ()
+
+    def sides(self, base: float | None, setting: float | None) -> tuple[float | None, float | None]:
+        """(without the component, with it)."""
+        return (base, setting) if self.sign > 0 else (setting, base)
 
 
 @dataclass(frozen=True)
@@ -175,9 +179,10 @@ def _effect(experiment: Experiment, setting: Setting, base: dict[int, Evaluation
     accuracy = compare_answers(ours, theirs).times(setting.sign) if ours.size else None
     if len(seeds) == 1:
         remarks.append("with one seed the interval says nothing about chance in training")
-    remarks += _missing(experiment, setting)
-    line = experiment.timings.get(setting.key, {})
     without_it = _never_ended(experiment, setting)
+    if not without_it:  # else the sentence says it
+        remarks += _missing(experiment, setting)
+    line = experiment.timings.get(setting.key, {})
     seconds = base_seconds = setting_seconds = None
     if line.get("base"):
         pictures = line["pictures"]
@@ -237,8 +242,6 @@ def _never_ended(experiment: Experiment, setting: Setting) -> str:
 
 def _missing(experiment: Experiment, setting: Setting) -> list[str]:
     told: list[str] = []
-    if _never_ended(experiment, setting):
-        return told  # the sentence says it
     for cell in experiment.of(setting):
         if cell.is_done or not cell.is_settled(experiment.resumed):
             continue
@@ -346,7 +349,7 @@ def _points(effect: Effect | None) -> str:
 
 def _time_share(effect: Effect | None) -> str:
     """Per cent of the side without the component."""
-    without = None if effect is None else effect.base_seconds if effect.sign > 0 else effect.setting_seconds
+    without = None if effect is None else effect.sides(effect.base_seconds, effect.setting_seconds)[0]
     if effect is None or effect.seconds is None or not without:
         return "-"
     one = effect.seconds.times(100 / without)
@@ -373,13 +376,13 @@ def to_markdown(told: Report) -> str:
             effect.title,
             f"`{effect.told}`" if effect.told else "other seeds",
             str(effect.seeds),
-            _sides(effect.sign, effect.base_accuracy, effect.setting_accuracy, 100, 2),
+            _sides(effect.sides(effect.base_accuracy, effect.setting_accuracy), 100, 2),
             f"{100 * accuracy.value:+.2f} ({100 * accuracy.low:+.2f} to {100 * accuracy.high:+.2f})"
             if accuracy
             else "-",
-            _sides(effect.sign, effect.base_seconds, effect.setting_seconds, 1, 3),
+            _sides(effect.sides(effect.base_seconds, effect.setting_seconds), 1, 3),
             f"{seconds.value:+.3f} ({seconds.low:+.3f} to {seconds.high:+.3f})" if seconds else "-",
-            _sides(effect.sign, effect.base_parameters, effect.parameters, 1, 0),
+            _sides(effect.sides(effect.base_parameters, effect.parameters), 1, 0),
         ]
         lines.append(_row(*cells))
     lines += ["", *(f"- {effect.sentence}{_in_brackets(effect.remarks)}" for effect in told.effects)]
@@ -395,11 +398,9 @@ def to_markdown(told: Report) -> str:
     return "\n".join([*head, *lines]) + "\n"
 
 
-def _sides(sign: int, base: float | None, setting: float | None, factor: float, digits: int) -> str:
-    if base is None or setting is None:
-        return "-"
-    sides = (base, setting) if sign > 0 else (setting, base)
-    return ", ".join(f"{factor * side:,.{digits}f}" for side in sides)
+def _sides(sides: tuple[float | None, float | None], factor: float, digits: int) -> str:
+    there = [f"{factor * side:,.{digits}f}" for side in sides if side is not None]
+    return ", ".join(there) if len(there) == 2 else "-"
 
 
 def _in_brackets(remarks: Sequence[str]) -> str:

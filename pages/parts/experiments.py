@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.data.ledger import disarm
 from core.errors import UserMistake
 from core.experiments.components import COMPONENTS, can_switch, find_components
 from core.experiments.experiment import (
@@ -384,33 +385,27 @@ def _draw_numbers(found: Report) -> None:
 
 def _numbers(effect: Effect) -> dict[str, Any]:
     accuracy, seconds = effect.accuracy, effect.seconds
-    with_it, without = (1, 0) if effect.sign > 0 else (0, 1)
-    accuracies = (effect.base_accuracy, effect.setting_accuracy)
-    epochs = (effect.base_seconds, effect.setting_seconds)
-    sizes = (effect.base_parameters, effect.parameters)
+    accuracies = effect.sides(effect.base_accuracy, effect.setting_accuracy)
+    epochs = effect.sides(effect.base_seconds, effect.setting_seconds)
+    sizes = effect.sides(effect.base_parameters, effect.parameters)
     return {
-        "component": _plain(effect.title),
-        "changed in the base": _plain(effect.told),
+        "component": disarm(shown(effect.title, 200)),
+        "changed in the base": disarm(shown(effect.told, 200)),
         "seeds": effect.seeds,
         "test pictures": effect.pictures,
-        "accuracy without, %": _hundred(accuracies[without]),
-        "accuracy with, %": _hundred(accuracies[with_it]),
+        "accuracy without, %": _hundred(accuracies[0]),
+        "accuracy with, %": _hundred(accuracies[1]),
         "difference, points": _hundred(accuracy.value if accuracy else None),
         "from": _hundred(accuracy.low if accuracy else None),
         "to": _hundred(accuracy.high if accuracy else None),
-        "s per epoch without": _round(epochs[without]),
-        "s per epoch with": _round(epochs[with_it]),
+        "s per epoch without": _round(epochs[0]),
+        "s per epoch with": _round(epochs[1]),
         "difference, s": _round(seconds.value if seconds else None),
         "s from": _round(seconds.low if seconds else None),
         "s to": _round(seconds.high if seconds else None),
-        "parameters without": sizes[without],
-        "parameters with": sizes[with_it],
+        "parameters without": sizes[0],
+        "parameters with": sizes[1],
     }
-
-
-def _plain(text: str) -> str:
-    """A cell that no spreadsheet reads as a formula."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else shown(text, 200)
 
 
 def _hundred(share: float | None) -> float | None:
