@@ -48,8 +48,6 @@ def _answer_speed(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
     hardware = choose_hardware(config)
     parts, pictures, classes = _open_parts(config, hardware)
     model = _build(config, classes)
-    if config.model.name in ("pretrained", "transfer"):
-        parts = _normalised(parts, config)
     loaded = time.perf_counter() - began
     learner, seeing = _only_head(model, parts, pictures, config, hardware)
     layers = layer_table(model, config.data.image_size)
@@ -60,7 +58,7 @@ def _answer_speed(config: RunConfig, pen: ProbeWriter) -> dict[str, Any]:
             speed = told
         else:
             pen.say("Timing a few batches.", told.done, told.total)
-    per_picture = 3 * config.data.image_size**2
+    per_picture = parts["train"].images[:1].nbytes  # its pixels, or what a frozen trunk has made of them
     missing = sum(pictures.values()) - sum(len(part) for part in parts.values())  # a run holds them all, at the end
     return {
         "parameters": parameters,
@@ -109,13 +107,6 @@ def _build(config: RunConfig, classes: int) -> "nn.Module":
     return build_model(config.model, classes, config.data.image_size, seed=config.train.seed)
 
 
-def _normalised(parts: "dict[str, Part]", config: RunConfig) -> "dict[str, Part]":
-    from core.data.store import preprocess_of
-
-    preprocess = preprocess_of(config.data, config.model)
-    return {name: replace(part, preprocess=preprocess) for name, part in parts.items()}
-
-
 def _only_head(
     model: "nn.Module", parts: "dict[str, Part]", pictures: dict[str, int], config: RunConfig, hardware: "Hardware"
 ) -> "tuple[nn.Module, float]":
@@ -136,15 +127,16 @@ def _only_head(
     began, seen = time.perf_counter(), 0
     with torch.no_grad():
         for places in torch.arange(len(few), device=hardware.device).split(at_once):
-            model.trunk(few.normalise(few.gather(places)))
+            model.trunk(few.normalise(few.gather(places))).cpu()  # which also waits for a graphics card
             if not seen and len(few) > at_once:  # the first ones choose kernels
                 began = time.perf_counter()
             else:
                 seen += len(places)
+    seconds = time.perf_counter() - began
     for name, part in parts.items():
         features = torch.randn(len(part), model.head.in_features, device=hardware.device)
         parts[name] = replace(part, images=features)
-    return model.head, (time.perf_counter() - began) / max(1, seen) * sum(pictures.values())
+    return model.head, seconds / max(1, seen) * sum(pictures.values())
 
 
 def _open_parts(config: RunConfig, hardware: "Hardware") -> tuple[dict[str, "Part"], dict[str, int], int]:
@@ -161,7 +153,7 @@ def _open_parts(config: RunConfig, hardware: "Hardware") -> tuple[dict[str, "Par
     classes = len(find_dataset(config.data.dataset).classes)
     pictures = count_parts(config.data)
     if has_store(pictures_now(config.data)[0]):
-        store = load_store(config.data)
+        store = load_store(config.data, config.model)
         return {name: load_part(store, name, hardware.device) for name in ("train", "val")}, pictures, classes
     if not pictures["train"]:
         raise UserMistake("The split leaves no picture to learn from; change the shares")
@@ -180,7 +172,7 @@ def _noise(config: RunConfig, count: int, classes: int, hardware: "Hardware") ->
         images=torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8).to(hardware.device),
         labels=(torch.arange(count) % classes).to(hardware.device),
         indices=torch.arange(count, device=hardware.device),
-        preprocess=preprocess_of(config.data),
+        preprocess=preprocess_of(config.data, config.model),
         device=hardware.device,
     )
 

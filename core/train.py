@@ -278,7 +278,8 @@ class _Looker:
 
 
 def _source_of(run: Run) -> Source | None:
-    return run.card().source if run.has_model else source_of(run.config.model)
+    is_copy = run.config.model.name == "transfer" and run.has_model  # what it learnt on from may be gone by now
+    return run.card().source if is_copy else source_of(run.config.model)
 
 
 def _lowest_loss(run: Run) -> float:
@@ -301,8 +302,9 @@ def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | Non
             raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
         if writer and progress.phase != "done":
             writer.running(message=_in_words(progress))
-    store = load_store(run.config.data, None if checkpoint else run.config.model)
-    if checkpoint:  # as it was: what a network learnt on from may be gone by now
+    is_copy = run.config.model.name == "transfer" and checkpoint is not None
+    store = load_store(run.config.data, None if is_copy else run.config.model)
+    if is_copy:  # what it learnt on from may be gone by now; its own card says what that had seen
         store = replace(store, preprocess=Preprocess.model_validate(run.card().preprocess))
     if hardware.world > 1 and hardware.leads:
         dist.barrier()

@@ -492,6 +492,14 @@ def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_wo
     assert same(run, uninterrupted), (seed, kills, run.state)
 
 
+def test_a_damaged_card_of_a_model_does_not_keep_a_whole_checkpoint_from_going_on(trained_home, saved_often):
+    whole = tiny.train_tiny_run(**CHOICES)
+    run = broken_off(tiny.new_run(**CHOICES), step=6)
+    (run.folder / "model.json").write_text("{")
+    train_run(resumed(run).folder)
+    assert same(open_run(run.folder), whole)
+
+
 @pytest.mark.parametrize(
     "stops", [6, pytest.param(30, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.nightly)]
 )

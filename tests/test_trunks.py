@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from core.data.store import load_store
 from core.engine import features
 from core.engine.evaluate import evaluate
 from core.engine.features import build_features, features_path, open_features, runs_once
+from core.engine.hardware import Hardware
 from core.errors import UserMistake
 from core.evaluation import MEASURES
 from core.inference.evaluating import evaluate_run
 from core.inference.predictor import load_model, load_predictor
 from core.models.build import build_model
+from core.probe import _build, _only_head, _open_parts
 from core.runs.deeds import delete_run
 from core.runs.run import create_run, open_run, read_run
 from core.runs.trunks import keep_trunk, pin_trunk, settle_trunk
@@ -188,11 +191,28 @@ def test_features_are_made_once_for_all_runs_and_anew_for_other_weights(trained_
     assert made and len(list(features_root().glob("*/features.npy"))) == 2
 
 
+def test_what_a_run_would_take_tells_the_trunk_from_the_noise_that_stands_in_for_features(tiny_run, monkeypatch):
+    config = pin_trunk(change_config(tiny_run.config, {"model.name": "transfer", "model.trunk": tiny_run.id}))
+    hardware = Hardware(torch.device("cpu"))
+    parts, pictures, classes = _open_parts(config, hardware)
+    model, draw = _build(config, classes), torch.randn
+
+    def slow_randn(*shape, **options):
+        time.sleep(0.5)
+        return draw(*shape, **options)
+
+    monkeypatch.setattr(torch, "randn", slow_randn)
+    many = {name: 1000 * count for name, count in pictures.items()}
+    learner, seconds = _only_head(model, parts, many, config, hardware)
+    assert learner is model.head and parts["train"].images[:1].nbytes == 4 * 84  # what a run holds of a picture
+    assert 0 < seconds < 1000 * 0.5 / 2  # half a second of noise for 32 pictures would be 700 s for 48,000
+
+
 def test_features_that_were_broken_off_go_on_and_are_the_same(tiny_run, monkeypatch):
     monkeypatch.setattr("core.engine.features.evaluation_batch", lambda side: 8)
     config = pin_trunk(change_config(tiny_run.config, {"model.name": "transfer", "model.trunk": tiny_run.id})).model
     store, network = load_store(tiny_run.config.data, config), build_model(config, 2, 16)
-    monkeypatch.setattr("core.engine.features.SECONDS_A_WORD", -1.0)
+    monkeypatch.setattr("core.data.dataset.TICK_SECONDS", -1.0)
     steps = build_features(network.trunk, 84, store, torch.device("cpu"))
     told = [next(steps) for _ in range(2)]
     steps.close()

@@ -175,8 +175,13 @@ def _block(side: int) -> int:
 
 def _generator(seed: int, epoch: int) -> Generator:
     """Randomness that can be drawn again for any epoch on its own."""
-    mixed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
-    return Generator().manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
+    return Generator().manual_seed(mixed_seed(seed, epoch))
+
+
+def mixed_seed(*numbers: int) -> int:
+    """A seed for torch that no other numbers are likely to share."""
+    mixed = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
+    return int(mixed[0]) << 31 ^ int(mixed[1])
 
 
 def _hold(images: np.ndarray, chosen: np.ndarray) -> Tensor:

@@ -6,7 +6,6 @@ features/<hash of pictures, trunk and normalisation>/features.npy   float32 (N, 
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +20,13 @@ from core.data.dataset import Clock, Progress
 from core.data.images import wait_for
 from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
-from core.disk import existing, sync_folder
+from core.disk import sync_folder
 from core.engine.evaluate import evaluation_batch
 from core.errors import UserMistake
 from core.settings import features_root, free_space
 
 SCHEMA = 1
 HEADER_BYTES = 128
-SECONDS_A_WORD = 0.25
 
 
 def runs_once(config: RunConfig) -> bool:
@@ -111,7 +109,7 @@ def _run_over(trunk: nn.Module, width: int, store: TensorStore, device: torch.de
     _check_room(count * row_bytes)
     trunk.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     done = (max(0, draft.stat().st_size - HEADER_BYTES) // row_bytes if draft.exists() else 0) // at_once * at_once
-    clock, told = Clock(), 0.0
+    clock = Clock()
     with draft.open("r+b" if draft.exists() else "w+b") as file:
         file.write(_header(count, width))
         file.truncate(HEADER_BYTES + done * row_bytes)
@@ -120,8 +118,7 @@ def _run_over(trunk: nn.Module, width: int, store: TensorStore, device: torch.de
             pictures = np.array(store.images[first : first + at_once])
             file.write(np.ascontiguousarray(features_of(trunk, pictures, store.preprocess, device)).tobytes())
             done = first + len(pictures)
-            if time.monotonic() - told > SECONDS_A_WORD:
-                told = time.monotonic()
+            if clock.ticks():
                 file.flush()
                 yield Progress("features", done, count, clock.seconds_left(done, count))
         os.fsync(file.fileno())
@@ -137,7 +134,7 @@ def _header(count: int, width: int) -> bytes:
 
 
 def _check_room(needed: int) -> None:
-    free = free_space(existing(features_root()))
+    free = free_space(features_root())
     if free is not None and free < needed + 2**26:
         raise UserMistake(
             f"The features of these pictures take {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free. "

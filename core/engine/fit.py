@@ -8,13 +8,12 @@ import math
 import time
 from collections.abc import Generator
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from core.config import LOWEST_RATE, TrainConfig, check_with_data
-from core.data.batches import Part, count_batches, ordered_batches, training_batches
+from core.data.batches import Part, count_batches, mixed_seed, ordered_batches, training_batches
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware, has_bfloat16
@@ -193,8 +192,7 @@ def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
 def _seed_dropout(seed: int, epoch: int, rank: int) -> None:
     """Set torch's own generator, which dropout draws from, so that any epoch can be drawn again; each rank has other
     pictures, and drops others of their values."""
-    mixed = np.random.SeedSequence([seed, epoch, rank + 1]).generate_state(2, np.uint32)
-    torch.manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
+    torch.manual_seed(mixed_seed(seed, epoch, rank + 1))
 
 
 def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:

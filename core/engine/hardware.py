@@ -98,7 +98,7 @@ def has_bfloat16(hardware: Hardware) -> bool:
     """Whether the device computes in bfloat16 itself. A CPU that does not converts to and fro, which is many times
     slower than float32."""
     if hardware.device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     told = _cpu_info()
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(f"{told.get('flags')} {told.get('Features')}".split())
 

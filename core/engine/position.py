@@ -1,7 +1,7 @@
 """Position: a place in a training, with everything that going on from there exactly needs."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,12 +138,9 @@ def take_position(
 
 def restore(position: Position, model: nn.Module, optimizer: optim.Optimizer, device: torch.device) -> None:
     """Set model, optimizer and torch's generators to the position. UserMistake where it is one of another network."""
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in position.weights.items()}
-    if expected != found:
-        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if others := differing(model, position.weights):
         raise UserMistake(
-            f"The saved state is of another network: {', '.join(differing[:4])} differ. The model was kept. "
+            f"The saved state is of another network: {', '.join(others[:4])} differ. The model was kept. "
             "Clone the run to train it again."
         )
     model.load_state_dict(position.weights)
@@ -159,6 +156,13 @@ def restore(position: Position, model: nn.Module, optimizer: optim.Optimizer, de
     torch.set_rng_state(position.random)
     if device.type == "cuda" and len(position.random_of_device):
         torch.cuda.set_rng_state(position.random_of_device, device)
+
+
+def differing(model: nn.Module, weights: Mapping[str, Tensor | np.ndarray]) -> list[str]:
+    """The names that only one of the two has, or that have other shapes there."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    return sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
 
 
 def copy_state(model: nn.Module) -> dict[str, Tensor]:

@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
 
 from core.data.batches import normalise
 from core.data.preprocess import Preprocess
 from core.engine.evaluate import evaluation_batch
-from core.errors import UserMistake
 from core.inference.predictor import load_model
+from core.models.pretrained import last_linear
 from core.runs.run import Run
 
 
@@ -20,11 +19,8 @@ def load_features(run: Run) -> Callable[[np.ndarray], np.ndarray]:
     UserMistake where there are no weights, or they are damaged.
     """
     model, preprocess = load_model(run), Preprocess.model_validate(run.card().preprocess)
-    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not linear:
-        raise UserMistake(f"the network of run {run.id} has no linear layer, so it has no features to lay out")
     given: list[torch.Tensor] = []
-    linear[-1].register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0]))
+    last_linear(model)[1].register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0]))
 
     @torch.no_grad()
     def features(images: np.ndarray) -> np.ndarray:

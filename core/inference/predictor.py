@@ -12,6 +12,7 @@ from core.data.decoding import receive_in_child
 from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
 from core.engine.evaluate import answer, evaluation_batch
+from core.engine.position import differing
 from core.errors import UserMistake
 from core.models.build import build_model
 from core.runs.run import Run
@@ -68,13 +69,10 @@ def load_model(run: Run) -> nn.Module:
     card, weights = run.card(), run.weights()
     # of a network on a trunk the run has kept the whole: what it learnt on from may be gone
     model = build_model(card.model, len(card.classes), card.image_size, learnt=False, source=card.source)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if expected != found:
-        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if others := differing(model, weights):
         raise UserMistake(
             f"The weights of run {run.id} do not fit {card.model.name} with {len(card.classes)} classes: "
-            f"{', '.join(differing[:4])} differ. Train it again."
+            f"{', '.join(others[:4])} differ. Train it again."
         )
     # strict, after the shapes were compared: nothing is silently left at its random start
     model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
