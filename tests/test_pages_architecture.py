@@ -2,11 +2,12 @@
 
 import pytest
 
-from core.config import ModelConfig
+from core.config import DataConfig, ModelConfig
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle
 from core.runs.run import read_run
-from pages.parts import starting
+from core.trunks import IMAGENET_MEAN
+from pages.parts import starting, walk
 from pages.parts.network import group_layers, network_figure, read_layers
 from tests.app import add_pictures, open_page, said
 from tests.tiny import add_colours
@@ -160,6 +161,25 @@ def test_a_run_is_walked_through(trained_home, tiny_run):
     for name in ("conv1", "conv2_act", "fc3"):
         assert f"<b>{name}</b>" in told
     assert "First layer" in told and read_run(tiny_run.id)
+
+
+def test_another_dataset_with_as_many_classes_is_walked_anew():
+    add_pictures("pets"), add_pictures("plants", ("oak", "rose"))
+    app = open_page("pages/architecture.py")
+    app.session_state["more"] = "Walk a picture through it"
+    asked = {}
+    for name in ("pets", "plants"):
+        app.selectbox(key="architecture_dataset").set_value(name).run()
+        app.button(key="walk.ask.1").click().run()
+        asked[name] = app.session_state["walk.asked"][0]
+    assert asked["pets"] != asked["plants"] and not app.exception and not app.error
+
+
+def test_a_network_on_a_trunk_is_walked_with_what_its_trunk_has_learnt_from(monkeypatch):
+    monkeypatch.setattr(walk.st, "selectbox", lambda *_, **__: walk.FRESH)
+    model = ModelConfig(name="pretrained", trunk="resnet18")
+    eyes = walk._pick_eyes(None, DataConfig(image_size=64), model, 3, [])
+    assert eyes.preprocess.mean == IMAGENET_MEAN and eyes.preprocess.image_size == 64
 
 
 def test_a_family_of_24_convolutions_is_drawn_as_blocks():

@@ -73,7 +73,7 @@ def draw_walk(dataset: Dataset | None, data: DataConfig, model: ModelConfig, out
             return
         with st.spinner("Walking through the network …", show_time=False):
             walk = _walk(eyes.key, digest, eyes, received)
-            units = _dead(eyes.key, eyes) if eyes.dataset is not None and eyes.tests else []
+            units = _dead(eyes.key, eyes.tests, eyes) if eyes.dataset is not None and eyes.tests else []
         _draw_head(eyes, name, received, walk)
         _draw_filters(walk.filters)
         _draw_layers(eyes, walk, {one.name: one for one in units})
@@ -98,8 +98,9 @@ def _pick_eyes(
     if picked != FRESH:
         return _eyes_of(by_id[picked])
     tests, tested = _some_tests(dataset, data) if dataset is not None else ((), 0)
-    key = f"{FRESH} {model.model_dump_json()} {outputs} {data.image_size}"
-    return Eyes(key, preprocess_of(data), (), dataset, tests, tested, None, model, outputs)
+    pictures = "" if dataset is None else dataset.content_hash
+    key = f"{FRESH} {model.model_dump_json()} {outputs} {data.image_size} {pictures}"
+    return Eyes(key, preprocess_of(data, model), (), dataset, tests, tested, None, model, outputs)
 
 
 def _eyes_of(run: Run) -> Eyes:
@@ -187,12 +188,12 @@ def _walk(key: str, digest: str, _eyes: Eyes, _received: np.ndarray) -> Any:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _dead(key: str, _eyes: Eyes) -> Any:
+def _dead(key: str, places: tuple[int, ...], _eyes: Eyes) -> Any:
     from core.inference.walk import count_dead
 
     dataset = _eyes.dataset
     assert dataset is not None
-    images = _sample(dataset.content_hash, _eyes.tests, _eyes.preprocess, dataset)
+    images = _sample(dataset.content_hash, places, _eyes.preprocess, dataset)
     return count_dead(_network(key, _eyes), images, _eyes.preprocess)
 
 
