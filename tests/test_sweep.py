@@ -29,6 +29,7 @@ from core.experiments.sweep import (
 )
 from core.presets import all_presets, forget_preset, keep_preset, preset
 from core.runs.run import read_run
+from core.settings import runs_root
 from pages.parts.fields import all_fields
 from tests.app import open_page, said
 
@@ -132,6 +133,41 @@ def test_a_budget_ends_it_and_more_time_goes_on(base):
     resume_sweep(open_sweep(sweep.folder), more_seconds=600)
     work_at(sweep.folder)
     assert len(tried(sweep)) == 4
+
+
+def test_more_time_after_the_last_trial_brings_as_many_again(base):
+    sweep = begun(base, trials=1)
+    work_at(sweep.folder)
+    resume_sweep(open_sweep(sweep.folder))  # nobody asked for more
+    work_at(sweep.folder)
+    assert len(tried(sweep)) == 1
+    resume_sweep(open_sweep(sweep.folder), more_seconds=600)
+    work_at(sweep.folder)
+    assert len(tried(sweep)) == 2 == open_sweep(sweep.folder).plan.trials
+    assert resume_sweep(begun(base), 60).plan.trials == 4  # none is used up
+
+
+def test_a_trial_whose_run_was_stopped_is_no_answer(base, monkeypatch):
+    def stop(trial):
+        if trial.number == 1:
+            (runs_root() / trial.user_attrs["run"] / "stop").touch()
+
+    sweep = begun(base, trials=2)
+    monkeypatch.setattr("optuna.Trial.should_prune", stop)
+    work_at(sweep.folder)
+    assert [(one.status, one.why) for one in tried(sweep)] == [("complete", ""), ("fail", "it was stopped")]
+    assert tried(sweep)[1].accuracy is None and best_of(tried(sweep)).number == 0
+
+
+def test_whoever_looks_writes_nothing(base):
+    sweep = begun(base, trials=1)
+    assert tried(sweep) == [] and not (sweep.folder / "journal.log").exists()
+    (sweep.folder / "journal.log").touch()  # its process has just begun
+    assert tried(sweep) == []
+    work_at(sweep.folder)
+    before = (sweep.folder / "journal.log").read_bytes()
+    assert len(tried(sweep)) == len(rooms.to_json(sweep)["trials"]) == 1
+    assert (sweep.folder / "journal.log").read_bytes() == before
 
 
 def test_a_trial_that_was_cut_short_is_begun_again(base):

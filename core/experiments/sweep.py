@@ -89,7 +89,7 @@ class Tried:
 
     number: int
     values: dict[str, Any]  # field -> value
-    accuracy: float | None  # on the validation part, after the last epoch; None where it did not get there
+    accuracy: float | None  # on the validation part, after the last epoch that it had; None of one that failed
     status: str  # "complete", "pruned", "fail", "running"
     seconds: float
     run: str
@@ -232,10 +232,14 @@ def stop_sweep(sweep: Sweep) -> str:
 
 
 def resume_sweep(sweep: Sweep, more_seconds: float = 0.0) -> Sweep:
-    """Go on with a sweep, with more time if it is given. The caller ensures a supervisor."""
+    """Go on with a sweep, with more time if it is given, and then with as many trials again where all are used up. The
+    caller ensures a supervisor."""
     if more_seconds:
+        trials = sweep.plan.trials
+        if used(tried(sweep)) >= trials:
+            trials = max(trials, min(2 * trials, MOST_TRIALS))
         budget = sweep.plan.budget_seconds + more_seconds
-        plan = sweep.plan.model_copy(update={"budget_seconds": budget})
+        plan = sweep.plan.model_copy(update={"budget_seconds": budget, "trials": trials})
         write_json(sweep.folder / "plan.json", plan.model_dump(mode="json"))
     for name in ("stop", "done"):
         (sweep.folder / name).unlink(missing_ok=True)
@@ -252,17 +256,24 @@ def delete_sweep(sweep: Sweep) -> None:
 # ------------------------------------------------------------------------------------------------ what it has found
 
 
-def open_study(sweep: Sweep) -> "optuna.Study":
-    """Optuna's own view of a sweep, e.g. for its plots."""
+def read_study(sweep: Sweep) -> "optuna.Study | None":
+    """Optuna's own view of a sweep, e.g. for its plots; writes nothing. None before the first trial."""
+    if not (sweep.folder / "journal.log").exists():
+        return None
     import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = str(sweep.folder / "journal.log")
-    # its usual lock makes a symbolic link, which Windows refuses to most
-    storage = optuna.storages.JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+    try:
+        return optuna.load_study(study_name=sweep.id, storage=_journal(sweep))
+    except KeyError:
+        return None
+
+
+def open_study(sweep: Sweep) -> "optuna.Study":
+    """The study to work at, begun where there is none yet; each call writes a line into the journal."""
+    import optuna
+
     return optuna.create_study(
-        storage=storage,
+        storage=_journal(sweep),
         study_name=sweep.id,
         direction="maximize",
         load_if_exists=True,
@@ -273,10 +284,23 @@ def open_study(sweep: Sweep) -> "optuna.Study":
     )
 
 
+def _journal(sweep: Sweep) -> "optuna.storages.JournalStorage":
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = str(sweep.folder / "journal.log")
+    # its usual lock makes a symbolic link, which Windows refuses to most
+    return optuna.storages.JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+
+
 def tried(sweep: Sweep) -> list[Tried]:
     """Every trial so far, in order."""
-    if not (sweep.folder / "journal.log").exists():
-        return []
+    study = read_study(sweep)
+    return [] if study is None else _tried_in(study)
+
+
+def _tried_in(study: "optuna.Study") -> list[Tried]:
     return [
         Tried(
             number=trial.number,
@@ -287,7 +311,7 @@ def tried(sweep: Sweep) -> list[Tried]:
             run=str(trial.user_attrs.get("run", "")),
             why=str(trial.user_attrs.get("why", "")),
         )
-        for trial in open_study(sweep).trials
+        for trial in study.trials
         if trial.state.name != "WAITING"
     ]
 
@@ -301,6 +325,11 @@ def best_of(trials: Sequence[Tried]) -> Tried | None:
 def config_of(sweep: Sweep, trial: Tried) -> RunConfig:
     """The settings of a trial."""
     return change_config(sweep.plan.base, trial.values)
+
+
+def used(trials: Sequence[Tried]) -> int:
+    """How many of the plan's trials are used up."""
+    return sum(one.status in ("complete", "pruned", "fail") for one in trials)
 
 
 def spent(trials: Sequence[Tried]) -> float:
@@ -345,10 +374,9 @@ def work_at(folder: Path) -> None:
         study.enqueue_trial(_values_of(sweep.plan), skip_if_exists=True)  # the base first: the best is never worse
     try:
         while not (folder / "stop").exists():
-            trials = tried(sweep)
-            counted = [one for one in trials if one.status in ("complete", "pruned", "fail")]
+            trials = _tried_in(study)
             longest = max((one.seconds for one in trials if one.status == "complete"), default=0.0)
-            if len(counted) >= sweep.plan.trials or spent(trials) + longest > sweep.plan.budget_seconds:
+            if used(trials) >= sweep.plan.trials or spent(trials) + longest > sweep.plan.budget_seconds:
                 break
             _try_one(sweep, study)
     except UserMistake as mistake:
@@ -368,7 +396,7 @@ def _try_one(sweep: Sweep, study: "optuna.Study") -> None:
         raise UserMistake(f"The dataset {dataset.name!r} changed since the sweep began; start a new one")
     trial = study.ask()
     values = {one.field: _suggest(trial, one) for one in sweep.plan.ranges}
-    accuracy, pruned = None, False
+    accuracy, pruned, epoch = None, False, 0
     try:
         config = change_config(sweep.plan.base, values)
         run = create_run(config, pictures_now(config.data)[0], dataset.classes)
@@ -377,12 +405,14 @@ def _try_one(sweep: Sweep, study: "optuna.Study") -> None:
         for row in train_rows(run.folder):
             if not isinstance(row, EpochRow) or row.val_accuracy is None:
                 continue
-            accuracy = row.val_accuracy
-            trial.report(accuracy, row.epoch)
-            if trial.should_prune() and row.epoch < config.train.epochs:
+            accuracy, epoch = row.val_accuracy, row.epoch
+            trial.report(accuracy, epoch)
+            if trial.should_prune() and epoch < config.train.epochs:
                 pruned = True
                 (run.folder / "stop").touch()
-    except UserMistake as mistake:  # it diverged, or the network cannot be: that is an answer too
+        if not pruned and epoch < config.train.epochs:  # by a person, or because the disk is short
+            raise UserMistake("it was stopped")
+    except UserMistake as mistake:  # e.g. it diverged, or the network cannot be: that is an answer too
         trial.set_user_attr("why", str(mistake))
         accuracy = None
     if pruned:

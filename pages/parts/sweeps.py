@@ -11,6 +11,7 @@ from core.config import RunConfig, acts
 from core.data.dataset import Dataset
 from core.errors import UserMistake
 from core.experiments.sweep import (
+    MOST_TRIALS,
     Range,
     Sweep,
     Tried,
@@ -20,14 +21,15 @@ from core.experiments.sweep import (
     create_sweep,
     delete_sweep,
     list_sweeps,
-    open_study,
     plan_sweep,
     range_for,
+    read_study,
     read_sweep,
     resume_sweep,
     spent,
     stop_sweep,
     tried,
+    used,
 )
 from core.presets import NAME_CHARACTERS, all_presets, keep_preset
 from pages.parts.cached import datasets
@@ -96,7 +98,7 @@ def _draw_new() -> None:
         ranges, wrong = _draw_ranges(base)
     with left:
         minutes = st.number_input("Budget in minutes", min_value=1.0, value=10.0, step=5.0, key="sweep.budget")
-        trials = st.number_input("Most trials", min_value=1, max_value=500, value=50, key="sweep.trials")
+        trials = st.number_input("Most trials", min_value=1, max_value=MOST_TRIALS, value=50, key="sweep.trials")
         _draw_start(base, ranges, wrong, minutes, int(trials))
 
 
@@ -193,16 +195,18 @@ def _draw_progress(sweep_id: str, stamp: str) -> None:
     trials = tried(sweep)
     if _stamp(sweep, trials) != stamp:
         st.rerun()
-    used, budget = spent(trials), sweep.plan.budget_seconds
-    told = f"{STATUS_SAYS[sweep.status]} · {len(trials)} trials · {span(used)} of {span(budget)}"
+    seconds, budget = spent(trials), sweep.plan.budget_seconds
+    told = f"{STATUS_SAYS[sweep.status]} · {len(trials)} trials · {span(seconds)} of {span(budget)}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.progress(min(1.0, used / budget), text=told)
+        st.progress(min(1.0, seconds / budget), text=told)
         if not sweep.ended:
             if st.button("Stop", key="sweep.stop", icon=":material/stop_circle:"):
                 stop_sweep(sweep)
                 st.rerun()
             return
-        if st.button("Go on", key="sweep.resume", icon=":material/play_arrow:", help="For as long again."):
+        if used(trials) < MOST_TRIALS and st.button(
+            "Go on", key="sweep.resume", icon=":material/play_arrow:", help="For as long again."
+        ):
             resume_sweep(sweep, sweep.plan.budget_seconds if sweep.status == "done" else 0.0)
             supervisor()
             st.rerun()
@@ -243,7 +247,8 @@ def _draw_plots(sweep: Sweep, trials: Sequence[Tried]) -> None:
 def _figures(sweep_id: str, stamp: str, _sweep: Sweep) -> dict[str, go.Figure]:
     from optuna import visualization
 
-    study = open_study(_sweep)
+    study = read_study(_sweep)
+    assert study is not None, _sweep.folder
     fields = [one.field for one in _sweep.plan.ranges]
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     figures = {
