@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.config import DataConfig, ModelConfig, RunConfig
+from core.config import ModelConfig, RunConfig
 from core.data.dataset import Dataset
 from core.presets import preset
 from core.runs.run import Run
@@ -31,11 +31,12 @@ def main() -> None:
             model, classes, size = last_good(model, classes, size, mistake)
             with st.skeleton(height=420):
                 layers, failed = layers_of(model, classes, size)
-            beside = _draw_head(dataset, model, classes, size, layers, mistake or failed)
+            config = _as_run(dataset, model, size)
+            beside = _draw_head(dataset, config, classes, layers, mistake or failed)
             if layers:
                 _draw_layers(layers, size)
         if layers:
-            _draw_tabs(dataset, model, classes, size, layers, beside)
+            _draw_tabs(dataset, config, classes, layers, beside)
         if dataset is not None:
             supervisor()  # last: it answers how long an epoch takes
 
@@ -62,7 +63,7 @@ def _choose() -> tuple[Dataset | None, int, int]:
 
 
 def _draw_head(
-    dataset: Dataset | None, model: ModelConfig, classes: int, size: int, layers: list[Layer], mistake: str
+    dataset: Dataset | None, config: RunConfig, classes: int, layers: list[Layer], mistake: str
 ) -> tuple[str, list[Layer]]:
     """What it is held against, the way to Train, the totals, and why a network cannot be."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="head"):
@@ -71,30 +72,30 @@ def _draw_head(
             "Keep this one",
             icon=":material/push_pin:",
             on_click=keep,
-            args=(model,),
+            args=(config.model,),
             disabled=bool(mistake),
             help="From now on, what you change is held against the network as it is now.",
         )
         if dataset is not None and st.button(
             "Train this network", icon=":material/model_training:", type="primary", disabled=bool(mistake)
         ):
-            take_config(_as_run(dataset, model, size))
+            take_config(config)
             st.switch_page("pages/train.py")
     if mistake:
         kept = " Below is the last one that can." if layers else ""
         st.error(f"This network cannot be built. {escape(mistake, 400)}.{kept}", icon=":material/block:")
-    others, _ = layers_of(before, classes, size)
+    others, _ = layers_of(before, classes, config.data.image_size)
     if layers:
-        batch = _batch(dataset, model, size)
+        batch = config.train.batch_size
         earlier = totals_of(others, batch) if others else None
-        timed = None if dataset is None else (dataset, _as_run(dataset, model, size), before if others else model)
+        timed = None if dataset is None else (dataset, config, before if others else None)
         draw_totals(totals_of(layers, batch), earlier, batch, timed)
     return name, others
 
 
-def _as_run(dataset: Dataset, model: ModelConfig, size: int) -> RunConfig:
-    """The settings of Train's usual preset with this network."""
-    config = fitted(USUAL, dataset)
+def _as_run(dataset: Dataset | None, model: ModelConfig, size: int) -> RunConfig:
+    """The settings of Train's usual preset with this network; without pictures, those of the paper."""
+    config = preset("paper") if dataset is None else fitted(USUAL, dataset)
     return config.model_copy(update={"model": model, "data": config.data.model_copy(update={"image_size": size})})
 
 
@@ -118,30 +119,27 @@ def _pick(name: str) -> None:
 
 def _draw_tabs(
     dataset: Dataset | None,
-    model: ModelConfig,
+    config: RunConfig,
     classes: int,
-    size: int,
     layers: list[Layer],
     beside: tuple[str, list[Layer]],
 ) -> None:
-    name, others = beside
+    (name, others), size, batch = beside, config.data.image_size, config.train.batch_size
     table, walk, both = st.tabs(
         ["All layers", "Walk a picture through it", "Beside another"], key="more", on_change="rerun"
     )
     if table.open:
         with table:
             draw_table(layers, _pick)
-            _draw_summary(model, classes, size)
+            _draw_summary(config.model, classes, size)
     if walk.open:
         with walk, boundary():
-            data = _as_run(dataset, model, size).data if dataset is not None else DataConfig(image_size=size)
-            draw_walk(dataset, data, model, classes, _finished())
+            draw_walk(dataset, config.data, config.model, classes, _finished())
     if both.open:
         with both:
             if not others:
                 st.info(f"{escape(name, 60)} cannot be built for pictures of {size} pixels.", icon=":material/block:")
                 return
-            batch = _batch(dataset, model, size)
             st.caption("Choose the other one above the numbers, under Before.")
             draw_beside(layers, totals_of(layers, batch), escape(name, 60), others, totals_of(others, batch), size)
 
@@ -151,12 +149,8 @@ def _draw_summary(model: ModelConfig, classes: int, size: int) -> None:
         "The same as torchsummary prints it", icon=":material/receipt_long:", key="summary", on_change="rerun"
     )
     if text.open:
-        with text:
+        with text, boundary():
             st.code(read_summary(model.model_dump_json(), classes, size), language=None)
-
-
-def _batch(dataset: Dataset | None, model: ModelConfig, size: int) -> int:
-    return (preset("paper") if dataset is None else _as_run(dataset, model, size)).train.batch_size
 
 
 def _finished() -> list[Run]:

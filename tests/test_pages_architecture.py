@@ -2,13 +2,18 @@
 
 import pytest
 
-from core.config import DataConfig, ModelConfig
+from core.config import DataConfig, ModelConfig, RunConfig
+from core.data.images import fingerprint_of
+from core.data.store import preprocess_of
+from core.presets import keep_preset
+from core.runs.probes import ProbeWriter, ask_probe, probes_root
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle
 from core.runs.run import read_run
 from core.trunks import IMAGENET_MEAN
 from pages.parts import starting, walk
 from pages.parts.network import group_layers, network_figure, read_layers
+from pages.parts.run_form import USUAL, fitted
 from tests.app import add_pictures, open_page, said
 from tests.tiny import add_colours
 
@@ -123,6 +128,38 @@ def test_what_was_kept_is_what_comes_is_held_against():
     assert totals(app)["Parameters"] == ("62,278", "as before")
     app.get_by_key("design.model.kernel").set_value(3).run()
     assert totals(app)["Parameters"][1].startswith("+19,296")
+
+
+def test_no_network_of_a_preset_is_offered_twice():
+    keep_preset("mine", RunConfig(model=ModelConfig(name="resnet", width=96, mirror=True)))
+    keep_preset("same", RunConfig(model=ModelConfig(name="resnet", width=96)))
+    app = open_page("pages/architecture.py")
+    options = app.selectbox(key="design.beside").options
+    assert "Preset mine" in options and "Preset same" not in options
+
+
+def test_where_before_cannot_be_built_the_speed_is_held_against_nothing():
+    add_pictures()
+    app = open_cnn()
+    app.get_by_key("design.model.padding").set_value("same").run()
+    app.text_input(key="design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
+    next(button for button in app.button if button.label == "Keep this one").click().run()
+    assert totals(app)["Seconds an epoch"][1] == "as before"
+    app.text_input(key="design.typed.model.channels").set_value("8, 8").run()
+    assert totals(app)["Seconds an epoch"][1] == "not known yet"
+    app.get_by_key("design.data.image_size").set_value(16).run()
+    assert not totals(app)["Seconds an epoch"][1] and not app.exception and not app.error
+
+
+def test_where_the_speed_before_failed_it_is_held_against_nothing():
+    dataset = add_pictures()
+    config = fitted(USUAL, dataset).model_copy(update={"model": ModelConfig()})
+    probe = ask_probe("speed", config, fingerprint_of(dataset.content_hash, preprocess_of(config.data)))
+    ProbeWriter(probes_root() / probe.id).fail("The machine was switched off.")
+    app = open_cnn()
+    assert not totals(app)["Seconds an epoch"][1]
+    app.get_by_key("design.model.kernel").set_value(5).run()
+    assert not totals(app)["Seconds an epoch"][1] and not app.exception and not app.error
 
 
 def test_a_layer_is_opened_with_its_formula():

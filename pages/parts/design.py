@@ -97,7 +97,7 @@ def pick_beside(finished: Sequence[Run]) -> tuple[str, ModelConfig]:
     known: dict[str, tuple[str, ModelConfig]] = {"paper": ("The paper's network", ModelConfig())}
     for name, config in all_presets().items():
         model = config.model.model_copy(update={"mirror": False})  # which changes no layer
-        if model not in [other for _, other in known.values()]:
+        if model not in [other.model_copy(update={"mirror": False}) for _, other in known.values()]:
             known[f"preset {name}"] = (f"Preset {shown(name, 40)}", config.model)
     known |= {
         f"example {name}": (f"{name}, as an example", model) for name, (_, model) in EXAMPLES.items() if name != "Paper"

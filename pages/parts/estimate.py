@@ -27,35 +27,51 @@ JUDGED = 5  # runs that are looked at for one whose estimate can be checked
 
 def draw_estimate(dataset: Dataset, config: RunConfig) -> None:
     """One line; where the speed is not known yet, it is measured in the background while the person looks on."""
-    fingerprint = fingerprint_of(dataset.content_hash, preprocess_of(config.data))
-    probe = find_probe("speed", config, fingerprint)
+    probe = find_speed(dataset, config)
     with st.container(gap=None, key="estimate"):
         if probe is not None and probe.ended:
             _draw_answer(probe, config)
         elif live_runs():
             _draw_known(dataset, config)
         else:
-            st.fragment(_ask, run_every=TICK_SECONDS)(config, fingerprint)
+            st.fragment(_ask, run_every=TICK_SECONDS)(dataset, config)
 
 
 @boundary()
-def _ask(config: RunConfig, fingerprint: str) -> None:
+def _ask(dataset: Dataset, config: RunConfig) -> None:
     """Ask once the settings have come to rest, and draw the page once more with the answer."""
-    probe = find_probe("speed", config, fingerprint)
-    wanted, since = st.session_state.get(WISH, ("", 0.0))
-    asked = f"{fingerprint} {config.model_dump_json()}"
-    if wanted != asked:
-        since = time.monotonic()
-        st.session_state[WISH] = (asked, since)
-    if probe is not None or time.monotonic() - since > CALM_SECONDS:
-        try:
-            probe = ask_probe("speed", config, fingerprint)
-        except UserMistake:
-            probe = None  # many ask at once: in a moment again
+    probe = ask_when_calm(WISH, dataset, config, at_once=find_speed(dataset, config) is not None)
     if probe is not None and probe.ended:
         st.rerun()
     share = f" {probe.done / probe.total:.0%}" if probe is not None and probe.total else " …"
     st.caption(f":material/timer: Measuring how fast this machine is{share}")
+
+
+def find_speed(dataset: Dataset, config: RunConfig) -> Probe | None:
+    return find_probe("speed", config, _fingerprint(dataset, config))
+
+
+def ask_when_calm(wish: str, dataset: Dataset, config: RunConfig, at_once: bool = False) -> Probe | None:
+    """Ask for the speed once the settings have come to rest, or at once; None until then, and while too many ask.
+
+    wish: the name under which the session's state has what is asked about, and since when it has not moved.
+    """
+    fingerprint = _fingerprint(dataset, config)
+    before, since = st.session_state.get(wish, ("", 0.0))
+    asked = f"{fingerprint} {config.model_dump_json()}"
+    if before != asked:
+        since = time.monotonic()
+        st.session_state[wish] = (asked, since)
+    if not at_once and time.monotonic() - since <= CALM_SECONDS:
+        return None
+    try:
+        return ask_probe("speed", config, fingerprint)
+    except UserMistake:
+        return None  # many ask at once: in a moment again
+
+
+def _fingerprint(dataset: Dataset, config: RunConfig) -> str:
+    return fingerprint_of(dataset.content_hash, preprocess_of(config.data))
 
 
 def _draw_answer(probe: Probe, config: RunConfig) -> None:
@@ -81,9 +97,7 @@ def _draw_answer(probe: Probe, config: RunConfig) -> None:
 
 def _draw_known(dataset: Dataset, config: RunConfig) -> None:
     """While a run trains nothing is measured: that would disturb it, and be wrong."""
-    counts = part_counts(dataset.content_hash, config.data.model_dump_json(), dataset)
-    pictures = {part: sum(numbers) for part, numbers in counts.items()}
-    known = known_from(config.model_dump_json(), tuple(pictures.items()), len(runs(hidden=True)))
+    known = known_of(dataset, config)
     if known is None:
         st.caption(":material/timer: How long it takes is measured when no run trains any more.")
         return
@@ -95,8 +109,15 @@ def _draw_known(dataset: Dataset, config: RunConfig) -> None:
     )
 
 
+def known_of(dataset: Dataset, config: RunConfig) -> dict[str, Any] | None:
+    """What a finished run says, as known_speed gives it."""
+    counts = part_counts(dataset.content_hash, config.data.model_dump_json(), dataset)
+    pictures = tuple((part, sum(numbers)) for part, numbers in counts.items())
+    return _known_from(config.model_dump_json(), pictures, len(runs(hidden=True)))
+
+
 @st.cache_data(max_entries=100, show_spinner=False)
-def known_from(config: str, pictures: tuple[tuple[str, int], ...], count: int) -> dict[str, Any] | None:
+def _known_from(config: str, pictures: tuple[tuple[str, int], ...], count: int) -> dict[str, Any] | None:
     """known_speed, looked up once for as long as there are `count` runs."""
     return known_speed(RunConfig.model_validate_json(config), dict(pictures))
 
@@ -104,8 +125,11 @@ def known_from(config: str, pictures: tuple[tuple[str, int], ...], count: int) -
 def _times(answer: dict[str, Any], config: RunConfig) -> str:
     """'**About 2 min 10 s**, 2.6 s an epoch'; with early stopping it may be less."""
     whole = f"At most {span(answer['seconds'])}" if config.train.patience else f"About {span(answer['seconds'])}"
-    epoch = answer["seconds_per_epoch"]
-    return f"**{whole}**, {'under 0.1 s' if epoch < 0.1 else span(epoch)} an epoch"
+    return f"**{whole}**, {epoch_in_words(answer['seconds_per_epoch'])} an epoch"
+
+
+def epoch_in_words(seconds: float) -> str:
+    return "under 0.1 s" if seconds < 0.1 else span(seconds)
 
 
 def _is_crowded(answer: dict[str, Any]) -> bool:

@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
 import pandas as pd
@@ -397,7 +396,7 @@ def draw_layer(layer: Layer, layers: Sequence[Layer], size: int) -> None:
         "Parameters": _with_share(layer["parameters"], parameters),
         "Multiply-adds": _with_share(layer["multiply_adds"], work),
         "Receptive field": f"{seen} × {seen} pixels" if seen < size else "the whole picture",
-        "Memory": f"{4 * prod(layer['output_shape']):,} bytes",
+        "Memory": f"{layer['memory']:,} bytes",
     }
     with st.container(border=True, key="layer"):
         settings = layer["detail"].replace("->", "→")

@@ -1,6 +1,5 @@
 """What a network costs, and how much more or less than another: parameters, work, memory, and seconds an epoch."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,22 +8,18 @@ import streamlit as st
 
 from core.config import ModelConfig, RunConfig
 from core.data.dataset import Dataset
-from core.data.images import fingerprint_of
-from core.data.store import preprocess_of
-from core.errors import UserMistake
-from core.runs.probes import ask_probe, find_probe
-from pages.parts.cached import live_runs, runs
+from pages.parts.cached import live_runs
 from pages.parts.escape import escape
-from pages.parts.estimate import CALM_SECONDS, TICK_SECONDS, known_from
+from pages.parts.estimate import TICK_SECONDS, ask_when_calm, epoch_in_words, find_speed, known_of
 from pages.parts.frame import boundary
 from pages.parts.network import Layer
-from pages.parts.planning import part_counts
-from pages.parts.words import span
 
 SAME, WAITING = "as before", "not known yet"
 WISH = "totals.wish"  # (what is asked about, since when it has not moved)
 WEIGHT_BYTES = 12  # of a parameter in training: itself, its gradient and its momentum, 4 bytes each
 MAP_BYTES = 8  # of a number that leaves a layer: itself, kept until its gradient comes, 4 bytes each
+Speed = tuple[Dataset, RunConfig, ModelConfig | None]  # what is timed, and the network before
+Known = tuple[float | None, str]  # seconds where they are known, and else why they never will be, "" where they may be
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,8 @@ def totals_of(layers: Sequence[Layer], batch: int) -> Totals:
     )
 
 
-def draw_totals(now: Totals, before: Totals | None, batch: int, speed: tuple[Dataset, RunConfig, ModelConfig] | None):
-    """Four numbers, each with its difference to `before`; speed: what is timed, and the network before."""
+def draw_totals(now: Totals, before: Totals | None, batch: int, speed: Speed | None):
+    """Four numbers, each with its difference to `before`."""
     with st.container(horizontal=True, key="totals"):
         _draw(
             "Parameters",
@@ -94,40 +89,56 @@ def in_short(number: float) -> str:
 
 
 def in_bytes(number: float) -> str:
-    return f"{number / 2**30:,.1f} GB" if number >= 2**30 else f"{number / 2**20:,.1f} MB"
+    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.1f} MB"
 
 
 # -------------------------------------------------------------------------------------------------- seconds
 
 
-def draw_speed(dataset: Dataset, config: RunConfig, before: ModelConfig) -> None:
+def draw_speed(dataset: Dataset, config: RunConfig, before: ModelConfig | None) -> None:
     """Seconds an epoch with the settings of `config`, and how much longer than with the network `before`; measured in
-    the background, one network after the other, while the person looks on."""
-    wanted = [config] + [config.model_copy(update={"model": before})] * (before != config.model)
+    the background, one network after the other, while the person looks on. None: there is none to hold it against."""
+    wanted = [config]
+    if before is not None and before != config.model:
+        wanted.append(config.model_copy(update={"model": before}))
     found = [seconds_an_epoch(dataset, one) for one in wanted]
-    asking = any(seconds is None and not why for seconds, why in found) and not live_runs()
+    same = before == config.model
     with st.container(width="stretch"):
-        st.fragment(_speed, run_every=TICK_SECONDS if asking else None)(dataset, wanted, asking)
+        if _missing(wanted, found) and not live_runs():
+            st.fragment(_measure, run_every=TICK_SECONDS)(dataset, wanted, same)
+        else:
+            _draw_seconds(dataset, wanted, found, same)
 
 
 @boundary()
-def _speed(dataset: Dataset, wanted: list[RunConfig], asking: bool) -> None:
+def _measure(dataset: Dataset, wanted: list[RunConfig], same: bool) -> None:
     found = [seconds_an_epoch(dataset, one) for one in wanted]
-    missing = [one for one, (seconds, why) in zip(wanted, found, strict=True) if seconds is None and not why]
-    if asking and not missing:
+    missing = _missing(wanted, found)
+    if not missing:
         st.rerun()  # the clock stops
-    if missing and asking:
-        _ask(dataset, missing[0])
-    (seconds, why), (earlier, _) = found[0], found[-1]
+    ask_when_calm(WISH, dataset, missing[0])
+    _draw_seconds(dataset, wanted, found, same)
+
+
+def _missing(wanted: list[RunConfig], found: list[Known]) -> list[RunConfig]:
+    return [one for one, (seconds, why) in zip(wanted, found, strict=True) if seconds is None and not why]
+
+
+def _draw_seconds(dataset: Dataset, wanted: list[RunConfig], found: list[Known], same: bool) -> None:
+    """same: whether the network before is this one."""
+    seconds, why = found[0]
     _draw(
         "Seconds an epoch",
-        "not known" if why else "…" if seconds is None else "under 0.1 s" if seconds < 0.1 else span(seconds),
-        _slower(seconds, earlier) if len(wanted) > 1 else SAME,
+        "not known" if why else "…" if seconds is None else epoch_in_words(seconds),
+        SAME if same else _slower(*found) if len(found) > 1 else None,
         escape(why, 300) if why else _how(dataset, wanted[0], waits=seconds is None),
     )
 
 
-def _slower(seconds: float | None, earlier: float | None) -> str:
+def _slower(now: Known, before: Known) -> str | None:
+    (seconds, why), (earlier, never) = now, before
+    if why or never:
+        return None
     if seconds is None or earlier is None:
         return WAITING
     return f"{seconds - earlier:+.1f} s ({seconds / earlier - 1:+.0%})"
@@ -143,27 +154,9 @@ def _how(dataset: Dataset, config: RunConfig, waits: bool) -> str:
     return f"{told} It is being measured." if waits else f"{told} Measured on this machine."
 
 
-def seconds_an_epoch(dataset: Dataset, config: RunConfig) -> tuple[float | None, str]:
-    """Seconds where they are known, and else why they never will be, "" where they may be."""
-    probe = find_probe("speed", config, fingerprint_of(dataset.content_hash, preprocess_of(config.data)))
+def seconds_an_epoch(dataset: Dataset, config: RunConfig) -> Known:
+    probe = find_speed(dataset, config)
     if probe is not None and probe.ended:
         return (float(probe.answer["seconds_per_epoch"]), "") if probe.answer else (None, probe.message or "It failed.")
-    if not live_runs():
-        return None, ""
-    counts = part_counts(dataset.content_hash, config.data.model_dump_json(), dataset)
-    pictures = tuple((part, sum(numbers)) for part, numbers in counts.items())
-    known = known_from(config.model_dump_json(), pictures, len(runs(hidden=True)))
+    known = known_of(dataset, config) if live_runs() else None
     return (float(known["seconds_per_epoch"]), "") if known else (None, "")
-
-
-def _ask(dataset: Dataset, config: RunConfig) -> None:
-    """Once the settings have come to rest: a slider on its way asks nothing."""
-    asked = f"{dataset.content_hash} {config.model_dump_json()}"
-    before, since = st.session_state.get(WISH, ("", 0.0))
-    if before != asked:
-        st.session_state[WISH] = (asked, time.monotonic())
-    elif time.monotonic() - since > CALM_SECONDS:
-        try:
-            ask_probe("speed", config, fingerprint_of(dataset.content_hash, preprocess_of(config.data)))
-        except UserMistake:
-            pass  # many ask at once: in a moment again
