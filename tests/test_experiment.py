@@ -248,6 +248,21 @@ def test_an_experiment_at_work_is_not_deleted(base):
         read_experiment("latest")
 
 
+def test_one_that_is_still_stopping_says_so_when_it_is_deleted(base):
+    experiment = begun(base)
+    feed(experiment.folder)
+    (waiting,) = waiting_ids()
+    with queue_lock():
+        drop_ticket(waiting)
+    pen = RunWriter(runs_root() / waiting)
+    pen.starting()
+    stop_experiment(experiment)
+    with pytest.raises(UserMistake, match="is still stopping"):
+        delete_experiment(open_experiment(experiment.folder))
+    pen.finish("stopped", "It was asked to.")
+    delete_experiment(open_experiment(experiment.folder))
+
+
 def test_the_command_line_plans_lists_shows_stops_and_deletes(base, capsys):
     def said(*arguments: str):
         assert main(["experiment", *arguments, "--json"]) == 0

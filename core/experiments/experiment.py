@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,14 +146,23 @@ class Experiment:
 
     def expected(self, setting: Setting) -> float:
         """Seconds that a run of this setting takes: as its finished ones, else by its epochs as they were timed."""
-        known = [seconds_of(cell.run) for cell in self.of(setting) if cell.is_done and cell.run]
+        known = self._seconds.get(setting.key)
         if known:
             return sum(known) / len(known)
-        others = [seconds_of(cell.run) for cell in self.cells if cell.is_done and cell.run]
         epoch = self._epoch_seconds(setting)
         if epoch is not None:
             return START_SECONDS + epoch * setting.config.train.epochs
+        others = [seconds for of_one in self._seconds.values() for seconds in of_one]
         return sum(others) / len(others) if others else START_SECONDS
+
+    @cached_property
+    def _seconds(self) -> dict[str, list[float]]:
+        """Key of a setting -> what its finished runs took."""
+        found: dict[str, list[float]] = {}
+        for cell in self.cells:
+            if cell.is_done and cell.run:
+                found.setdefault(cell.setting.key, []).append(seconds_of(cell.run))
+        return found
 
     def _epoch_seconds(self, setting: Setting) -> float | None:
         for key, line in self.timings.items():
@@ -164,13 +174,14 @@ class Experiment:
     @property
     def to_do(self) -> list[Cell]:
         """The cells that are still to be trained inside the budget, in order; the rest of them is `cut`."""
-        return self._allotted()[0]
+        return self._allotted[0]
 
     @property
     def cut(self) -> list[Cell]:
         """The cells for which the budget does not suffice."""
-        return self._allotted()[1]
+        return self._allotted[1]
 
+    @cached_property
     def _allotted(self) -> tuple[list[Cell], list[Cell]]:
         """A seed is begun only where all its runs fit into the budget, so that every setting has as many; the first
         one goes as far as the budget does."""
@@ -246,8 +257,9 @@ def plan_experiment(
     dataset = find_dataset(base.data.dataset)
     written = base_for(change_config(base, {"data.dataset": dataset.name}), components)
     settings = settings_for(written, components)
+    counted = cache(count_parts)  # most settings share their pictures
     for setting in settings:
-        check_with_data(setting.config.train, count_parts(setting.config.data))
+        check_with_data(setting.config.train, counted(setting.config.data))
     notes = []
     if written.model.name != base.model.name:
         notes.append("The base's network is written as the family cnn, which as given is the paper's network.")
@@ -343,7 +355,7 @@ def stop_experiment(experiment: Experiment) -> str:
         return f"Experiment {experiment.id} has ended already."
     (experiment.folder / "stop").touch()
     for cell in open_experiment(experiment.folder).cells:
-        if cell.run is not None and not cell.run.state.ended:
+        if cell.run is not None and cell.is_active:
             with suppress(UserMistake):  # deleted in this moment
                 ask_to_stop(cell.run)
     return f"Experiment {experiment.id} was asked to stop. What it has found so far is kept."
@@ -360,9 +372,11 @@ def resume_experiment(experiment: Experiment) -> Experiment:
 
 def delete_experiment(experiment: Experiment) -> None:
     """Remove an experiment that has ended; its runs stay. UserMistake while it is at work."""
-    if not experiment.ended or any(cell.is_active for cell in experiment.cells):
+    if not experiment.ended:
         stop = f"python -m core experiment stop {experiment.id}"
         raise UserMistake(f"Experiment {experiment.id} is at work. Stop it first: {stop}")
+    if any(cell.is_active for cell in experiment.cells):
+        raise UserMistake(f"Experiment {experiment.id} is still stopping. Try again in a moment.")
     shutil.rmtree(experiment.folder)
 
 

@@ -248,8 +248,10 @@ def resume_sweep(sweep: Sweep, more_seconds: float = 0.0) -> Sweep:
 
 def delete_sweep(sweep: Sweep) -> None:
     """Remove a sweep that has ended; its runs stay, hidden."""
-    if not sweep.ended or _is_at_work(sweep.folder):
+    if not sweep.ended:
         raise UserMistake(f"Sweep {sweep.id} is at work. Stop it first: python -m core sweep stop {sweep.id}")
+    if _is_at_work(sweep.folder):
+        raise UserMistake(f"Sweep {sweep.id} is still stopping. Try again in a moment.")
     shutil.rmtree(sweep.folder)
 
 
