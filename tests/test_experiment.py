@@ -37,7 +37,7 @@ from core.runs.queue import ensure_supervisor, find_supervisor, submit
 from core.runs.run import ask_to_stop, list_runs, open_run
 from core.runs.tickets import drop_ticket, queue_lock, waiting_ids
 from core.runs.writer import RunWriter, mark_ended
-from core.settings import runs_root
+from core.settings import atelier_home, runs_root
 from tests import tiny
 
 TIMED = {"base": [[0.001, 0.001]] * 8, "other": [[0.002, 0.002]] * 8, "pictures": 27, "took": 1.0}
@@ -291,7 +291,7 @@ def test_a_copy_of_a_home_keeps_its_experiments(base, trained_home, tmp_path, mo
 def until(told, seconds: float = 240.0):
     deadline = time.monotonic() + seconds
     while not (found := told()):
-        assert time.monotonic() < deadline, (rooms.atelier_home() / "supervisor.log").read_text()[-2000:]
+        assert time.monotonic() < deadline, (atelier_home() / "supervisor.log").read_text()[-2000:]
         time.sleep(0.02)
     return found
 

@@ -24,12 +24,13 @@ from core.data.store import count_parts, pictures_now
 from core.disk import append_line, read_json, read_lines, write_json
 from core.errors import UserMistake
 from core.experiments.components import Component, Setting, base_for, settings_for
+from core.experiments.plans import Plans
 from core.runs.deeds import TITLE_CHARACTERS, hide_run, rename_run, resume_run
 from core.runs.probes import find_probe, known_speed
 from core.runs.process import ProcessMark
 from core.runs.queue import submit
-from core.runs.run import Run, ask_to_stop, create_run, list_runs, match_id, now, open_run, read_launch
-from core.settings import atelier_home, runs_root
+from core.runs.run import Run, ask_to_stop, create_run, list_runs, now, open_run, read_launch
+from core.settings import runs_root
 
 Status = Literal["waiting", "measuring", "running", "stopped", "done"]
 SCHEMA_VERSION = 1
@@ -38,8 +39,7 @@ MOST_SETTINGS = 40
 TIMING_SECONDS = 45.0  # that measuring one setting takes, before any was measured
 START_SECONDS = 4.0  # of a run besides its epochs, before any was trained: start and evaluation
 MOST_ATTEMPTS = 3  # of a run whose process was killed
-
-_ID_DIGITS = 12
+EXPERIMENTS = Plans("experiment")
 
 
 class Plan(BaseModel):
@@ -231,10 +231,6 @@ class Experiment:
         return runs + TIMING_SECONDS * len(self.untimed)
 
 
-def experiments_root() -> Path:
-    return atelier_home() / "experiments"
-
-
 def plan_experiment(
     base: RunConfig, components: Iterable[Component], seeds: int = 3, budget_seconds: float | None = None
 ) -> Plan:
@@ -288,49 +284,30 @@ def estimate_seconds(plan: Plan) -> float | None:
 
 def create_experiment(plan: Plan) -> Experiment:
     """Write an experiment; whoever creates one calls ensure_supervisor(), which then works at it."""
-    experiments_root().mkdir(parents=True, exist_ok=True)
-    folder = experiments_root() / _new_id()
-    draft = experiments_root() / f".{folder.name}.draft"
-    draft.mkdir()
-    try:
-        write_json(draft / "plan.json", plan.model_dump(mode="json"))
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return open_experiment(folder)
+    return open_experiment(EXPERIMENTS.write(plan))
 
 
 def list_experiments() -> list[Experiment]:
     """Every readable experiment, newest first."""
     found = []
-    for experiment_id in sorted(_ids(), reverse=True):
+    for folder in reversed(EXPERIMENTS.folders()):
         with suppress(OSError, ValueError):  # UserMistake is a ValueError
-            found.append(open_experiment(experiments_root() / experiment_id))
+            found.append(open_experiment(folder))
     return found
 
 
 def list_plans() -> list[tuple[str, Plan]]:
     """(id, plan) of every experiment, newest first, without a look at its runs: for a picker."""
     found = []
-    for experiment_id in sorted(_ids(), reverse=True):
+    for folder in reversed(EXPERIMENTS.folders()):
         with suppress(OSError, ValueError):
-            found.append((experiment_id, _read_plan(experiments_root() / experiment_id)))
+            found.append((folder.name, _read_plan(folder)))
     return found
 
 
 def read_experiment(experiment_id: str) -> Experiment:
     """The experiment with that id, a unique beginning or ending of it, or "latest"; else UserMistake."""
-    ids = sorted(_ids())
-    found = ids[-1:] if experiment_id == "latest" else match_id(experiment_id, ids)
-    if len(found) != 1:
-        told = (
-            f"{len(found)} experiments match {experiment_id!r}"
-            if found
-            else f"No such experiment: {experiment_id[:40]!r}"
-        )
-        raise UserMistake(f"{told} {experiment_id[:40]!r}. The experiments there are: python -m core experiment list")
-    return open_experiment(experiments_root() / found[0])
+    return open_experiment(EXPERIMENTS.find(experiment_id))
 
 
 def open_experiment(folder: Path) -> Experiment:
@@ -399,11 +376,7 @@ def seconds_of(run: Run) -> float:
 
 def next_experiment() -> Path | None:
     """The folder of the oldest experiment that still has something to do; None where there is none."""
-    for experiment_id in sorted(_ids()):
-        folder = experiments_root() / experiment_id
-        if not (folder / "done").exists() and not (folder / "stop").exists():
-            return folder
-    return None
+    return EXPERIMENTS.oldest_at_work()
 
 
 def wants_timing(folder: Path) -> bool:
@@ -462,8 +435,7 @@ def feed(folder: Path) -> bool:
 
 def retry_experiments() -> None:
     """Called by a supervisor that was told to end: what it stops for that reason goes on with the next one."""
-    for experiment_id in _ids():
-        folder = experiments_root() / experiment_id
+    for folder in EXPERIMENTS.folders():
         if not (folder / "done").exists():
             with suppress(OSError):
                 _try_again(folder)
@@ -569,23 +541,5 @@ def _resumed(folder: Path) -> str:
 
 
 def _try_again(folder: Path) -> None:
-    with FileLock(experiments_root() / ".lock", timeout=30):
+    with FileLock(EXPERIMENTS.root / ".lock", timeout=30):
         write_json(folder / "resumed", {"at": now()})
-
-
-def _ids() -> list[str]:
-    try:
-        return [
-            path.name for path in experiments_root().iterdir() if len(path.name) == _ID_DIGITS and path.name.isalnum()
-        ]
-    except FileNotFoundError:
-        return []
-
-
-def _new_id() -> str:
-    """Twelve hexadecimal digits of the time in tenths of a millisecond: they sort by time."""
-    while True:
-        experiment_id = f"{time.time_ns() // 100_000:012x}"[-_ID_DIGITS:]
-        if not (experiments_root() / experiment_id).exists():
-            return experiment_id
-        time.sleep(0.001)

@@ -7,7 +7,6 @@ journal. What it has found is read from there; the best settings become a preset
 
 import json
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ from core.data.dataset import find_dataset
 from core.data.store import count_parts, pictures_now
 from core.disk import read_json, write_json
 from core.errors import UserMistake
+from core.experiments.plans import Plans
 from core.runs.deeds import TITLE_CHARACTERS, hide_run, rename_run
 from core.runs.process import ProcessMark
-from core.runs.run import create_run, match_id, now, read_launch
-from core.settings import atelier_home
+from core.runs.run import create_run, now, read_launch
 
 if TYPE_CHECKING:
     import optuna
@@ -43,6 +42,7 @@ NARROWER = {  # than what is allowed: where nobody would look, a trial is lost
 LOGARITHMIC = {"train.learning_rate", "train.weight_decay", "train.batch_size"}
 MOST_TRIALS = 500
 FIRST_TRIALS = 5  # that are always trained to their end, so that there is something to fall behind
+SWEEPS = Plans("sweep")
 Status = Literal["waiting", "running", "stopped", "done"]
 
 
@@ -175,40 +175,21 @@ def plan_sweep(base: RunConfig, ranges: Sequence[Range], budget_seconds: float, 
 
 def create_sweep(plan: SweepPlan) -> Sweep:
     """Write a sweep; whoever creates one calls ensure_supervisor(), which then works at it."""
-    sweeps_root().mkdir(parents=True, exist_ok=True)
-    folder = sweeps_root() / f"{time.time_ns() // 100_000:012x}"[-12:]
-    draft = sweeps_root() / f".{folder.name}.draft"
-    draft.mkdir()
-    try:
-        write_json(draft / "plan.json", plan.model_dump(mode="json"))
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return open_sweep(folder)
-
-
-def sweeps_root() -> Path:
-    return atelier_home() / "sweeps"
+    return open_sweep(SWEEPS.write(plan))
 
 
 def list_sweeps() -> list[Sweep]:
     """Every readable sweep, newest first."""
     found = []
-    for sweep_id in sorted(_ids(), reverse=True):
+    for folder in reversed(SWEEPS.folders()):
         with suppress(UserMistake):
-            found.append(open_sweep(sweeps_root() / sweep_id))
+            found.append(open_sweep(folder))
     return found
 
 
 def read_sweep(sweep_id: str) -> Sweep:
     """The sweep with that id, a unique beginning or ending of it, or "latest"; else UserMistake."""
-    ids = sorted(_ids())
-    found = ids[-1:] if sweep_id == "latest" else match_id(sweep_id, ids)
-    if len(found) != 1:
-        told = f"{len(found)} sweeps match" if found else "No such sweep:"
-        raise UserMistake(f"{told} {sweep_id[:40]!r}. The sweeps there are: python -m core sweep list")
-    return open_sweep(sweeps_root() / found[0])
+    return open_sweep(SWEEPS.find(sweep_id))
 
 
 def open_sweep(folder: Path) -> Sweep:
@@ -344,11 +325,7 @@ def spent(trials: Sequence[Tried]) -> float:
 
 def next_sweep() -> Path | None:
     """The folder of the oldest sweep that still has something to do."""
-    for sweep_id in sorted(_ids()):
-        folder = sweeps_root() / sweep_id
-        if not (folder / "done").exists() and not (folder / "stop").exists():
-            return folder
-    return None
+    return SWEEPS.oldest_at_work()
 
 
 def begin_sweep(folder: Path, mark: ProcessMark) -> None:
@@ -504,13 +481,6 @@ def _status(folder: Path) -> Status:
 def _is_at_work(folder: Path) -> bool:
     launch = read_launch(folder)
     return launch is not None and launch[1].is_alive()
-
-
-def _ids() -> list[str]:
-    try:
-        return [path.name for path in sweeps_root().iterdir() if len(path.name) == 12 and path.name.isalnum()]
-    except FileNotFoundError:
-        return []
 
 
 def to_json(sweep: Sweep) -> dict[str, Any]:
