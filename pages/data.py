@@ -10,10 +10,9 @@ from streamlit.delta_generator import DeltaGenerator
 from core.config import DataConfig
 from core.data.dataset import Dataset
 from core.data.sizes import picture_sizes
-from core.data.store import split_dataset
 from core.presets import PRESETS
 from pages.parts.adding import draw_adding, draw_job
-from pages.parts.cached import datasets, received_picture, runs, thumbnail, whole_picture
+from pages.parts.cached import datasets, parts_of, received_picture, runs, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG, balance_figure, parts_figure
 from pages.parts.check import draw_check
 from pages.parts.copies import draw_copies
@@ -25,7 +24,7 @@ from pages.parts.looking import draw_looking
 from pages.parts.map import draw_map
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
-from pages.parts.versions import NEWEST, draw_made, in_families, standing_of
+from pages.parts.versions import NEWEST, draw_made, in_families, standing_of, train_on
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -114,10 +113,9 @@ def _offer_training(dataset: Dataset) -> None:
 
 def _train_with(dataset: Dataset, choices: dict[str, Any]) -> None:
     """Go to the Train page with these pictures and choices of DataConfig."""
-    st.session_state["train_dataset"] = dataset.name
     for field, value in choices.items():
         set_field(f"data.{field}", value)
-    st.switch_page("pages/train.py")
+    train_on(dataset)
 
 
 def _of(choices: DataConfig, field: str) -> Any:
@@ -125,7 +123,7 @@ def _of(choices: DataConfig, field: str) -> Any:
 
 
 def _pictures(dataset: Dataset) -> None:
-    parts = split_dataset(dataset, _choices(dataset))
+    parts = parts_of(dataset, _choices(dataset))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.selectbox(
             "Class",
@@ -312,7 +310,7 @@ def _split(dataset: Dataset) -> None:
         )
         st.slider("Validation share, %", 0, 40, VALIDATION, 5, key="data_val", persist_state="session", width=180)
     choices = _choices(dataset)
-    parts = split_dataset(dataset, choices)
+    parts = parts_of(dataset, choices)
     k = len(dataset.classes)
     before = np.bincount(dataset.labels, minlength=k)
     by_part = {part: np.bincount(dataset.labels[chosen], minlength=k) for part, chosen in parts.items()}

@@ -14,7 +14,7 @@ from core.data.dataset import Dataset, list_datasets
 from core.data.picture import open_picture
 from core.data.preprocess import Preprocess
 from core.data.samples import SAMPLES
-from core.data.store import TensorStore, load_store
+from core.data.store import TensorStore, load_store, split_dataset
 from core.disk import allow_more_files
 from core.errors import UserMistake
 from core.runs.catalogue import Catalogue
@@ -40,6 +40,19 @@ def store(data: DataConfig) -> TensorStore:
     return _store(str(atelier_home()), _stamps(datasets_root(), "dataset.json"), data.model_dump_json())
 
 
+def parts_of(dataset: Dataset, data: DataConfig) -> dict[str, np.ndarray]:
+    """The rows of "train", "val" and "test" as `data` splits them, not to be written to; copies count once found."""
+    return _parts(dataset.id, data.model_dump_json(), stamp_of(dataset.folder / "copies.npz"), dataset)
+
+
+def stamp_of(path: Path) -> int:
+    """When a file was last written, in nanoseconds; 0 where it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def runs(hidden: bool = False, seconds: float = 0.0) -> list[Run]:
     """Every run, newest first, those that people hid only if asked for; a dead one is known within half a second.
 
@@ -54,6 +67,12 @@ def score_of(run: Run) -> tuple[int, int]:
     if run.state.status not in ("done", "stopped"):
         return 0, 0
     return run.state.score or _stored_score(run)
+
+
+def accuracy_of_run(run: Run) -> float:
+    """The share of its score, 0 where it has none: to sort by."""
+    right, n = score_of(run)
+    return right / n if n else 0.0
 
 
 def live_runs(seconds: float = 0.0) -> list[Run]:
@@ -141,6 +160,11 @@ def _datasets(home: str, stamps: tuple) -> list[Dataset]:
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _store(home: str, stamps: tuple, data: str) -> TensorStore:
     return load_store(DataConfig.model_validate_json(data))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _parts(identity: str, data: str, copies: int, _dataset: Dataset) -> dict[str, np.ndarray]:
+    return split_dataset(_dataset, DataConfig.model_validate_json(data))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

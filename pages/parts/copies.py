@@ -9,8 +9,7 @@ from core.config import DataConfig
 from core.data.copies import KINDS, Copies, read_copies
 from core.data.dataset import Dataset
 from core.data.splits import PARTS
-from core.data.store import split_dataset
-from pages.parts.cached import thumbnail, whole_picture
+from pages.parts.cached import parts_of, stamp_of, thumbnail, whole_picture
 from pages.parts.deciding import decide, decided, draw_decided, mark_of, take_back
 from pages.parts.errand_bar import Words, draw_errand
 from pages.parts.errands import Errand
@@ -49,7 +48,7 @@ class Group:
 
 def draw_copies(dataset: Dataset, data: DataConfig) -> None:
     """What is known about copies, or a button that looks for them; data: the split that is being planned."""
-    stamp = _stamp(dataset)
+    stamp = stamp_of(dataset.folder / "copies.npz")
     found = _groups(str(dataset.folder), dataset.content_hash, stamp, dataset)
     if found is None:
         _offer_search(dataset)
@@ -65,13 +64,6 @@ def draw_copies(dataset: Dataset, data: DataConfig) -> None:
     if leaked:
         draw_leak(dataset, data, leaked)
     _draw_groups(dataset, found)
-
-
-def _stamp(dataset: Dataset) -> int:
-    try:
-        return (dataset.folder / "copies.npz").stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _offer_search(dataset: Dataset) -> None:
@@ -228,16 +220,17 @@ def _offer_cleaning(dataset: Dataset, groups: list[Group]) -> None:
     alike = [group for group in groups if not group.conflict]
     with st.container(horizontal=True, vertical_alignment="center"):
         if alike:
-            out = [row for group in alike for row in _left_out(dataset, group, int(dataset.labels[group.rows[0]]))]
-            label = f"Leave out {len(out):,} {'copy' if len(out) == 1 else 'copies'}, one of each group stays"
+            count = sum(len(group.rows) - 1 for group in alike)
+            label = f"Leave out {count:,} {'copy' if count == 1 else 'copies'}, one of each group stays"
             if st.button(label, icon=":material/filter_1:", key="clean_copies"):
+                out = [row for group in alike for row in _left_out(dataset, group, int(dataset.labels[group.rows[0]]))]
                 decide(dataset, out, None, "copy")
                 st.rerun()
         if conflicts:
-            out = [row for group in conflicts for row in group.rows]
-            label = f"Leave out all {len(out):,} pictures that are in two classes"
+            count = sum(len(group.rows) for group in conflicts)
+            label = f"Leave out all {count:,} pictures that are in two classes"
             if st.button(label, icon=":material/call_split:", key="clean_conflicts"):
-                decide(dataset, out, None, "in two classes")
+                decide(dataset, [row for group in conflicts for row in group.rows], None, "in two classes")
                 st.rerun()
 
 
@@ -297,6 +290,6 @@ def _tested(content_hash: str, data: str, stamp: int, _dataset: Dataset) -> tupl
     if found is None:
         return 0, 0, 0
     alone, together = (
-        split_dataset(_dataset, plan.model_copy(update={"copies": copies})) for copies in ("ignore", "together")
+        parts_of(_dataset, plan.model_copy(update={"copies": copies})) for copies in ("ignore", "together")
     )
     return len(found.leaked(alone)), len(found.leaked(together)), len(alone["test"])

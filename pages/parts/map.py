@@ -15,10 +15,10 @@ from core.data.dataset import Dataset
 from core.data.map import LOOKS, MOST, SEED, Map, read_map
 from core.data.preprocess import Preprocess
 from core.data.splits import PARTS
-from core.data.store import open_images, split_dataset
+from core.data.store import open_images
 from core.experiments.trained import answers_on, runs_on
 from core.runs.run import Run
-from pages.parts.cached import runs, score_of, thumbnail, whole_picture
+from pages.parts.cached import accuracy_of_run, parts_of, runs, stamp_of, thumbnail, whole_picture
 from pages.parts.charts import PLOTLY_CONFIG
 from pages.parts.deciding import draw_decide_one, draw_decided
 from pages.parts.errand_bar import Words, draw_errand
@@ -52,7 +52,7 @@ class Groups:
 
 def draw_map(dataset: Dataset, data: DataConfig) -> None:
     """The map by looks or by what a run's network sees; data: the split that is being planned."""
-    known = sorted(runs_on(dataset, runs()), key=_accuracy, reverse=True)
+    known = sorted(runs_on(dataset, runs()), key=accuracy_of_run, reverse=True)
     by_id = {run.id: run for run in known}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         of = st.selectbox(
@@ -64,7 +64,8 @@ def draw_map(dataset: Dataset, data: DataConfig) -> None:
             key=f"map_of_{dataset.id}",
             width=360,
         )
-        found = _read(str(dataset.folder), dataset.content_hash, _stamp(dataset, of), of, dataset)
+        stamp = stamp_of(dataset.folder / f"map-{of}.npz")
+        found = _read(str(dataset.folder), dataset.content_hash, stamp, of, dataset)
         if found is not None:
             colour = _ask_colour(dataset, bool(known))
             show = st.segmented_control(
@@ -303,23 +304,11 @@ def _groups(dataset: Dataset, data: DataConfig, found: Map, colour: str, answers
         return Groups(of, ("Right", "Wrong", "Not asked"), (RIGHT, WRONG, CALM))
     if colour == "Part":
         part_of = np.full(dataset.used, len(PARTS))
-        for number, rows in enumerate(split_dataset(dataset, data).values()):
+        for number, rows in enumerate(parts_of(dataset, data).values()):
             part_of[rows] = number
         names = (*(PART_NAMES[part] for part in PARTS), "Left out")
         return Groups(part_of[found.rows], names, (*(PART_COLOURS[part] for part in PARTS), CALM))
     return Groups(labels, dataset.classes, tuple(class_colour(index) for index in range(len(dataset.classes))))
-
-
-def _accuracy(run: Run) -> float:
-    right, n = score_of(run)
-    return right / n if n else 0.0
-
-
-def _stamp(dataset: Dataset, of: str) -> int:
-    try:
-        return (dataset.folder / f"map-{of}.npz").stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 @st.cache_data(max_entries=20, show_spinner=False)

@@ -5,17 +5,17 @@ import streamlit as st
 
 from core.config import DataConfig
 from core.data.dataset import Dataset
-from core.data.store import split_dataset
+from pages.parts.cached import parts_of, stamp_of
 
 
 def part_counts(content_hash: str, data: str, dataset: Dataset) -> dict[str, list[int]]:
     """Pictures of each class in each part, for a dataset and a DataConfig; copies count once they are found."""
-    return _part_counts(content_hash, data, (dataset.folder / "copies.npz").exists(), dataset)
+    return _part_counts(content_hash, data, stamp_of(dataset.folder / "copies.npz"), dataset)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
-def _part_counts(content_hash: str, data: str, copies_known: bool, _dataset: Dataset) -> dict[str, list[int]]:
-    parts = split_dataset(_dataset, DataConfig.model_validate_json(data))
+def _part_counts(content_hash: str, data: str, copies: int, _dataset: Dataset) -> dict[str, list[int]]:
+    parts = parts_of(_dataset, DataConfig.model_validate_json(data))
     classes = len(_dataset.classes)
     return {part: np.bincount(_dataset.labels[rows], minlength=classes).tolist() for part, rows in parts.items()}
 

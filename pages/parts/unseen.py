@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.data.store import split_dataset
 from core.experiments.unseen import FOLDS, estimate_unseen, read_unseen
 from core.runs.run import Run
+from pages.parts.cached import parts_of, stamp_of
 from pages.parts.errand_bar import Words, draw_errand
 from pages.parts.errands import Errand
 from pages.parts.words import percent_of, span
@@ -25,7 +25,7 @@ ASKING = Words(
 
 
 def offer_unseen(dataset: Dataset, run: Run) -> None:
-    learnt = len(split_dataset(dataset, run.config.data)["train"])
+    learnt = len(parts_of(dataset, run.config.data)["train"])
     st.caption(
         f"The pictures are dealt into {FOLDS} parts. {FOLDS} networks are trained as this one was, each on all parts "
         "but one, and asked about that: every picture is judged by a network that has never seen it or a copy of it, "
@@ -36,10 +36,9 @@ def offer_unseen(dataset: Dataset, run: Run) -> None:
 
 def told_of_unseen(dataset: Dataset, run: Run, with_run: bool) -> str:
     """What was asked, and how much of the list is likely the networks' own mistakes."""
-    answers = read_unseen(dataset, run.id)
-    if answers is None:
+    right, n = _agreed(dataset.content_hash, run.id, stamp_of_unseen(dataset, run.id), dataset)
+    if not n:
         return ""
-    right, n = int(answers.correct.sum()), answers.n
     told = f"Every picture was judged by one of {FOLDS} networks that had never seen it, which agree with the label of "
     told += f"{percent_of(right, n)} pictures"
     if with_run:
@@ -48,7 +47,11 @@ def told_of_unseen(dataset: Dataset, run: Run, with_run: bool) -> str:
 
 
 def stamp_of_unseen(dataset: Dataset, run_id: str) -> int:
-    try:
-        return (dataset.folder / f"unseen-{run_id}.npz").stat().st_mtime_ns
-    except OSError:
-        return 0
+    return stamp_of(dataset.folder / f"unseen-{run_id}.npz")
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _agreed(content_hash: str, run_id: str, stamp: int, _dataset: Dataset) -> tuple[int, int]:
+    """(pictures about which they agree with the label, pictures); (0, 0) where nobody has asked."""
+    answers = read_unseen(_dataset, run_id)
+    return (int(answers.correct.sum()), answers.n) if answers else (0, 0)
