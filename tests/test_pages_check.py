@@ -61,6 +61,31 @@ def test_a_decision_stays_and_is_in_the_list(mislabelled):
     app = open_check()
     app.get_by_key(f"decide_{dataset.id}_{wrong.row}").set_value("relabel").run()
     assert "1 relabel" in said(app)
-    assert app.session_state[f"decisions_{dataset.id}"] == {wrong.row: "relabel"}
+    assert app.session_state[f"decided_{dataset.id}"][wrong.row].label == wrong.suggested
     app.get_by_key(f"doubts_side_{dataset.id}").set_value("unseen" if wrong.part == "train" else "learnt").run()
     assert "1 relabel" in said(app) and not app.exception
+
+
+def test_what_is_decided_elsewhere_is_what_the_list_says(mislabelled):
+    dataset = find_dataset("colours")
+    wrong = next(doubt for doubt in find_doubts(mislabelled, dataset) if dataset.names[doubt.row].endswith("/00.png"))
+
+    def decided_elsewhere(choice):
+        app.session_state["tab"] = "Pictures"
+        app.run()
+        app.button(key=f"look_{wrong.row}").click().run()
+        app.get_by_key(f"one_{dataset.id}_{wrong.row}").set_value(choice).run()
+        app.session_state["tab"] = "Check"
+        app.run()
+        assert not app.exception and not app.error
+        return app.get_by_key(f"decide_{dataset.id}_{wrong.row}")
+
+    app = open_check()
+    app.get_by_key(f"decide_{dataset.id}_{wrong.row}").set_value("relabel").run()
+    assert decided_elsewhere("stays").value is None and "1 relabel" not in said(app)
+    assert decided_elsewhere("out").value == "exclude" and "1 exclude" in said(app)
+    assert decided_elsewhere(wrong.suggested).value == "relabel" and "1 relabel" in said(app)
+    app.button(key="forget_check").click().run()
+    assert app.get_by_key(f"decide_{dataset.id}_{wrong.row}").value is None
+    app.get_by_key(f"decide_{dataset.id}_{wrong.row}").set_value("keep").run()
+    assert "1 keep" in said(app) and not app.session_state[f"decided_{dataset.id}"] and not app.exception

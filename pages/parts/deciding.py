@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
-from core.data.versions import Decision, make_version, newest_version, told_of_changes
+from core.data.versions import Decision, make_version, newest_version, next_name, told_of_changes
 from pages.parts.cached import datasets
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
@@ -20,6 +20,11 @@ MOST_LISTED = 1000  # decisions that the list shows
 def decided(dataset: Dataset) -> dict[int, Decision]:
     """Row -> what shall become of it; this session's own, kept while pages are turned."""
     return st.session_state.setdefault(f"decided_{dataset.id}", {})
+
+
+def kept(dataset: Dataset) -> set[int]:
+    """Rows that somebody has looked at and that stay as they are; also of this session."""
+    return st.session_state.setdefault(f"kept_{dataset.id}", set())
 
 
 def decide(dataset: Dataset, rows: Iterable[int], label: int | None, why: str) -> None:
@@ -37,11 +42,9 @@ def take_back(dataset: Dataset, rows: Iterable[int]) -> None:
 
 
 def forget(dataset: Dataset) -> None:
-    """Every decision about a dataset, and what the widgets show of them."""
-    mine = (f"decided_{dataset.id}", f"decisions_{dataset.id}", f"picked_{dataset.id}")
-    for key in list(st.session_state):
-        if key in mine or str(key).startswith(f"decide_{dataset.id}_"):
-            del st.session_state[key]
+    """Every decision about a dataset; what widgets show of them follows."""
+    for what in ("decided", "kept", "picked"):
+        st.session_state.pop(f"{what}_{dataset.id}", None)
 
 
 def mark_of(dataset: Dataset, row: int) -> str:
@@ -65,7 +68,7 @@ def draw_decided(dataset: Dataset, where: str) -> None:
     out = sum(decision.label is None for decision in every.values())
     told = told_of_changes({"relabelled": len(every) - out, "left out": out})
     found = datasets()
-    number = max(one.version for one in found if one.family == dataset.family) + 1
+    number, _ = next_name(dataset, found)
     with st.container(border=True, key=f"decided_{where}"), boundary():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f":material/edit_note: Decided: **{told}**", width="content")
@@ -75,12 +78,12 @@ def draw_decided(dataset: Dataset, where: str) -> None:
             if st.button("Forget them", type="tertiary", key=f"forget_{where}"):
                 forget(dataset)
                 st.rerun()
-        older = newest_version(dataset, found)
+        newest = newest_version(dataset, found)
         caption = (
             f"Nothing has changed yet. Version {number} will have it so; {escape(dataset.name, 60)} stays as it is."
         )
-        if older.id != dataset.id:
-            caption += f" Version {number} is made from this one, not from {escape(older.name, 60)}."
+        if newest.id != dataset.id:
+            caption += f" Version {number} is made from this one, not from {escape(newest.name, 60)}."
         st.caption(caption)
         if make:
             _make(dataset, every)

@@ -9,8 +9,8 @@ from core.experiments.doubtful import Doubt, doubts_table, find_doubts, find_uns
 from core.experiments.trained import runs_on
 from core.experiments.unseen import PART as UNSEEN
 from core.runs.run import Run
-from pages.parts.cached import runs, score_of, thumbnail
-from pages.parts.deciding import decide, draw_decided, take_back
+from pages.parts.cached import accuracy_of_run, runs, score_of, thumbnail
+from pages.parts.deciding import decide, decided, draw_decided, kept, take_back
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.palette import PART_NAMES
@@ -36,7 +36,7 @@ def draw_doubtful(dataset: Dataset) -> None:
         st.page_link("pages/train.py", label="Train one", icon=":material/model_training:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        by_id = {run.id: run for run in sorted(known, key=_accuracy, reverse=True)}
+        by_id = {run.id: run for run in sorted(known, key=accuracy_of_run, reverse=True)}
         picked = st.selectbox(
             "According to",
             list(by_id),
@@ -87,21 +87,18 @@ def draw_doubtful(dataset: Dataset) -> None:
     _draw_decisions(dataset, every)
 
 
-def _accuracy(run: Run) -> float:
-    right, n = score_of(run)
-    return right / n if n else 0.0
-
-
 def _told(found: list[Doubt], dataset: Dataset) -> str:
-    if found and found[0].part in ASKED:
-        return f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
-    learnt = sum(doubt.part == "train" for doubt in found)
+    if not found:
+        return "None here."
     told = f"{len(found):,} of {dataset.used:,} pictures, the most strongly contradicted first. "
+    if found[0].part in ASKED:
+        return told
+    learnt = sum(doubt.part == "train" for doubt in found)
     if len(found) > learnt:
         told += f"{len(found) - learnt:,} are test or validation pictures, whose labels the network was never told. "
     if learnt:
         told += f"{learnt:,} are training pictures: it may have learnt wrong labels by heart, so more can be wrong. "
-    return f"{told}A doubt is no proof: the picture may be hard, or the network wrong." if found else "None here."
+    return f"{told}A doubt is no proof: the picture may be hard, or the network wrong."
 
 
 def _of_trust(run: Run) -> str:
@@ -113,7 +110,9 @@ def _of_trust(run: Run) -> str:
 
 
 def _card(dataset: Dataset, doubt: Doubt) -> None:
-    key = _key(dataset, doubt)
+    key, choice = f"decide_{dataset.id}_{doubt.row}", _choice(dataset, doubt)
+    if st.session_state.get(key) != choice:  # it was decided elsewhere
+        st.session_state[key] = choice
     name = shown(dataset.names[doubt.row], 200)
     with st.container(border=True, gap="xsmall", key=f"doubt_{doubt.row}"):
         st.image(thumbnail(dataset, doubt.row), width="stretch", alt=name)
@@ -127,7 +126,6 @@ def _card(dataset: Dataset, doubt: Doubt) -> None:
             "Decision",
             list(DECISIONS),
             format_func=lambda choice: DECISIONS[choice],
-            default=_decisions(dataset).get(doubt.row),
             key=key,
             label_visibility="collapsed",
             on_change=_decide,
@@ -135,47 +133,51 @@ def _card(dataset: Dataset, doubt: Doubt) -> None:
         )
 
 
-def _key(dataset: Dataset, doubt: Doubt) -> str:
-    return f"decide_{dataset.id}_{doubt.row}"
-
-
-def _decisions(dataset: Dataset) -> dict[int, str]:
-    """Row -> "keep", "relabel" or "exclude"; stays while pages of the list and of the program are turned."""
-    return st.session_state.setdefault(f"decisions_{dataset.id}", {})
+def _choice(dataset: Dataset, doubt: Doubt) -> str | None:
+    """Which of DECISIONS was made, here or elsewhere; None: none, or another class than the suggested one."""
+    decision = decided(dataset).get(doubt.row)
+    if decision is None:
+        return "keep" if doubt.row in kept(dataset) else None
+    if decision.label is None:
+        return "exclude"
+    return "relabel" if decision.label == doubt.suggested else None
 
 
 def _decide(dataset: Dataset, doubt: Doubt, key: str) -> None:
     choice = st.session_state[key]
     take_back(dataset, [doubt.row])
-    if choice is None:
-        _decisions(dataset).pop(doubt.row, None)
-        return
-    _decisions(dataset)[doubt.row] = choice
-    if choice != "keep":
+    kept(dataset).discard(doubt.row)
+    if choice == "keep":
+        kept(dataset).add(doubt.row)
+    elif choice is not None:
         decide(dataset, [doubt.row], doubt.suggested if choice == "relabel" else None, "doubtful label")
 
 
 def _draw_decisions(dataset: Dataset, every: list[Doubt]) -> None:
-    decided = _decisions(dataset)
-    counts = {choice: sum(value == choice for value in decided.values()) for choice in DECISIONS}
+    choices = {doubt.row: choice for doubt in every if (choice := _choice(dataset, doubt))}
+    counts = {choice: sum(value == choice for value in choices.values()) for choice in DECISIONS}
     with st.container(horizontal=True, vertical_alignment="center"):
-        table = pd.DataFrame(doubts_table(every, dataset, decided))
-        for column in table.select_dtypes(exclude="number"):
-            table[column] = table[column].map(disarm)
         st.download_button(
             "Download the list (CSV)",
-            table.to_csv(index=False).encode("utf-8-sig"),
+            lambda: _csv(every, dataset, choices),
             "doubtful labels.csv",
             "text/csv",
             icon=":material/download:",
             key="doubts_csv",
             on_click="ignore",
         )
-        if decided:
+        if choices:
             st.caption(
                 " · ".join(f"{count:,} {DECISIONS[choice].lower()}" for choice, count in counts.items() if count)
             )
     draw_decided(dataset, "check")
+
+
+def _csv(every: list[Doubt], dataset: Dataset, choices: dict[int, str]) -> bytes:
+    table = pd.DataFrame(doubts_table(every, dataset, choices))
+    for column in table.select_dtypes(exclude="number"):
+        table[column] = table[column].map(disarm)
+    return table.to_csv(index=False).encode("utf-8-sig")
 
 
 @st.cache_data(max_entries=20, show_spinner="Reading the answers …")
