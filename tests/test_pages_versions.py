@@ -4,12 +4,16 @@ import time
 
 import pytest
 
+from core.config import DataConfig, RunConfig
 from core.data.copies import read_copies
 from core.data.dataset import find_dataset, import_pictures, list_datasets
+from core.data.ledger import relabelled_rows
 from core.data.store import look_for_copies
 from core.data.versions import Decision, make_version
+from core.runs.run import create_run
 from pages.parts import errands, importing
 from pages.parts.errands import Errand, export_path
+from pages.parts.versions import MADE
 from tests.app import add_pictures, open_page, said
 from tests.pictures import finish, png, write_zip
 
@@ -100,6 +104,22 @@ def test_the_ledger_shows_versions_and_finds_files_by_what_became_of_them():
     search.set_value("3.PNG").run()
     assert app.dataframe[0].value["File"].tolist() == ["3.png", "3.png"]
     assert not app.exception and not app.error
+
+
+def test_a_version_that_takes_changes_back_and_one_that_cannot_be_undone_are_told():
+    dataset = add_pictures()
+    second = finish(make_version(dataset, {0: Decision(1), 1: Decision(None)}))
+    (row,) = relabelled_rows(second).tolist()
+    finish(make_version(second, {row: Decision(0)}))
+    create_run(RunConfig(data=DataConfig(dataset="pets v3")), "f" * 64, ("cat", "dog"))
+    app = open_page("pages/data.py", dataset="pets v3")
+    app.session_state[MADE] = "pets v3"
+    app.session_state["tab"] = "Ledger"
+    app.run()
+    assert "pets v3** is there: earlier changes taken back." in plain(app)
+    assert plain(app).count("as imported") == 1 and not app.exception and not app.error
+    app.button(key="undo_made").click().run()
+    assert "'pets v3' was not undone" in plain(app) + "".join(one.value for one in app.error)
 
 
 def test_deleting_the_first_version_asks_about_the_others():

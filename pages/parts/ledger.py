@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.data.dataset import Dataset, delete_dataset, made_from
+from core.data.dataset import Dataset, delete_dataset, export_path, made_from
 from core.data.export import class_folders
 from core.data.ledger import (
     Line,
@@ -25,7 +25,7 @@ from core.data.ledger import (
 from core.runs.usage import refuse_if_needed, tell_use
 from pages.parts.cached import datasets, runs
 from pages.parts.errand_bar import Words, draw_errand
-from pages.parts.errands import Errand, export_path, read_doing
+from pages.parts.errands import Errand, read_doing
 from pages.parts.escape import escape, shown
 from pages.parts.versions import draw_history
 
@@ -200,6 +200,5 @@ def _draw_delete(dataset: Dataset) -> None:
         for one in (dataset, *later):
             refuse_if_needed(one.name, runs(hidden=True))
         delete_dataset(dataset.name, versions=True)
-        export_path(dataset).unlink(missing_ok=True)
         st.toast(f"{escape(dataset.name)} was deleted.", icon=":material/delete:")
         st.rerun()

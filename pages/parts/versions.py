@@ -7,14 +7,13 @@ import streamlit as st
 from core.data.dataset import Dataset
 from core.data.versions import (
     newest_version,
-    own_changes,
     own_reasons,
     restore_version,
-    told_of_changes,
+    told_of_version,
     undo_version,
     versions_of,
 )
-from core.runs.usage import refuse_if_needed, tell_use
+from core.runs.usage import kept_when_undone, tell_use
 from pages.parts.cached import runs
 from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
@@ -55,7 +54,7 @@ def draw_made(dataset: Dataset) -> None:
     if st.session_state.get(MADE) != dataset.name:
         return
     st.success(
-        f"**{escape(dataset.name)}** is there: {told_of_changes(own_changes(dataset))}. What it was made from stays as "
+        f"**{escape(dataset.name)}** is there: {told_of_version(dataset)}. What it was made from stays as "
         "it was, and each picture is in the part in which it was.",
         icon=":material/check_circle:",
     )
@@ -89,9 +88,8 @@ def draw_history(dataset: Dataset, found: Sequence[Dataset]) -> None:
 
 def _told(version: Dataset) -> str:
     when = escape(version.created[:16].replace("T", " "))
-    changes = told_of_changes(own_changes(version))
     reasons = ", ".join(f"{count:,} {escape(why, 40)}" for why, count in own_reasons(version).items())
-    told = f"{when} · {changes or 'as imported'}" + (f" ({reasons})" if reasons else "")
+    told = f"{when} · {told_of_version(version)}" + (f" ({reasons})" if reasons else "")
     return f"{told}. {tell_use(version.name, runs(hidden=True))}"
 
 
@@ -111,9 +109,7 @@ def _draw_deeds(version: Dataset, is_open: bool) -> None:
 
 def _undo(version: Dataset) -> None:
     """Go back behind it: it is deleted, or put aside where runs learnt from it."""
-    every = runs(hidden=True)
-    refuse_if_needed(version.name, every)
-    kept = any(run.config.data.dataset == version.name for run in every)
+    kept = kept_when_undone(version.name, runs(hidden=True))
     undo_version(version, keep=kept)
     st.session_state.pop(MADE, None)
     told = "is put aside; runs that learnt from it keep it" if kept else "is undone"
