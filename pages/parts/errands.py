@@ -8,7 +8,6 @@ gone when the work is over; only a failure stays. What the work finds lies besid
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,15 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from core.data.dataset import Dataset, Progress, find_dataset
+from core.data.dataset import Dataset, Progress, export_path, find_dataset
 from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.incidents import report_incident
 from core.settings import atelier_home
+from pages.parts.importing import is_at_work, launch
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 EXPORT_SECONDS = 24 * 3600.0  # a packed zip stays so long
 PATIENCE = 10  # of os.nice: trainings and pages go first
 
@@ -67,20 +64,11 @@ def start_errand(errand: Errand) -> None:
         return
     shutil.rmtree(errand.folder, ignore_errors=True)
     errand.folder.mkdir(parents=True)
-    arguments = [errand.kind, errand.dataset.name, str(errand.folder.resolve()), errand.run_id]
-    with (errand.folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pages.parts.errands", *arguments],
-            cwd=ROOT,
-            env=os.environ | {"ATELIER_HOME": str(atelier_home())},  # relative to where the server began
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # the server may end; what was begun is finished
-        )
-    with contextlib.suppress(psutil.Error, OSError):  # it may be over, and its folder gone
-        mark = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-        write_json(errand.folder / "launch.json", mark)
+    arguments = (errand.kind, errand.dataset.name, str(errand.folder.resolve()), errand.run_id)
+    mark = launch(errand.folder, "pages.parts.errands", *arguments)
+    with contextlib.suppress(OSError):
+        if mark.started:  # else it is over, and its folder gone
+            write_json(errand.folder / "launch.json", mark.to_json())
 
 
 def read_doing(errand: Errand) -> Doing | None:
@@ -93,7 +81,10 @@ def read_doing(errand: Errand) -> Doing | None:
         told = read_json(folder / "progress.json")
     if told.get("message"):
         return Doing(live=False, message=told["message"])
-    if not _alive(folder):
+    began = 0.0
+    with contextlib.suppress(OSError):
+        began = folder.stat().st_mtime
+    if not is_at_work(folder, began):
         return Doing(live=False, message="This ended before it was done.") if _alone(folder) else None
     return Doing(live=True, stop_asked=(folder / "stop").exists(), **told)
 
@@ -101,25 +92,6 @@ def read_doing(errand: Errand) -> Doing | None:
 def cancel_errand(errand: Errand) -> None:
     with contextlib.suppress(OSError):  # it is over
         (errand.folder / "stop").touch()
-
-
-def export_path(dataset: Dataset) -> Path:
-    """Where the zip of a dataset lies once it is packed."""
-    return atelier_home() / "exports" / f"{dataset.id}.zip"
-
-
-def _alive(folder: Path) -> bool:
-    try:
-        launch = read_json(folder / "launch.json")
-        process = psutil.Process(launch["pid"])
-        return abs(process.create_time() - launch["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except FileNotFoundError:
-        # the page is between making the folder and starting the process
-        with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime < 10
-        return False
-    except (psutil.Error, ValueError):
-        return False
 
 
 def _alone(folder: Path) -> bool:

@@ -18,13 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import psutil
-
 from core.data.sources import clean_name
 from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.incidents import report_incident
 from core.runs.people import Asker
+from core.runs.process import ProcessMark, mark_process
 from core.settings import atelier_home, load_limits
 
 LIVE = ("starting", "running")
@@ -33,6 +32,7 @@ LOST = (
     "unchanged."
 )
 DRAFT_SECONDS = 24 * 3600.0  # what was uploaded and not imported stays so long
+STARTING_SECONDS = 10.0  # between making a folder and starting its process
 KEPT = 20  # finished jobs that stay readable
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -122,18 +122,33 @@ def start_import(
         "created": datetime.now(UTC).isoformat(),
     }
     write_json(folder / "job.json", document)
+    write_json(folder / "launch.json", launch(folder, "pages.parts.importing", str(folder)).to_json())
+    return folder.name
+
+
+def launch(folder: Path, *arguments: str, **environment: str) -> ProcessMark:
+    """Start python -m with these arguments in a process that outlives the server; log.txt in `folder` has its words."""
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pages.parts.importing", str(folder)],
+            [sys.executable, "-m", *arguments],
             cwd=ROOT,
-            env=os.environ | {"ATELIER_HOME": str(atelier_home())},  # relative to where the server began
+            env=os.environ | {"ATELIER_HOME": str(atelier_home())} | environment,  # relative to where the server began
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # the server may end; what was begun is finished
         )
-    write_json(folder / "launch.json", {"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
-    return folder.name
+    return mark_process(process.pid)
+
+
+def is_at_work(folder: Path, began: float) -> bool:
+    """Whether the process of launch.json lives, or may still be about to be started: `began`, in seconds since 1970."""
+    try:
+        return ProcessMark.from_json(read_json(folder / "launch.json")).is_alive()
+    except FileNotFoundError:
+        return folder.exists() and time.time() - began < STARTING_SECONDS
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def cancel_import(job: ImportJob) -> None:
@@ -218,25 +233,13 @@ def _read_job(folder: Path) -> ImportJob:
     progress: dict[str, Any] = {"status": "starting"}
     if (folder / "progress.json").exists():
         progress = read_json(folder / "progress.json")
-    if progress["status"] in LIVE and not _alive(folder, document["created"]):
+    if progress["status"] in LIVE and not is_at_work(folder, datetime.fromisoformat(document["created"]).timestamp()):
         if (folder / "progress.json").exists():
             progress = read_json(folder / "progress.json")  # it may have finished between the two looks
         if progress["status"] in LIVE:
             progress |= {"status": "lost", "message": LOST}
     kept = {key: document[key] for key in ("name", "kind", "then", "created")}
     return ImportJob(id=folder.name, folder=folder, **kept, **progress)
-
-
-def _alive(folder: Path, created: str) -> bool:
-    try:
-        launch = read_json(folder / "launch.json")
-        process = psutil.Process(launch["pid"])
-        return abs(process.create_time() - launch["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except FileNotFoundError:
-        # the page is between making the folder and starting the process
-        return (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds() < 10
-    except psutil.Error:
-        return False
 
 
 def _steps(job: dict[str, Any]) -> Iterator[Any]:
