@@ -34,13 +34,11 @@ from pages.parts.escape import escape, plotted, shown
 from pages.parts.estimate import draw_estimate
 from pages.parts.frame import boundary
 from pages.parts.palette import CALM
+from pages.parts.plans import NEW, pick_pictures, pick_plan, show_next
 from pages.parts.run_form import USUAL, fitted
-from pages.parts.starting import newest_name, supervisor
+from pages.parts.starting import supervisor
 from pages.parts.words import span
 
-PICKED = "experiment.picked"  # id of the experiment that is shown; NEW for the form
-WANTED = "experiment.wanted"  # the one that has just been started
-NEW = "new"
 USUALLY = ("batch_norm", "dropout_linear", "activation_relu", "optimizer_adam", "flip", "label_smoothing")
 TICK_SECONDS = 2.0
 GAIN, LOSS = "#009E73", "#D55E00"  # of Okabe and Ito: told apart with any kind of colour vision
@@ -57,31 +55,11 @@ STATUS_SAYS = {
 
 def draw_experiments() -> None:
     """The experiment that was picked, or the form for a new one."""
-    plans = list_plans()
-    titles = dict(plans)
-    if st.session_state.get(PICKED, NEW) not in (NEW, *titles):
-        st.session_state.pop(PICKED)  # somebody has deleted it
-    options = [*titles, NEW]
-    wanted = st.session_state.pop(WANTED, None)  # not by the widget's own key: it has been drawn when Start is pressed
-    if wanted in titles:
-        st.session_state[PICKED] = wanted
-    st.session_state.setdefault(PICKED, options[0])
-    if titles:
-        st.selectbox(
-            "Experiment",
-            options,
-            key=PICKED,
-            format_func=lambda name: "New experiment" if name == NEW else _label(name, titles[name]),
-            persist_state="session",
-        )
-    if st.session_state[PICKED] == NEW:
+    picked = pick_plan("experiment", dict(list_plans()))
+    if picked == NEW:
         _draw_new()
     else:
-        _draw_one(read_experiment(st.session_state[PICKED]))
-
-
-def _label(experiment_id: str, plan: Plan) -> str:
-    return f"{shown(plan.title, 70)} · {plan.created[:16].replace('T', ' ')} · {experiment_id[-4:]}"
+        _draw_one(read_experiment(picked))
 
 
 # ------------------------------------------------------------------------------------------------------- the form
@@ -125,12 +103,8 @@ def _draw_new() -> None:
 
 
 def _draw_base(known: Sequence[Dataset]) -> tuple[Dataset, RunConfig]:
-    names = [dataset.name for dataset in known]
-    if st.session_state.get("experiment.dataset") not in names:
-        st.session_state["experiment.dataset"] = newest_name(known)
-    name = st.selectbox("Pictures", names, key="experiment.dataset", format_func=shown)
-    dataset = known[names.index(name)]
-    ended = [run for run in runs() if run.state.status == "done" and run.config.data.dataset == name][:20]
+    dataset = pick_pictures("experiment", known)
+    ended = [run for run in runs() if run.state.status == "done" and run.config.data.dataset == dataset.name][:20]
     by_id = {run.id: run for run in ended}
     presets = all_presets()
     options = [*presets, *by_id]
@@ -197,7 +171,7 @@ def _draw_start(dataset: Dataset, base: RunConfig, keys: list[str], seeds: int, 
         assert plan is not None
         experiment = create_experiment(plan)
         supervisor()
-        st.session_state[WANTED] = experiment.id
+        show_next("experiment", experiment.id)
         st.toast(f"The experiment {experiment.id[-4:]} starts", icon=":material/science:")
         st.rerun()
     if wrong:

@@ -38,13 +38,11 @@ from pages.parts.escape import escape, plotted, shown
 from pages.parts.fields import all_fields, title_of
 from pages.parts.frame import boundary
 from pages.parts.palette import CLASS_COLOURS
+from pages.parts.plans import NEW, pick_pictures, pick_plan, show_next
 from pages.parts.run_form import USUAL, fitted, take_config
-from pages.parts.starting import newest_name, supervisor
+from pages.parts.starting import supervisor
 from pages.parts.words import span
 
-PICKED = "sweep.picked"
-WANTED = "sweep.wanted"  # the one that has just been started
-NEW = "new"
 USUALLY = ("train.learning_rate", "train.weight_decay")
 TICK_SECONDS = 2.0
 STATUS_SAYS = {"waiting": "Waits for its turn", "running": "Training", "stopped": "Stopped", "done": "Done"}
@@ -52,30 +50,11 @@ STATUS_SAYS = {"waiting": "Waits for its turn", "running": "Training", "stopped"
 
 def draw_sweeps() -> None:
     """The sweep that was picked, or the form for a new one."""
-    titles = {sweep.id: sweep for sweep in list_sweeps()}
-    if st.session_state.get(PICKED, NEW) not in (NEW, *titles):
-        st.session_state.pop(PICKED)
-    options = [*titles, NEW]
-    wanted = st.session_state.pop(WANTED, None)  # not by the widget's own key: it has been drawn when Start is pressed
-    if wanted in titles:
-        st.session_state[PICKED] = wanted
-    st.session_state.setdefault(PICKED, options[0])
-    if titles:
-        st.selectbox(
-            "Sweep",
-            options,
-            key=PICKED,
-            format_func=lambda name: "New sweep" if name == NEW else _label(titles[name]),
-            persist_state="session",
-        )
-    if st.session_state[PICKED] == NEW:
+    picked = pick_plan("sweep", {sweep.id: sweep.plan for sweep in list_sweeps()})
+    if picked == NEW:
         _draw_new()
     else:
-        _draw_one(read_sweep(st.session_state[PICKED]))
-
-
-def _label(sweep: Sweep) -> str:
-    return f"{shown(sweep.plan.title, 70)} · {sweep.plan.created[:16].replace('T', ' ')} · {sweep.id[-4:]}"
+        _draw_one(read_sweep(picked))
 
 
 # ------------------------------------------------------------------------------------------------------- the form
@@ -103,13 +82,10 @@ def _draw_new() -> None:
 
 
 def _draw_base(known: Sequence[Dataset]) -> RunConfig:
-    names = [dataset.name for dataset in known]
-    if st.session_state.get("sweep.dataset") not in names:
-        st.session_state["sweep.dataset"] = newest_name(known)
-    name = st.selectbox("Pictures", names, key="sweep.dataset", format_func=shown)
+    dataset = pick_pictures("sweep", known)
     presets = list(all_presets())
     chosen = st.selectbox("Base", presets, index=presets.index(USUAL), key="sweep.base", format_func=shown)
-    return fitted(chosen, known[names.index(name)])
+    return fitted(chosen, dataset)
 
 
 def _draw_ranges(base: RunConfig) -> tuple[list[Range], str]:
@@ -161,7 +137,7 @@ def _draw_start(base: RunConfig, ranges: list[Range], wrong: str, minutes: float
         disabled=plan is None,
     ):
         assert plan is not None
-        st.session_state[WANTED] = create_sweep(plan).id
+        show_next("sweep", create_sweep(plan).id)
         supervisor()
         st.rerun()
     if wrong:
