@@ -18,12 +18,18 @@ from pages.parts.totals import draw_totals, totals_of
 from pages.parts.walk import draw_walk
 
 PICKED = "architecture.layer"  # the name of the layer that is open
+# Streamlit stacks columns below 640 pixels; settings beside a drawing need more
+STACKED = (
+    '<style>@media (max-width: 900px) { .st-key-sides [data-testid="stColumn"] { min-width: calc(100% - 1.5rem); } }'
+    "</style>"
+)
 
 
 def main() -> None:
     with frame("Architecture", "The network that will learn, from picture to answer."):
         warm_up()
-        left, right = st.columns([3, 8], gap="large")
+        st.html(STACKED)
+        left, right = st.container(key="sides").columns([3, 8], gap="large")
         with left:
             dataset, classes, size = _choose()
             model, mistake = draw_design(classes, size)
