@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-Triple = tuple[float, float, float]
+from core.trunks import HALF, Triple
+
 WHITE = (255, 255, 255)
 
 
@@ -17,8 +18,8 @@ class Preprocess(BaseModel):
 
     image_size: int = Field(32, ge=8, le=512)
     fit: Literal["crop", "squash", "pad"] = "crop"
-    mean: Triple = (0.5, 0.5, 0.5)  # section 3 of the paper: every channel to -1 .. 1
-    std: Triple = (0.5, 0.5, 0.5)
+    mean: Triple = HALF
+    std: Triple = HALF
 
     def receive(self, picture: Image.Image) -> np.ndarray:
         """What the network receives of an RGB picture, before normalising: uint8 (3, image_size, image_size).
