@@ -5,6 +5,7 @@ import pytest
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.data.images import fingerprint_of
 from core.data.store import preprocess_of
+from core.disk import write_json
 from core.presets import keep_preset
 from core.runs.probes import ProbeWriter, ask_probe, probes_root
 from core.runs.process import mark_process
@@ -112,6 +113,25 @@ def test_channels_that_are_none_are_said_beside_their_field():
     app = open_cnn()
     app.text_input(key="design.typed.model.channels").set_value("six").run()
     assert "must be 1 to 6 whole numbers" in said(app) and totals(app)["Parameters"][0] == "81,574"
+
+
+def test_a_network_on_a_trunk_brings_its_image_size_also_where_a_wrong_one_was_typed():
+    app = open_page("pages/architecture.py")
+    app.text_input(key="design.typed.data.image_size").set_value("9999").run()
+    assert "Image size must be" in said(app)
+    app.get_by_key("design.model.name").set_value("pretrained").run()
+    assert app.text_input(key="design.typed.data.image_size").value == "224"
+    assert "Image size must be" not in said(app) and not app.exception and not app.error
+
+
+def test_weights_above_the_limit_are_refused_in_words(home):
+    write_json(home / "limits.json", {"zip_bytes": 2**20})
+    app = open_page("pages/architecture.py")
+    app.get_by_key("design.model.name").set_value("pretrained").run()
+    app.file_uploader(key="weights.googlenet").upload("mine.pth", bytes(2**20 + 1)).run()
+    app.button(key="use.googlenet").click().run()
+    assert "The file is larger than 1 MB; nothing was kept." in plain(app.warning[0].value)
+    assert not list((home / "uploads").iterdir()) and not app.exception and not app.error
 
 
 def test_an_example_fills_the_form():

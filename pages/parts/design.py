@@ -11,9 +11,10 @@ from core.presets import all_presets
 from core.runs.run import Run
 from pages.parts.escape import shown
 from pages.parts.fields import value_of
+from pages.parts.form_state import key_of, put, wrong_in
 from pages.parts.remarks import Remark
 from pages.parts.run_table import run_labels
-from pages.parts.widgets import draw_field, key_of, put, wrong_in
+from pages.parts.widgets import draw_field
 
 DESIGN = "design"  # the name of this form
 SIZE = "data.image_size"

@@ -24,12 +24,13 @@ from pages.parts.fields import (
     title_of,
     value_of,
 )
+from pages.parts.form_state import key_of, put, wrong_in
 from pages.parts.planning import given_parts, part_counts
 from pages.parts.remarks import Plan, Remark, look_at
 from pages.parts.schedule_curve import draw_schedule
 from pages.parts.session import session_token
 from pages.parts.versions import in_families, version_label
-from pages.parts.widgets import differs, draw_field, key_of, put, wrong_in
+from pages.parts.widgets import differs, draw_field
 
 FILLED = "form.filled"  # the RunConfig, as JSON, that the form was filled from: a preset, fitted to a dataset
 ASKED = "form.asked"  # what set_field and take_config ask for until the form is drawn next

@@ -4,13 +4,15 @@ from typing import Any
 
 import streamlit as st
 
+from core.config import ModelConfig, acts
 from core.errors import UserMistake
 from core.runs.run import read_run
 from core.runs.trunks import keep_trunk
-from core.trunks import IMAGENET_SIDE, PUBLISHED, is_kept_run, read_trunk
+from core.trunks import PUBLISHED, is_kept_run, natural_side, read_trunk
 from pages.parts.cached import runs
 from pages.parts.escape import escape, shown
 from pages.parts.fetching import draw_weights
+from pages.parts.form_state import key_of, put
 
 FIELD, SIDE = "model.trunk", "data.image_size"
 
@@ -18,13 +20,13 @@ FIELD, SIDE = "model.trunk", "data.image_size"
 def take_network(form: str) -> None:
     """A network was chosen: one on a trunk gets a trunk that is there, and the image size that this has learnt from."""
     state = st.session_state
-    name, before = state[f"{form}.model.name"], f"{form}.side.before"
-    if name in ("pretrained", "transfer"):
-        state.setdefault(before, state.get(f"{form}.{SIDE}"))
+    name, before = state[key_of("model.name", form)], f"{form}.side.before"
+    if acts("trunk", {"name": name}):
+        state.setdefault(before, state.get(key_of(SIDE, form)))
     elif (side := state.pop(before, None)) is not None:
-        state[f"{form}.{SIDE}"] = side
+        put(SIDE, side, form)
     if name == "pretrained":
-        state[f"{form}.{FIELD}"], state[f"{form}.{SIDE}"] = next(iter(PUBLISHED)), IMAGENET_SIDE
+        _put_trunk(name, next(iter(PUBLISHED)), form)
     if name == "transfer" and (ended := _finished()):
         _learn_on_from(next(iter(ended)), form)
 
@@ -32,8 +34,8 @@ def take_network(form: str) -> None:
 def draw_trunk(common: dict[str, Any], form: str) -> None:
     """common: label and help of the field's widget."""
     said = {"label": common["label"], "help": common["help"]}
-    value = st.session_state[f"{form}.{FIELD}"]
-    if st.session_state.get(f"{form}.model.name") == "transfer":
+    value = st.session_state[key_of(FIELD, form)]
+    if st.session_state.get(key_of("model.name", form)) == "transfer":
         _draw_runs(said, value, form)
     else:
         _draw_published(said, value, form)
@@ -86,7 +88,7 @@ def _say_published(name: str) -> str:
 
 def _take_published(form: str) -> None:
     if name := st.session_state[f"{form}.trunk.published"]:
-        st.session_state[f"{form}.{FIELD}"] = name
+        put(FIELD, name, form)
 
 
 def _take_run(form: str) -> None:
@@ -100,9 +102,14 @@ def _learn_on_from(run_id: str, form: str) -> None:
     except (UserMistake, OSError) as error:
         st.session_state[f"{form}.trunk.why"] = f"This run cannot be learnt on from: {error}"
         return
-    st.session_state[f"{form}.{FIELD}"] = trunk
-    if (card := read_trunk(trunk)) and card.source:
-        st.session_state[f"{form}.{SIDE}"] = card.source.image_size
+    _put_trunk("transfer", trunk, form)
+
+
+def _put_trunk(network: str, trunk: str, form: str) -> None:
+    """The trunk, and the image size that it has learnt from."""
+    put(FIELD, trunk, form)
+    if side := natural_side(ModelConfig.model_validate({"name": network, "trunk": trunk})):
+        put(SIDE, side, form)
 
 
 def _finished() -> dict[str, str]:

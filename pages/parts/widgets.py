@@ -1,8 +1,4 @@
-"""One widget a field of RunConfig, drawn from the field's own title, help and range, and what it holds.
-
-There is more than one form: that of Train, and the one in which a network is designed. Each keeps its values in the
-session's state under keys that begin with its name.
-"""
+"""One widget a field of RunConfig, drawn from the field's own title, help and range."""
 
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin
@@ -31,10 +27,10 @@ from pages.parts.fields import (
     title_of,
     value_of,
 )
+from pages.parts.form_state import TRAIN, key_of, put, write_out, wrong_in
 from pages.parts.remarks import Remark
 from pages.parts.trunk import draw_trunk, take_network
 
-TRAIN = "form"  # the name of Train's form
 BOX = 84  # pixels; room for 0.00123
 
 
@@ -95,7 +91,7 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any], form: str)
     value, typed = st.session_state[key_of(field, form)], typed_key(field, form)
     options = sorted({*steps_of(field), value_of(base, field), value})
     if field not in wrong_in(form):  # what is wrong stays as it was typed, so that it can be corrected
-        _write_out(typed, exactly(value))
+        write_out(typed, exactly(value))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.select_slider(
             options=options,
@@ -118,37 +114,15 @@ def _draw_number(field: str, base: RunConfig, common: dict[str, Any], form: str)
 def _draw_list(field: str, common: dict[str, Any], form: str) -> None:
     """Numbers in a row, to type; what they are is kept beside what was typed, so that a mistake can be corrected."""
     if field not in wrong_in(form):
-        _write_out(typed_key(field, form), say(st.session_state[key_of(field, form)]))
+        write_out(typed_key(field, form), say(st.session_state[key_of(field, form)]))
     st.text_input(on_change=_take_typed, args=(field, form), **common | {"key": typed_key(field, form)})
-
-
-def _write_out(key: str, value: Any) -> None:
-    """Set a widget, but not to what it has: that would throw away what somebody is typing or moving right now."""
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
 
 
 # ------------------------------------------------------------------------------------------------------ state
 
 
-def key_of(field: str, form: str = TRAIN) -> str:
-    return f"{form}.{field}"
-
-
 def typed_key(field: str, form: str = TRAIN) -> str:
     return f"typed.{field}" if form == TRAIN else f"{form}.typed.{field}"
-
-
-def put(field: str, value: Any, form: str = TRAIN) -> None:
-    """Give a widget a value, before it is drawn or from a callback."""
-    _write_out(key_of(field, form), list(value) if isinstance(value, tuple) else value)
-    wrong_in(form).pop(field, None)
-
-
-def wrong_in(form: str = TRAIN) -> dict[str, str]:
-    """field -> why what was typed is no value of it."""
-    wrong: dict[str, str] = st.session_state.setdefault(f"{form}.wrong", {})
-    return wrong
 
 
 def differs(field: str, base: RunConfig, form: str = TRAIN) -> bool:
