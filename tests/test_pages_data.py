@@ -2,11 +2,14 @@
 
 import io
 import os
+import time
 
+import psutil
 import pytest
 
 from core.data.dataset import list_datasets
 from core.disk import write_json
+from core.runs.process import mark_process
 from pages.parts import importing
 from tests.app import add_pictures, open_page, said
 from tests.pictures import png, two_classes, write_folder, write_zip
@@ -264,6 +267,19 @@ def test_a_job_whose_process_died_reads_as_lost(home):
     write_json(folder / "progress.json", {"status": "running", "phase": "reading", "done": 3, "total": 9})
     assert importing.list_jobs()[0].status == "lost"
     assert not open_page("pages/data.py").exception
+
+
+def test_a_process_is_known_by_its_mark_and_a_file_of_before_marks_or_of_nothing_is_nobody(home):
+    path, now = home / "launch.json", time.time()
+    assert importing.is_at_work(home, now) and not importing.is_at_work(home, now - 11)  # about to be started, or never
+    assert not importing.is_at_work(home / "gone", now)
+    write_json(path, mark_process().to_json())
+    assert importing.is_at_work(home, 0.0)
+    for told in ({"pid": os.getpid(), "started": psutil.Process().create_time()}, {"pid": None, "started": ""}, {}, []):
+        write_json(path, told)
+        assert not importing.is_at_work(home, now)
+    path.write_text("{")
+    assert not importing.is_at_work(home, now)
 
 
 def test_a_second_job_beside_a_live_one_is_refused(home):

@@ -6,11 +6,8 @@ How far it is tells the size of the part that came, which the next try goes on f
 """
 
 import os
-import secrets
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +15,12 @@ from pathlib import Path
 import streamlit as st
 
 from core.disk import read_json, write_json
-from core.runs.process import ProcessMark, mark_process
-from core.settings import atelier_home, downloads_root, load_limits, weights_root
+from core.runs.process import ProcessMark
+from core.settings import downloads_root, weights_root
 from core.trunks import PUBLISHED, read_trunk
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
-from pages.parts.importing import ROOT
+from pages.parts.importing import launch, save_upload
 
 TICK_SECONDS = 0.5
 
@@ -45,17 +42,8 @@ def start_fetching(name: str, path: Path | None = None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     given = ["--from", str(path)] if path else []
-    with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "core", "weights", "add", name, *given],
-            cwd=ROOT,
-            env=os.environ | {"ATELIER_HOME": str(atelier_home()), "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # the server may end; what was begun is finished
-        )
-    write_json(folder / "launch.json", mark_process(process.pid).to_json() | {"path": str(path or "")})
+    mark = launch(folder, "core", "weights", "add", name, *given, OMP_NUM_THREADS="1")
+    write_json(folder / "launch.json", mark.to_json() | {"path": str(path or "")})
 
 
 def read_fetching(name: str) -> Fetching | None:
@@ -112,8 +100,11 @@ def draw_weights(name: str) -> None:
                 "last layer may have other classes; it is replaced."
             )
             upload = st.file_uploader("Weights", type=["pth", "pt", "safetensors"], key=f"weights.{name}")
-            if upload is not None:
-                st.button("Use this file", key=f"use.{name}", on_click=_take_upload, args=(name,), type="primary")
+            if upload is not None and st.button("Use this file", key=f"use.{name}", type="primary"):
+                with boundary():
+                    ending = ".safetensors" if upload.name.endswith(".safetensors") else ".pth"
+                    start_fetching(name, save_upload(upload, ending))
+                    st.rerun()
     if known:
         st.caption(f":red[:material/error:] {escape(known.message, 600)}")
 
@@ -123,26 +114,11 @@ def _draw_progress(name: str) -> None:
     known = read_fetching(name)
     if not (known and known.live):
         st.rerun()
-        return
     total = PUBLISHED[name].megabytes * 2**20
     with st.container(horizontal=True, vertical_alignment="center"):
         told = f"{known.done / 2**20:,.0f} of {total / 2**20:,.0f} MB" if known.done else "Getting ready"
         st.progress(min(1.0, known.done / total), text=told)
         st.button("Cancel", key=f"cancel.{name}", on_click=cancel_fetching, args=(name,), type="tertiary")
-
-
-def _take_upload(name: str) -> None:
-    upload = st.session_state[f"weights.{name}"]
-    if upload is None:
-        return
-    ending = ".safetensors" if upload.name.endswith(".safetensors") else ".pth"
-    folder = atelier_home() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{secrets.token_hex(8)}{ending}"
-    if upload.size <= load_limits().zip_bytes:
-        with path.open("wb") as file:
-            shutil.copyfileobj(upload, file)
-        start_fetching(name, path)
 
 
 def _came(name: str) -> int:

@@ -161,16 +161,16 @@ def forget_job(job: ImportJob) -> None:
         shutil.rmtree(job.folder, ignore_errors=True)
 
 
-def save_upload(upload: BinaryIO) -> Path:
-    """Copy an uploaded zip to a name of our own in atelier_home()/uploads, piece by piece."""
-    target = _new_draft()
+def save_upload(upload: BinaryIO, ending: str = ".zip") -> Path:
+    """Copy an uploaded file to a name of our own in atelier_home()/uploads, piece by piece. Raises UserMistake."""
+    target = _new_draft(ending)
     most, written = load_limits().zip_bytes, 0
     try:
         with target.open("wb") as file:
             while piece := upload.read(2**20):
                 written += len(piece)
                 if written > most:
-                    raise UserMistake(f"The zip is larger than {most // 2**20} MB; nothing was kept.")
+                    raise UserMistake(f"The file is larger than {most // 2**20} MB; nothing was kept.")
                 file.write(piece)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -208,7 +208,7 @@ def forget_draft(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _new_draft() -> Path:
+def _new_draft(ending: str = ".zip") -> Path:
     """A name of our own for what is being received; drafts that nobody imported within a day go."""
     folder = atelier_home() / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def _new_draft() -> Path:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > DRAFT_SECONDS:
                 path.unlink()
-    return folder / f"{secrets.token_hex(8)}.zip"
+    return folder / f"{secrets.token_hex(8)}{ending}"
 
 
 def _free_name(archive: zipfile.ZipFile, name: str) -> str:
