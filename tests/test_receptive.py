@@ -1,11 +1,15 @@
 """Receptive fields and formulas: worked out by hand, and held against what the network really depends on."""
 
+import re
+from math import ceil, floor
+
 import pytest
 import torch
 from torch import nn
 
 from core.config import ModelConfig
 from core.models.build import build_model
+from core.models.pretrained import published_network
 from core.models.summary import layer_table
 
 
@@ -81,3 +85,26 @@ def test_a_value_takes_four_bytes():
 def test_every_layer_of_every_network_says_what_it_computes(name):
     config = ModelConfig(name=name, dropout_conv=0.1, dropout_linear=0.1, norm_conv="all")
     assert all(layer.formulas for layer in layer_table(build_model(config, 3, 32), 32))
+
+
+@pytest.mark.parametrize("size", [224, 97])  # 112 and 49 leave conv1: rounded up 56, and 24 without a rest
+def test_every_side_of_googlenet_is_what_its_formula_comes_to(size):
+    network, sides = published_network("googlenet").eval(), {}
+    for name, module in network.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=f"trunk.{name}": sides.update({name: output.shape[-1]}))
+    network(torch.rand(1, 3, size, size))
+    with torch.device("meta"):
+        drawn = build_model(ModelConfig(name="pretrained", trunk="googlenet"), 3, size, learnt=False)
+    told = [(layer, line) for layer in layer_table(drawn, size) for line in layer.formulas if line.startswith("side")]
+    assert len(told) == 70  # 57 convolutions and 13 poolings
+    for layer, line in told:
+        _, formula, side = line.split(" = ")
+        given, _, padding, reach, step = map(int, re.findall(r"\d+", formula)[:5])  # ⌊(112 + 2 · 0 − 3) / 2⌋ + 1
+        rounded = {"⌊": floor, "⌈": ceil}.get(formula[0], float)((given + 2 * padding - reach) / step)
+        assert rounded + 1 == int(side) == sides[layer.name], layer.name
+
+
+def test_a_last_window_in_the_padding_alone_is_not_counted():
+    pool = nn.MaxPool2d(2, stride=3, padding=1, ceil_mode=True)  # of 5: (5 + 2 - 2) / 3 = 1.67; a third one begins at 6
+    network = nn.Sequential(nn.Conv2d(3, 1, 1), pool)
+    assert "side = ⌊(5 + 2 · 1 − 2) / 3⌋ + 1 = 2" in layer_table(network, 5)[1].formulas

@@ -1,6 +1,6 @@
 """What a layer computes, as formulas with its own numbers put in."""
 
-from math import prod
+from math import floor, prod
 
 from torch import nn
 
@@ -104,5 +104,6 @@ def _side(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, given: Shape, gives: 
     padding = 0 if isinstance(module.padding, str) else along(module.padding)
     whole = (given[1] + 2 * padding - reach) / step
     divided = f"({given[1]} + 2 · {padding} − {reach}) / {step}"
-    rounded = divided if whole.is_integer() else f"⌊{divided}⌋"
-    return f"side = {rounded} + 1 = {gives[1]}"
+    if not whole.is_integer():  # ceil_mode rounds up, but for a last window that would lie in the padding alone
+        divided = f"⌊{divided}⌋" if floor(whole) + 1 == gives[1] else f"⌈{divided}⌉"
+    return f"side = {divided} + 1 = {gives[1]}"

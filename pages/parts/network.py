@@ -28,10 +28,9 @@ REACH = 60  # pixels from the middle of a layer at which a click still means it
 DOES = {  # kind -> what it does, in two sentences
     "Conv2d": "Slides small windows over its input; each map looks for one pattern. The weights of a window are the "
     "same everywhere, so a pattern is found wherever it lies.",
-    "MaxPool2d": "Keeps the strongest of neighbouring answers: most of the values go. What was found counts, and "
-    "where exactly no longer does.",
-    "AvgPool2d": "Takes the mean of neighbouring answers: most of the values go. Small shifts of the picture change "
-    "little after it.",
+    "MaxPool2d": "Keeps the strongest of neighbouring answers. What was found counts, and where exactly no longer "
+    "does.",
+    "AvgPool2d": "Takes the mean of neighbouring answers. Small shifts of the picture change little after it.",
     "AdaptiveAvgPool2d": "Takes the mean of each map. What is left says how much of a pattern there is, not where.",
     "AdaptiveMaxPool2d": "Keeps the strongest answer of each map. What is left says whether a pattern is there, not "
     "where.",
