@@ -1,6 +1,7 @@
 """The app under test: opened at its entry file, in an ATELIER_HOME of its own."""
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -23,6 +24,12 @@ def open_page(page: str = "streamlit_app.py", **query: str) -> AppTest:
     if page == "streamlit_app.py":
         return app.run()
     return app.switch_page(page).run()
+
+
+def widget(app: AppTest, base: str) -> Any:
+    """The widget of a form's field, e.g. "form.train.epochs"; when the program rewrites one, it gets another key."""
+    count = app.session_state["widgets.count"].get(base, 0)
+    return app.get_by_key(f"{base}~{count}" if count else base)
 
 
 def add_pictures(name: str = "pets", classes: tuple[str, ...] = ("cat", "dog"), each: int = 6) -> Dataset:

@@ -15,7 +15,7 @@ from core.trunks import IMAGENET_MEAN
 from pages.parts import starting, walk
 from pages.parts.network import group_layers, network_figure, read_layers
 from pages.parts.run_form import USUAL, fitted
-from tests.app import add_pictures, open_page, said
+from tests.app import add_pictures, open_page, said, widget
 from tests.tiny import add_colours
 
 
@@ -34,7 +34,7 @@ def nobody_answers(monkeypatch):
 
 def open_cnn():
     app = open_page("pages/architecture.py")
-    return app.get_by_key("design.model.name").set_value("cnn").run()
+    return widget(app, "design.model.name").set_value("cnn").run()
 
 
 def totals(app) -> dict[str, tuple[str, str]]:
@@ -63,7 +63,7 @@ def test_three_classes_of_a_dataset_have_80979():
 
 def test_another_image_size_changes_the_first_linear_layer():
     app = open_page("pages/architecture.py")
-    app.get_by_key("design.data.image_size").set_value(64).run()
+    widget(app, "design.data.image_size").set_value(64).run()
     table = app.dataframe[0].value.set_index("Layer")
     assert table.loc["fc1", "Parameters"] == 16 * 14 * 14 * 120 + 120  # ((64-2)/2 - 2) // 2 = 14
     assert not app.exception and not app.error
@@ -72,7 +72,7 @@ def test_another_image_size_changes_the_first_linear_layer():
 def test_the_family_begins_as_the_papers_network_and_a_slider_changes_it():
     app = open_cnn()
     assert totals(app)["Parameters"][0] == "81,574"
-    app.get_by_key("design.model.kernel").set_value(5).run()
+    widget(app, "design.model.kernel").set_value(5).run()
     # 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 32; 120 * (16 * 5 * 5 + 1) + 240; 84 * 121; 10 * 85
     assert totals(app)["Parameters"][0] == f"{456 + 2416 + 32 + 48120 + 240 + 10164 + 850:,}" == "62,278"
     assert totals(app)["Parameters"][1].startswith("-19,296")
@@ -82,52 +82,52 @@ def test_the_family_begins_as_the_papers_network_and_a_slider_changes_it():
 def test_only_what_acts_is_shown():
     app = open_page("pages/architecture.py")
     with pytest.raises(KeyError):
-        app.get_by_key("design.model.kernel")
-    app.get_by_key("design.model.name").set_value("cnn").run()
-    assert app.get_by_key("design.model.kernel")
-    app.get_by_key("design.model.activation").set_value("relu").run()
+        widget(app, "design.model.kernel")
+    widget(app, "design.model.name").set_value("cnn").run()
+    assert widget(app, "design.model.kernel")
+    widget(app, "design.model.activation").set_value("relu").run()
     with pytest.raises(KeyError):
-        app.get_by_key("design.model.negative_slope")
+        widget(app, "design.model.negative_slope")
 
 
 def test_what_cannot_be_built_names_the_layer_and_the_last_drawing_stays():
     app = open_cnn()
-    app.text_input(key="design.typed.model.channels").set_value("6, 16, 32, 64, 64").run()
+    widget(app, "design.typed.model.channels").set_value("6, 16, 32, 64, 64").run()
     assert "conv4 (block 4): a map of 2 x 2 is smaller than the 3 x 3 window" in plain(app.error[0].value)
     assert totals(app)["Parameters"][0] == "81,574" and app.dataframe[0].value["Layer"].iloc[0] == "conv1"
-    app.get_by_key("design.model.padding").set_value("same").run()
+    widget(app, "design.model.padding").set_value("same").run()
     assert not app.error and totals(app)["Parameters"][0] != "81,574" and not app.exception
 
 
 def test_pictures_that_are_too_small_leave_the_last_drawing():
     app = open_cnn()
-    app.get_by_key("design.model.padding").set_value("same").run()
-    app.text_input(key="design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
+    widget(app, "design.model.padding").set_value("same").run()
+    widget(app, "design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
     before = totals(app)["Parameters"][0]
-    app.get_by_key("design.data.image_size").set_value(16).run()  # 16, 8, 4, 2, 1
+    widget(app, "design.data.image_size").set_value(16).run()  # 16, 8, 4, 2, 1
     assert "pool5 (block 5): a map of 1 x 1 cannot be pooled" in plain(app.error[0].value)
     assert totals(app)["Parameters"][0] == before and not app.exception
 
 
 def test_channels_that_are_none_are_said_beside_their_field():
     app = open_cnn()
-    app.text_input(key="design.typed.model.channels").set_value("six").run()
+    widget(app, "design.typed.model.channels").set_value("six").run()
     assert "must be 1 to 6 whole numbers" in said(app) and totals(app)["Parameters"][0] == "81,574"
 
 
 def test_a_network_on_a_trunk_brings_its_image_size_also_where_a_wrong_one_was_typed():
     app = open_page("pages/architecture.py")
-    app.text_input(key="design.typed.data.image_size").set_value("9999").run()
+    widget(app, "design.typed.data.image_size").set_value("9999").run()
     assert "Image size must be" in said(app)
-    app.get_by_key("design.model.name").set_value("pretrained").run()
-    assert app.text_input(key="design.typed.data.image_size").value == "224"
+    widget(app, "design.model.name").set_value("pretrained").run()
+    assert widget(app, "design.typed.data.image_size").value == "224"
     assert "Image size must be" not in said(app) and not app.exception and not app.error
 
 
 def test_weights_above_the_limit_are_refused_in_words(home):
     write_json(home / "limits.json", {"zip_bytes": 2**20})
     app = open_page("pages/architecture.py")
-    app.get_by_key("design.model.name").set_value("pretrained").run()
+    widget(app, "design.model.name").set_value("pretrained").run()
     app.file_uploader(key="weights.googlenet").upload("mine.pth", bytes(2**20 + 1)).run()
     app.button(key="use.googlenet").click().run()
     assert "The file is larger than 1 MB; nothing was kept." in plain(app.warning[0].value)
@@ -138,15 +138,15 @@ def test_an_example_fills_the_form():
     app = open_page("pages/architecture.py")
     app.button(key="example.PyTorch").click().run()
     assert totals(app)["Parameters"][0] == "62,006"  # the tutorial's own count
-    assert app.get_by_key("design.model.activation").value == "relu" and not app.exception
+    assert widget(app, "design.model.activation").value == "relu" and not app.exception
 
 
 def test_what_was_kept_is_what_comes_is_held_against():
     app = open_cnn()
-    app.get_by_key("design.model.kernel").set_value(5).run()
+    widget(app, "design.model.kernel").set_value(5).run()
     next(button for button in app.button if button.label == "Keep this one").click().run()
     assert totals(app)["Parameters"] == ("62,278", "as before")
-    app.get_by_key("design.model.kernel").set_value(3).run()
+    widget(app, "design.model.kernel").set_value(3).run()
     assert totals(app)["Parameters"][1].startswith("+19,296")
 
 
@@ -161,13 +161,13 @@ def test_no_network_of_a_preset_is_offered_twice():
 def test_where_before_cannot_be_built_the_speed_is_held_against_nothing():
     add_pictures()
     app = open_cnn()
-    app.get_by_key("design.model.padding").set_value("same").run()
-    app.text_input(key="design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
+    widget(app, "design.model.padding").set_value("same").run()
+    widget(app, "design.typed.model.channels").set_value("8, 8, 8, 8, 8").run()
     next(button for button in app.button if button.label == "Keep this one").click().run()
     assert totals(app)["Seconds an epoch"][1] == "as before"
-    app.text_input(key="design.typed.model.channels").set_value("8, 8").run()
+    widget(app, "design.typed.model.channels").set_value("8, 8").run()
     assert totals(app)["Seconds an epoch"][1] == "not known yet"
-    app.get_by_key("design.data.image_size").set_value(16).run()
+    widget(app, "design.data.image_size").set_value(16).run()
     assert not totals(app)["Seconds an epoch"][1] and not app.exception and not app.error
 
 
@@ -178,7 +178,7 @@ def test_where_the_speed_before_failed_it_is_held_against_nothing():
     ProbeWriter(probes_root() / probe.id).fail("The machine was switched off.")
     app = open_cnn()
     assert not totals(app)["Seconds an epoch"][1]
-    app.get_by_key("design.model.kernel").set_value(5).run()
+    widget(app, "design.model.kernel").set_value(5).run()
     assert not totals(app)["Seconds an epoch"][1] and not app.exception and not app.error
 
 
@@ -194,10 +194,10 @@ def test_a_layer_is_opened_with_its_formula():
 def test_train_this_network_takes_it_to_the_form():
     add_colours()
     app = open_cnn()
-    app.text_input(key="design.typed.model.channels").set_value("8, 16").run()
+    widget(app, "design.typed.model.channels").set_value("8, 16").run()
     next(button for button in app.button if button.label == "Train this network").click().run()
-    assert app.get_by_key("form.model.name").value == "cnn"
-    assert app.session_state["form.model.channels"] == [8, 16]
+    assert widget(app, "form.model.name").value == "cnn"
+    assert app.session_state["form.values"]["model.channels"] == [8, 16]
     assert app.session_state["train_dataset"] == "colours" and not app.exception
 
 

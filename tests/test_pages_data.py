@@ -11,7 +11,7 @@ from core.data.dataset import list_datasets
 from core.disk import write_json
 from core.runs.process import mark_process
 from pages.parts import importing
-from tests.app import add_pictures, open_page, said
+from tests.app import add_pictures, open_page, said, widget
 from tests.pictures import png, two_classes, write_folder, write_zip
 
 ODD = ("x" * 200, "![x](http://evil.example/t.png) :red[hot] $x$", "<b>b</b> www.evil.example")
@@ -320,9 +320,9 @@ def test_choices_go_along_to_the_train_page():
     app.toggle(key="data_balance").set_value(True).run()
     app.slider(key="data_test").set_value(30).run()
     app.button(key="train_with").click().run()
-    assert app.get_by_key("form.data.balance").value == "smallest"
-    assert app.select_slider(key="form.data.test_fraction").value == 0.3
-    assert app.select_slider(key="form.data.val_fraction").value == 0.05
+    assert widget(app, "form.data.balance").value == "smallest"
+    assert widget(app, "form.data.test_fraction").value == 0.3
+    assert widget(app, "form.data.val_fraction").value == 0.05
     assert not app.exception and not app.error
 
 
@@ -332,9 +332,9 @@ def test_what_nobody_chose_stays_with_the_preset_of_the_train_page():
     app.session_state["form.preset"] = "paper"
     app.session_state["data_test"] = 30
     app.button(key="train_on_these").click().run()
-    assert app.select_slider(key="form.data.test_fraction").value == 0.3
-    assert app.get_by_key("form.data.split").value == "paper"
-    assert app.get_by_key("form.data.balance").value == "smallest"  # the paper's own, though Data proposes none
+    assert widget(app, "form.data.test_fraction").value == 0.3
+    assert widget(app, "form.data.split").value == "paper"
+    assert widget(app, "form.data.balance").value == "smallest"  # the paper's own, though Data proposes none
 
 
 def wait_for(claim, seconds=30):

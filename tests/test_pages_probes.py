@@ -12,7 +12,7 @@ from core.runs.queue import SupervisorHandle, submit
 from pages.parts import estimate, starting
 from pages.parts.estimate import WISH
 from tests import tiny
-from tests.app import add_pictures, open_page, said
+from tests.app import add_pictures, open_page, said, widget
 
 SPEED = {
     "parameters": 81_574,
@@ -71,10 +71,10 @@ def test_a_speed_that_is_not_known_is_asked_once_the_form_has_come_to_rest(pets,
 def test_a_known_speed_is_told_in_one_line_and_follows_the_epochs(pets):
     put("speed", pets, SPEED)
     app = open_page("pages/train.py")
-    app.select_slider(key="form.train.epochs").set_value(50).run()
+    widget(app, "form.train.epochs").set_value(50).run()
     line = next(caption for caption in app.caption if "parameters" in caption.value)
     assert line.value.endswith("**About 2 min 14 s**, 2.6 s an epoch · 81,574 parameters · 0.4 GB")  # 1 + 50 x 2.6 + 3
-    app.select_slider(key="form.train.epochs").set_value(100).run()
+    widget(app, "form.train.epochs").set_value(100).run()
     assert "About 4 min 24 s" in said(app)
     assert not app.exception and not app.error
 
@@ -99,8 +99,8 @@ def test_while_a_run_waits_or_trains_nothing_is_asked_and_finished_runs_are_quot
     app = open_page("pages/train.py")
     assert "is measured when no run trains any more" in said(app)  # none with this size and batch
     assert not probes_root().exists()
-    app.select_slider(key="form.train.batch_size").set_value(8).run()
-    app.select_slider(key="form.data.image_size").set_value(16).run()
+    widget(app, "form.train.batch_size").set_value(8).run()
+    widget(app, "form.data.image_size").set_value(16).run()
     assert f"by run {tiny_run.id[-4:]}" in said(app) and not probes_root().exists()
     assert not app.exception and not app.error
 
@@ -124,7 +124,7 @@ def test_a_suggestion_is_taken_over_with_one_click(pets):
     app = open_page("pages/train.py")
     assert "At **0.023** half of the fall is done" in said(app)
     app.button(key="finder.use").click().run()
-    assert app.select_slider(key="form.train.learning_rate").value == 0.023
+    assert widget(app, "form.train.learning_rate").value == 0.023
     assert app.button(key="finder.use").disabled and app.button(key="finder.use").label == "In use"
     assert not app.exception and not app.error
 

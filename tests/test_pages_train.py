@@ -15,7 +15,7 @@ from core.runs.run import list_runs
 from pages.parts import starting
 from pages.parts.fields import all_fields, bounds, logarithmic, steps_of
 from tests import tiny
-from tests.app import add_failed_run, add_pictures, open_page, said
+from tests.app import add_failed_run, add_pictures, open_page, said, widget
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +72,15 @@ def test_every_field_of_the_definition_that_acts_has_its_widget(home):
     for field, info in all_fields().items():
         room, _, name = field.partition(".")
         if room != "model" or acts(name, model):
-            assert app.get_by_key(f"form.{field}").label.startswith(info.title), field
+            assert widget(app, f"form.{field}").label.startswith(info.title), field
 
 
 def test_a_preset_fills_the_form(home):
     app = open_page("pages/train.py")
     app.get_by_key("form.preset").set_value("paper").run()
-    assert app.select_slider(key="form.train.learning_rate").value == PRESETS["paper"].train.learning_rate
-    assert app.select_slider(key="form.train.epochs").value == 50
-    assert app.get_by_key("form.data.split").value == "paper"
+    assert widget(app, "form.train.learning_rate").value == PRESETS["paper"].train.learning_rate
+    assert widget(app, "form.train.epochs").value == 50
+    assert widget(app, "form.data.split").value == "paper"
 
 
 def test_a_preset_is_fitted_to_the_pictures_and_follows_another_dataset_where_nobody_changed_it(home):
@@ -89,57 +89,57 @@ def test_a_preset_is_fitted_to_the_pictures_and_follows_another_dataset_where_no
     for name, pictures in (("pets", 6), ("many", 1216)):
         app.selectbox(key="train_dataset").set_value(name).run()
         wanted = preset("quick", pictures).train
-        assert app.select_slider(key="form.train.batch_size").value == wanted.batch_size
-        assert app.select_slider(key="form.train.epochs").value == wanted.epochs
-        assert app.select_slider(key="form.train.learning_rate").value == wanted.learning_rate
-        assert "Fitted to this small set" in said(app) and "●" not in app.select_slider(key="form.train.epochs").label
+        assert widget(app, "form.train.batch_size").value == wanted.batch_size
+        assert widget(app, "form.train.epochs").value == wanted.epochs
+        assert widget(app, "form.train.learning_rate").value == wanted.learning_rate
+        assert "Fitted to this small set" in said(app) and "●" not in widget(app, "form.train.epochs").label
 
 
 def test_what_a_person_changed_stays_with_another_dataset(home):
     add_pictures("more", each=200)
     app = open_page("pages/train.py")
     app.selectbox(key="train_dataset").set_value("pets").run()
-    app.select_slider(key="form.train.epochs").set_value(2).run()
+    widget(app, "form.train.epochs").set_value(2).run()
     app.selectbox(key="train_dataset").set_value("more").run()
-    assert app.select_slider(key="form.train.epochs").value == 2
-    assert app.select_slider(key="form.train.batch_size").value == preset("quick", 304).train.batch_size
+    assert widget(app, "form.train.epochs").value == 2
+    assert widget(app, "form.train.batch_size").value == preset("quick", 304).train.batch_size
 
 
 def test_a_changed_setting_is_marked_and_can_be_taken_back(home):
     app = open_page("pages/train.py")
-    usual = app.select_slider(key="form.train.learning_rate").value
-    app.select_slider(key="form.train.learning_rate").set_value(0.002).run()
-    assert "●" in app.select_slider(key="form.train.learning_rate").label
+    usual = widget(app, "form.train.learning_rate").value
+    widget(app, "form.train.learning_rate").set_value(0.002).run()
+    assert "●" in widget(app, "form.train.learning_rate").label
     app.button(key="reset.train.learning_rate").click().run()
-    assert app.select_slider(key="form.train.learning_rate").value == usual
-    assert "●" not in app.select_slider(key="form.train.learning_rate").label
+    assert widget(app, "form.train.learning_rate").value == usual
+    assert "●" not in widget(app, "form.train.learning_rate").label
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])
 def test_every_schedule_is_drawn_before_the_training(home, schedule):
     app = open_page("pages/train.py")
-    app.get_by_key("form.train.schedule").set_value(schedule).run()
+    widget(app, "form.train.schedule").set_value(schedule).run()
     assert len(app.get("echarts_chart")) == 1
 
 
 def test_start_puts_a_run_with_these_settings_into_the_line(home):
     app = open_page("pages/train.py")
-    app.select_slider(key="form.train.epochs").set_value(2).run()
-    app.number_input(key="form.train.seed").set_value(7).run()
+    widget(app, "form.train.epochs").set_value(2).run()
+    widget(app, "form.train.seed").set_value(7).run()
     app.button(key="start").click().run()
     (run,) = waiting_runs()
     wanted = {"data.dataset": "pets", "train.epochs": 2, "train.seed": 7}
     assert run.config == change_config(preset("quick", pictures=6), wanted)
     assert app.query_params["run"] == run.id
     assert "Next in line" in app.get("progress")[0].text
-    assert app.select_slider(key="form.train.epochs").value == 2  # ready to train again with one slider moved
+    assert widget(app, "form.train.epochs").value == 2  # ready to train again with one slider moved
     assert not app.exception and not app.error
 
 
 def test_what_is_out_of_sight_does_not_decide(home):
     app = open_page("pages/train.py")
-    app.select_slider(key="form.train.warmup").set_value(0.5).run()
-    app.get_by_key("form.train.schedule").set_value("cosine").run()  # takes the rise of one-cycle out of sight
+    widget(app, "form.train.warmup").set_value(0.5).run()
+    widget(app, "form.train.schedule").set_value("cosine").run()  # takes the rise of one-cycle out of sight
     app.button(key="start").click().run()
     assert waiting_runs()[0].config.train.warmup == PRESETS["quick"].train.warmup
 

@@ -37,7 +37,7 @@ from pages.parts.fields import (
 from pages.parts.planning import given_parts
 from pages.parts.remarks import look_at
 from pages.parts.run_form import ASKED, asked_of, fitted, kept_forms, set_field
-from tests.app import add_pictures, open_page, said
+from tests.app import add_pictures, open_page, said, widget
 from tests.pictures import finish, png
 
 
@@ -98,7 +98,7 @@ def test_every_field_is_in_front_or_in_one_group():
 
 
 def test_every_field_has_a_widget_or_a_reason(app):
-    values = {field: app.session_state[f"form.{field}"] for field in all_fields()}
+    values = {field: app.session_state["form.values"][field] for field in all_fields()}
     for field, info in all_fields().items():
         if matters(field, values):
             key = f"{'typed' if is_list(field) else 'form'}.{field}"
@@ -109,7 +109,7 @@ def test_every_field_has_a_widget_or_a_reason(app):
 
 @pytest.mark.parametrize("name", ACTING)
 def test_a_network_shows_the_fields_that_act_for_it(app, name):
-    app.get_by_key("form.model.name").set_value(name).run()
+    widget(app, "form.model.name").set_value(name).run()
     for field in ModelConfig.model_fields:
         known = all_fields()[f"model.{field}"]
         key = f"{'typed' if is_list(f'model.{field}') else 'form'}.model.{field}"
@@ -120,51 +120,64 @@ def test_a_network_shows_the_fields_that_act_for_it(app, name):
         else:
             with pytest.raises(KeyError):
                 app.get_by_key(key)
-    app.select_slider(key="form.train.epochs").set_value(2).run()  # a form that nobody has changed is not kept
+    widget(app, "form.train.epochs").set_value(2).run()  # a form that nobody has changed is not kept
     assert form_of(app).model == ModelConfig(name=name) and not app.exception
 
 
 def test_what_is_learnt_on_from_is_chosen_with_the_size_that_it_knows(app):
-    app.get_by_key("form.model.name").set_value("pretrained").run()
+    widget(app, "form.model.name").set_value("pretrained").run()
     assert app.selectbox(key="form.trunk.published").value == "googlenet"
     assert form_of(app).data.image_size == 224 and app.button(key="start").disabled
     assert "The weights of googlenet are not here yet" in said(app) and app.button(key="fetch.googlenet")
     app.selectbox(key="form.trunk.published").set_value("resnet18").run()
     assert form_of(app).model.trunk == "resnet18"
-    app.get_by_key("form.model.name").set_value("transfer").run()
+    widget(app, "form.model.name").set_value("transfer").run()
     assert "There is no finished run to learn on from yet" in said(app) and app.button(key="start").disabled
-    app.get_by_key("form.model.name").set_value("cnn").run()
+    widget(app, "form.model.name").set_value("cnn").run()
     assert form_of(app).data.image_size == 32 and not app.button(key="start").disabled and not app.exception
 
 
+def test_a_browser_that_has_not_heard_of_a_change_yet_does_not_undo_it(app):
+    widget(app, "typed.train.epochs").set_value("1000")
+    early = app._tree  # what the browser shows, and says again, until the answer has come: the slider as it was
+    for one in (*app.select_slider, *app.text_input):
+        one.set_value(one.value)
+    app.run()
+    assert widget(app, "form.train.epochs").value == form_of(app).train.epochs == 1000
+    app._tree = early
+    widget(app, "typed.train.batch_size").set_value("64").run()
+    assert form_of(app).train.epochs == 1000 and form_of(app).train.batch_size == 64
+    assert widget(app, "form.train.epochs").value == 1000 and widget(app, "typed.train.epochs").value == "1000"
+
+
 def test_the_channels_of_the_blocks_are_typed_and_what_is_wrong_says_why(app):
-    app.get_by_key("form.model.name").set_value("cnn").run()
-    app.text_input(key="typed.model.channels").set_value("8 16, 32").run()
+    widget(app, "form.model.name").set_value("cnn").run()
+    widget(app, "typed.model.channels").set_value("8 16, 32").run()
     assert form_of(app).model.channels == (8, 16, 32) and not app.button(key="start").disabled
-    assert app.text_input(key="typed.model.channels").value == "8, 16, 32"
-    app.text_input(key="typed.model.channels").set_value("8, many").run()
+    assert widget(app, "typed.model.channels").value == "8, 16, 32"
+    widget(app, "typed.model.channels").set_value("8, many").run()
     assert "must be 1 to 6 whole numbers from 1 to 4096" in plain(said(app)) and app.button(key="start").disabled
-    app.get_by_key("form.model.name").set_value("paper_cnn").run()  # what is out of sight stops nothing
+    widget(app, "form.model.name").set_value("paper_cnn").run()  # what is out of sight stops nothing
     assert not app.button(key="start").disabled
-    app.get_by_key("form.model.name").set_value("cnn").run()
+    widget(app, "form.model.name").set_value("cnn").run()
     app.button(key="reset.model.channels").click().run()
-    app.text_input(key="typed.model.linear").set_value("none").run()
+    widget(app, "typed.model.linear").set_value("none").run()
     assert (form_of(app).model.channels, form_of(app).model.linear) == ((6, 16), ())
 
 
 def test_a_network_that_shrinks_a_map_to_nothing_says_so_before_it_starts(app):
-    app.get_by_key("form.model.name").set_value("cnn").run()
-    app.text_input(key="typed.model.channels").set_value("4, 4, 4, 4").run()
+    widget(app, "form.model.name").set_value("cnn").run()
+    widget(app, "typed.model.channels").set_value("4, 4, 4, 4").run()
     assert "pool4" in plain(said(app)) or "conv4" in plain(said(app))
     assert app.button(key="start").disabled and not app.exception
 
 
 def test_a_field_that_does_not_act_is_left_out(app):
-    app.get_by_key("form.data.split").set_value("paper").run()
-    app.get_by_key("form.train.schedule").set_value("cosine").run()
+    widget(app, "form.data.split").set_value("paper").run()
+    widget(app, "form.train.schedule").set_value("cosine").run()
     for field in ("data.seed", "data.copies", "train.warmup"):
         with pytest.raises(KeyError):
-            app.get_by_key(f"form.{field}")
+            widget(app, f"form.{field}")
 
 
 def test_shares_that_a_dataset_brings_along_are_not_asked_for():
@@ -226,44 +239,44 @@ def test_a_range_that_leaves_its_end_out_says_so():
 
 
 def test_what_is_typed_moves_the_slider_and_the_slider_what_is_typed(app):
-    app.text_input(key="typed.train.learning_rate").set_value("0.00123").run()
-    assert app.select_slider(key="form.train.learning_rate").value == 0.00123
-    app.select_slider(key="form.train.learning_rate").set_value(0.02).run()
-    assert app.text_input(key="typed.train.learning_rate").value == "0.02"
+    widget(app, "typed.train.learning_rate").set_value("0.00123").run()
+    assert widget(app, "form.train.learning_rate").value == 0.00123
+    widget(app, "form.train.learning_rate").set_value(0.02).run()
+    assert widget(app, "typed.train.learning_rate").value == "0.02"
     assert form_of(app).train.learning_rate == 0.02
 
 
 def test_what_is_typed_wrong_says_why_beside_the_field_and_beside_the_start(app):
-    app.text_input(key="typed.train.epochs").set_value("many").run()
+    widget(app, "typed.train.epochs").set_value("many").run()
     assert plain(said(app)).count("Epochs must be a whole number from 1 to 1000.") == 2
     assert app.button(key="start").disabled
-    assert app.text_input(key="typed.train.epochs").value == "many"  # stays, to be corrected
-    app.text_input(key="typed.train.epochs").set_value("12").run()
+    assert widget(app, "typed.train.epochs").value == "many"  # stays, to be corrected
+    widget(app, "typed.train.epochs").set_value("12").run()
     assert not app.button(key="start").disabled and form_of(app).train.epochs == 12
     assert not app.exception and not app.error
 
 
 def test_what_is_typed_wrong_is_taken_back_like_a_change(app):
-    usual = app.select_slider(key="form.train.epochs").value
-    app.text_input(key="typed.train.epochs").set_value("0").run()
+    usual = widget(app, "form.train.epochs").value
+    widget(app, "typed.train.epochs").set_value("0").run()
     app.button(key="reset.train.epochs").click().run()
-    assert app.text_input(key="typed.train.epochs").value == str(usual) and not app.button(key="start").disabled
+    assert widget(app, "typed.train.epochs").value == str(usual) and not app.button(key="start").disabled
 
 
 def test_changes_are_marked_at_the_field_and_the_group_and_taken_back_one_by_one_and_together(app):
-    app.get_by_key("form.train.augment").set_value(["flip"]).run()
-    app.select_slider(key="form.train.label_smoothing").set_value(0.1).run()
-    app.select_slider(key="form.train.epochs").set_value(2).run()
-    values = {field: app.session_state[f"form.{field}"] for field in all_fields()}
+    widget(app, "form.train.augment").set_value(["flip"]).run()
+    widget(app, "form.train.label_smoothing").set_value(0.1).run()
+    widget(app, "form.train.epochs").set_value(2).run()
+    values = {field: app.session_state["form.values"][field] for field in all_fields()}
     shown = [field for field in all_fields() if matters(field, values)]
-    marked = {field for field in shown if "●" in app.get_by_key(f"form.{field}").label}
+    marked = {field for field in shown if "●" in widget(app, f"form.{field}").label}
     assert marked == {"train.augment", "train.label_smoothing", "train.epochs"}
     assert {box.label.split("**")[1] for box in app.expander if "●" in box.label} == {"Augmentation", "Loss"}
     app.button(key="reset.train.epochs").click().run()
-    assert "●" not in app.select_slider(key="form.train.epochs").label
-    assert "●" in app.select_slider(key="form.train.label_smoothing").label
+    assert "●" not in widget(app, "form.train.epochs").label
+    assert "●" in widget(app, "form.train.label_smoothing").label
     app.button(key="reset.all").click().run()
-    assert "Changed from" not in said(app) and app.get_by_key("form.train.augment").value == []
+    assert "Changed from" not in said(app) and widget(app, "form.train.augment").value == []
 
 
 # ------------------------------------------------------------------------------------------- filled from elsewhere
@@ -324,7 +337,7 @@ def test_settings_for_pictures_that_are_gone_say_so_and_keep_the_rest(app):
     fill(app, config)
     assert any("gone" in toast.value for toast in app.toast)
     assert app.selectbox(key="train_dataset").value == "pets"
-    assert app.select_slider(key="form.train.epochs").value == 7
+    assert widget(app, "form.train.epochs").value == 7
 
 
 def test_only_what_the_definition_allows_can_be_asked_for():
@@ -335,7 +348,7 @@ def test_only_what_the_definition_allows_can_be_asked_for():
 
 
 def test_a_reload_finds_the_form_and_a_copy_of_it_is_its_own(app):
-    app.select_slider(key="form.train.epochs").set_value(2).run()
+    widget(app, "form.train.epochs").set_value(2).run()
     token = app.query_params["form"]
     kept = dict(kept_forms())
     again = open_page("pages/train.py")  # empties the caches, as a new server would
@@ -343,8 +356,8 @@ def test_a_reload_finds_the_form_and_a_copy_of_it_is_its_own(app):
     again = type(again).from_file(again._script_path, default_timeout=30)
     again.query_params["form"] = token
     again.switch_page("pages/train.py").run()
-    assert again.select_slider(key="form.train.epochs").value == 2
-    again.select_slider(key="form.train.epochs").set_value(3).run()
+    assert widget(again, "form.train.epochs").value == 2
+    widget(again, "form.train.epochs").set_value(3).run()
     assert form_of(again).train.epochs == 3
     assert RunConfig.model_validate_json(kept_forms()[token]).train.epochs == 2
 
@@ -410,8 +423,8 @@ def test_a_high_rate_for_adam_is_said_and_stops_nothing(home):
 
 
 def test_a_stop_marks_the_group_that_hides_its_field(app):
-    app.select_slider(key="form.data.val_fraction").set_value(0.0).run()
-    app.select_slider(key="form.train.patience").set_value(3).run()
+    widget(app, "form.data.val_fraction").set_value(0.0).run()
+    widget(app, "form.train.patience").set_value(3).run()
     stopped = {box.label.split("**")[1] for box in app.expander if ":material/block:" in box.label}
     assert stopped == {"Schedule", "Pictures"} and app.button(key="start").disabled
     assert plain(said(app)).count("Early stopping watches the loss on the validation part") == 3
@@ -425,7 +438,7 @@ def test_a_double_click_is_one_run_and_other_settings_are_another(app, monkeypat
     app.button(key="start").click().run()
     app.button(key="start").click().run()
     assert len(waiting_runs()) == 1
-    app.number_input(key="form.train.seed").set_value(1).run()
+    widget(app, "form.train.seed").set_value(1).run()
     app.button(key="start").click().run()
     assert [run.config.train.seed for run in waiting_runs()] == [0, 1]
 
@@ -450,14 +463,14 @@ def test_one_session_may_have_so_many_waiting_runs(home):
 
 def test_the_preview_shows_the_pictures_and_every_augmentation_on_its_own(app):
     assert not app.get("image")
-    app.get_by_key("form.train.augment").set_value(["flip", "cutout"]).run()
+    widget(app, "form.train.augment").set_value(["flip", "cutout"]).run()
     assert "left and right do not matter" in said(app)
     app.toggle(key="preview").set_value(True).run()
     assert len(app.get("image")) == PICTURES * 4 + len(get_args(Augmentation))
     app.button(key="preview.draw").click().run()
     app.button(key="preview.others").click().run()
     assert not app.exception and not app.error
-    app.get_by_key("form.train.augment").set_value([]).run()  # with none chosen training shows them as they are
+    widget(app, "form.train.augment").set_value([]).run()  # with none chosen training shows them as they are
     assert len(app.get("image")) == PICTURES + len(get_args(Augmentation))
 
 

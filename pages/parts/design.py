@@ -11,9 +11,10 @@ from core.presets import all_presets
 from core.runs.run import Run
 from pages.parts.escape import shown
 from pages.parts.fields import value_of
-from pages.parts.form_state import key_of, put, wrong_in
+from pages.parts.form_state import held, put, take, wrong_in
 from pages.parts.remarks import Remark
 from pages.parts.run_table import run_labels
+from pages.parts.trunk import take_network
 from pages.parts.widgets import draw_field
 
 DESIGN = "design"  # the name of this form
@@ -45,17 +46,19 @@ EXAMPLES: dict[str, tuple[str, ModelConfig]] = {
 def draw_size() -> int:
     """The side in pixels of the pictures that the network receives."""
     base = RunConfig()
-    if key_of(SIZE, DESIGN) not in st.session_state:
+    if "model.name" in take(DESIGN):
+        take_network(DESIGN)
+    if SIZE not in held(DESIGN):
         put(SIZE, value_of(base, SIZE), DESIGN)
     draw_field(SIZE, base, _said(), "Usually", DESIGN, dots=False)
-    return int(st.session_state[key_of(SIZE, DESIGN)])
+    return int(held(DESIGN)[SIZE])
 
 
 def draw_design(classes: int, size: int) -> tuple[ModelConfig, str]:
     """The form: which network, and the settings that act for it. With it, why it cannot be built, or ""."""
     base = RunConfig()
     for field in _fields():
-        if key_of(field, DESIGN) not in st.session_state:
+        if field not in held(DESIGN):
             put(field, value_of(base, field), DESIGN)
     draw_field("model.name", base, (), "Usually", DESIGN, dots=False)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="examples"):
@@ -65,7 +68,7 @@ def draw_design(classes: int, size: int) -> tuple[ModelConfig, str]:
     for field in _acting():
         draw_field(field, base, _said(), "Usually", DESIGN)
     # a field that is out of sight is as usual, so that nothing hidden decides
-    values = {field: st.session_state[key_of(field, DESIGN)] for field in ("model.name", *_acting())}
+    values = {field: held(DESIGN)[field] for field in ("model.name", *_acting())}
     model = change_config(base, values).model
     try:
         check_network(model, classes, size)
@@ -132,5 +135,5 @@ def _fields() -> list[str]:
 
 def _acting() -> list[str]:
     """What acts beside the others, without the name, in the order of the definition."""
-    values = {field: st.session_state[key_of(f"model.{field}", DESIGN)] for field in ModelConfig.model_fields}
+    values = {field: held(DESIGN)[f"model.{field}"] for field in ModelConfig.model_fields}
     return [f"model.{field}" for field in values if field != "name" and acts(field, values)]

@@ -294,7 +294,8 @@ class _Board:
 
     def _box(self, x0: float, x1: float, y0: float, y1: float, colour: str, edge: str) -> None:
         line = {"color": edge or "rgba(0,0,0,0)", "width": 2 if edge == ACCENT else 1}
-        self.shapes.append({"type": "rect", "x0": x0, "x1": x1, "y0": y0, "y1": y1, "fillcolor": colour, "line": line})
+        place = {"x0": x0, "x1": x1, "y0": y0, "y1": y1}
+        self.shapes.append({"type": "rect", **place, "layer": "below", "fillcolor": colour, "line": line})
 
     def _note(self, x: float, y: float, text: str, small: bool = False) -> None:
         self.notes.append({"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": 11 if small else 12}})

@@ -24,11 +24,12 @@ from pages.parts.fields import (
     title_of,
     value_of,
 )
-from pages.parts.form_state import key_of, put, wrong_in
+from pages.parts.form_state import held, put, take, wrong_in
 from pages.parts.planning import given_parts, part_counts
 from pages.parts.remarks import Plan, Remark, look_at
 from pages.parts.schedule_curve import draw_schedule
 from pages.parts.session import session_token
+from pages.parts.trunk import take_network
 from pages.parts.versions import in_families, version_label
 from pages.parts.widgets import differs, draw_field
 
@@ -116,6 +117,8 @@ def draw_form(dataset: Dataset) -> Form:
     What a person changes stays over reruns, page switches and another dataset; all else follows the preset, fitted
     to the dataset. Values that do not go together are said in the remarks, never raised.
     """
+    if "model.name" in take():
+        take_network()
     base = _draw_preset(dataset)
     given = given_parts(dataset.content_hash, dataset)
     values = _values(base)
@@ -230,7 +233,7 @@ def _follow(base: RunConfig) -> None:
     told = st.session_state.get(FILLED)
     before = RunConfig.model_validate_json(told) if told else None
     for field in all_fields():
-        theirs = before is not None and key_of(field) in st.session_state and differs(field, before)
+        theirs = before is not None and differs(field, before)
         if not theirs and (before is None or field not in wrong_in()):
             put(field, value_of(base, field))
     st.session_state[FILLED] = base.model_dump_json()
@@ -241,7 +244,7 @@ def _take_preset() -> None:
 
 
 def _values(base: RunConfig) -> dict[str, Any]:
-    return {field: st.session_state.get(key_of(field), value_of(base, field)) for field in all_fields()}
+    return {field: held().get(field, value_of(base, field)) for field in all_fields()}
 
 
 # --------------------------------------------------------------------------------------------------- reloading

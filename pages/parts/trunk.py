@@ -12,17 +12,17 @@ from core.trunks import PUBLISHED, is_kept_run, natural_side, read_trunk
 from pages.parts.cached import runs
 from pages.parts.escape import escape, shown
 from pages.parts.fetching import draw_weights
-from pages.parts.form_state import key_of, put
+from pages.parts.form_state import TRAIN, held, put
 
 FIELD, SIDE = "model.trunk", "data.image_size"
 
 
-def take_network(form: str) -> None:
+def take_network(form: str = TRAIN) -> None:
     """A network was chosen: one on a trunk gets a trunk that is there, and the image size that this has learnt from."""
     state = st.session_state
-    name, before = state[key_of("model.name", form)], f"{form}.side.before"
+    name, before = held(form)["model.name"], f"{form}.side.before"
     if acts("trunk", {"name": name}):
-        state.setdefault(before, state.get(key_of(SIDE, form)))
+        state.setdefault(before, held(form).get(SIDE))
     elif (side := state.pop(before, None)) is not None:
         put(SIDE, side, form)
     if name == "pretrained":
@@ -34,8 +34,8 @@ def take_network(form: str) -> None:
 def draw_trunk(common: dict[str, Any], form: str) -> None:
     """common: label and help of the field's widget."""
     said = {"label": common["label"], "help": common["help"]}
-    value = st.session_state[key_of(FIELD, form)]
-    if st.session_state.get(key_of("model.name", form)) == "transfer":
+    value = held(form)[FIELD]
+    if held(form).get("model.name") == "transfer":
         _draw_runs(said, value, form)
     else:
         _draw_published(said, value, form)

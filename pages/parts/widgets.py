@@ -6,7 +6,6 @@ from typing import Any, get_args, get_origin
 import streamlit as st
 
 from core.config import RunConfig
-from core.errors import UserMistake
 from pages.parts.escape import escape
 from pages.parts.fields import (
     all_fields,
@@ -19,17 +18,15 @@ from pages.parts.fields import (
     is_wide,
     list_in_words,
     range_in_words,
-    read_list,
-    read_number,
     same,
     say,
     steps_of,
     title_of,
     value_of,
 )
-from pages.parts.form_state import TRAIN, key_of, put, write_out, wrong_in
+from pages.parts.form_state import TRAIN, held, key_of, said_in, shown_as, typed_key, wrong_in
 from pages.parts.remarks import Remark
-from pages.parts.trunk import draw_trunk, take_network
+from pages.parts.trunk import draw_trunk
 
 BOX = 84  # pixels; room for 0.00123
 
@@ -47,24 +44,15 @@ def draw_field(
     common: dict[str, Any] = {
         "label": f"{info.title} :primary[●]" if dots and differs(field, base, form) else info.title,
         "help": "\n\n".join(told),
-        "key": key_of(field, form),
-        "persist_state": "session",
     }
-    if field == "model.name":
-        common |= {"on_change": take_network, "args": (form,)}
     if is_number(field):
         _draw_number(field, base, common, form)
     elif is_list(field):
-        _draw_list(field, common, form)
+        st.text_input(key=_typed(field, say(held(form)[field]), form), **common)
     elif is_trunk(field):
         draw_trunk(common, form)
-    elif is_switch(field):
-        st.toggle(**common)
-    elif get_origin(info.annotation) is tuple:
-        choices = get_args(get_args(info.annotation)[0])
-        st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
     else:
-        _draw_choice(get_args(info.annotation), common)
+        _draw_choice(field, common | {"key": shown_as(key_of(field, form), held(form)[field])})
     for remark in remarks:
         if field in remark.fields:
             draw_remark(remark)
@@ -75,68 +63,44 @@ def draw_remark(remark: Remark) -> None:
     st.caption(f"{icon} {escape(remark.text, 400)}")
 
 
-def _draw_choice(choices: tuple[str, ...], common: dict[str, Any]) -> None:
-    if len(choices) <= 3:
-        st.segmented_control(options=choices, required=True, format_func=say, width="stretch", **common)
+def _draw_choice(field: str, common: dict[str, Any]) -> None:
+    annotation = all_fields()[field].annotation
+    if is_switch(field):
+        st.toggle(**common)
+    elif get_origin(annotation) is tuple:
+        choices = get_args(get_args(annotation)[0])
+        st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
+    elif len(get_args(annotation)) <= 3:
+        st.segmented_control(options=get_args(annotation), required=True, format_func=say, width="stretch", **common)
     else:
-        st.selectbox(options=choices, format_func=say, **common)
+        st.selectbox(options=get_args(annotation), format_func=say, **common)
 
 
 def _draw_number(field: str, base: RunConfig, common: dict[str, Any], form: str) -> None:
     """A slider in steps that suit the field, and beside it the number itself to type; a seed has only the number."""
+    value = held(form)[field]
+    key = shown_as(key_of(field, form), value)
     if is_wide(field):
         low, high = bounds(all_fields()[field])
-        st.number_input(min_value=low, max_value=high, step=1, **common)
+        st.number_input(min_value=low, max_value=high, step=1, key=key, **common)
         return
-    value, typed = st.session_state[key_of(field, form)], typed_key(field, form)
     options = sorted({*steps_of(field), value_of(base, field), value})
-    if field not in wrong_in(form):  # what is wrong stays as it was typed, so that it can be corrected
-        write_out(typed, exactly(value))
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.select_slider(
-            options=options,
-            format_func=exactly,
-            on_change=_take_slider,
-            args=(field, form),
-            **common,
-        )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"number.{form}.{field}"):
+        st.select_slider(options=options, format_func=exactly, key=key, **common)
         st.text_input(
             f"{title_of(field)}, typed",
-            key=typed,
+            key=_typed(field, exactly(value), form),
             label_visibility="collapsed",
             width=BOX,
-            on_change=_take_typed,
-            args=(field, form),
-            persist_state="session",
         )
 
 
-def _draw_list(field: str, common: dict[str, Any], form: str) -> None:
-    """Numbers in a row, to type; what they are is kept beside what was typed, so that a mistake can be corrected."""
-    if field not in wrong_in(form):
-        write_out(typed_key(field, form), say(st.session_state[key_of(field, form)]))
-    st.text_input(on_change=_take_typed, args=(field, form), **common | {"key": typed_key(field, form)})
-
-
-# ------------------------------------------------------------------------------------------------------ state
-
-
-def typed_key(field: str, form: str = TRAIN) -> str:
-    return f"typed.{field}" if form == TRAIN else f"{form}.typed.{field}"
+def _typed(field: str, words: str, form: str) -> str:
+    """The key of the box to type in; what is wrong stays in it as it was typed, so that it can be corrected."""
+    base = typed_key(field, form)
+    return shown_as(base, said_in(base) if field in wrong_in(form) else words)
 
 
 def differs(field: str, base: RunConfig, form: str = TRAIN) -> bool:
-    value = st.session_state.get(key_of(field, form))
+    value = held(form).get(field)
     return value is not None and not same(value, value_of(base, field))
-
-
-def _take_slider(field: str, form: str) -> None:
-    wrong_in(form).pop(field, None)
-
-
-def _take_typed(field: str, form: str) -> None:
-    read = read_list if is_list(field) else read_number
-    try:
-        put(field, read(field, st.session_state[typed_key(field, form)]), form)
-    except UserMistake as mistake:
-        wrong_in(form)[field] = str(mistake)
