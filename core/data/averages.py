@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.data.images import copy_rows
+
 MOST = 100_000  # pictures that are looked at; of more, as many evenly spaced ones
 CHUNK = 2048  # pictures at a time: 6 MB at 32 pixels
 
@@ -32,7 +34,7 @@ def measure_averages(images: np.ndarray, labels: np.ndarray, classes: int) -> Av
     squares = np.zeros(3, np.int64)
     for start in range(0, len(rows), CHUNK):
         chosen = rows[start : start + CHUNK]
-        piece, of = images[chosen], labels[chosen]
+        piece, of = copy_rows(images, chosen), labels[chosen]
         for label in np.unique(of):
             sums[label] += piece[of == label].sum(axis=0, dtype=np.int64)
         squares += np.square(piece, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.int64)

@@ -1,6 +1,5 @@
 """Part and Batch: the pictures of one part as a tensor, and an epoch of them in batches, augmented and normalised."""
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from core.data.augment import augment_block
+from core.data.images import copy_rows
 from core.data.preprocess import Preprocess
 from core.data.store import TensorStore
 
@@ -39,8 +39,7 @@ class Part:
             n, *shape = self.images.shape
             # whole pictures as rows: one memory copy each
             return self.images.view(n, -1).index_select(0, places).view(-1, *shape)
-        pictures = torch.from_numpy(self.images[self.indices[places].cpu().numpy()])
-        _let_go(self.images)
+        pictures = torch.from_numpy(copy_rows(self.images, self.indices[places].cpu().numpy()))
         return (pictures if self.holds_features else pictures.permute(0, 2, 3, 1)).contiguous().to(self.device)
 
     def normalise(self, gathered: Tensor) -> Tensor:
@@ -190,14 +189,5 @@ def _hold(images: np.ndarray, chosen: np.ndarray) -> Tensor:
     block = _block(images.shape[2])
     for start in range(0, len(chosen), block):
         rows = chosen[start : start + block]
-        held[start : start + len(rows)] = torch.from_numpy(images[rows]).permute(0, 2, 3, 1)
-        _let_go(images)
+        held[start : start + len(rows)] = torch.from_numpy(copy_rows(images, rows)).permute(0, 2, 3, 1)
     return held
-
-
-def _let_go(images: np.ndarray) -> None:
-    """Give back the pages of a map that were read. They stay in the system's cache; without this a store of 3 GB would
-    stand in the memory of whoever has read it once."""
-    mapped = getattr(images, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
