@@ -18,9 +18,12 @@ from pages.parts.totals import draw_totals, totals_of
 from pages.parts.walk import draw_walk
 
 PICKED = "architecture.layer"  # the name of the layer that is open
-# Streamlit stacks columns below 640 pixels; settings beside a drawing need more
-STACKED = (
-    '<style>@media (max-width: 900px) { .st-key-sides [data-testid="stColumn"] { min-width: calc(100% - 1.5rem); } }'
+STYLE = (
+    "<style>"
+    # Streamlit stacks columns below 640 pixels; settings beside a drawing need more
+    '@media (max-width: 900px) { .st-key-sides [data-testid="stColumn"] { min-width: calc(100% - 1.5rem); } }'
+    # its charts write in grey, which on a layer's blue could hardly be read; what the pointer tells has its own ground
+    '[class*="st-key-network"] :is(.textpoint, .annotation) text { fill: currentColor !important; }'
     "</style>"
 )
 
@@ -28,7 +31,7 @@ STACKED = (
 def main() -> None:
     with frame("Architecture", "The network that will learn, from picture to answer."):
         warm_up()
-        st.html(STACKED)
+        st.html(STYLE)
         left, right = st.container(key="sides").columns([3, 8], gap="large")
         with left:
             dataset, classes, size = _choose()
