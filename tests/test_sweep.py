@@ -1,11 +1,13 @@
 """Sweeps: ranges from the definitions, trials that are pruned or fail, a budget, and the best as a preset."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from core.__main__ import main
 from core.config import change_config
+from core.disk import write_json
 from core.errors import UserMistake
 from core.experiments import sweep as rooms
 from core.experiments.sweep import (
@@ -29,7 +31,7 @@ from core.experiments.sweep import (
 )
 from core.presets import all_presets, forget_preset, keep_preset, preset
 from core.runs.run import read_run
-from core.settings import runs_root
+from core.settings import atelier_home, runs_root
 from pages.parts.fields import all_fields
 from tests.app import open_page, said
 
@@ -157,6 +159,14 @@ def test_a_trial_whose_run_was_stopped_is_no_answer(base, monkeypatch):
     work_at(sweep.folder)
     assert [(one.status, one.why) for one in tried(sweep)] == [("complete", ""), ("fail", "it was stopped")]
     assert tried(sweep)[1].accuracy is None and best_of(tried(sweep)).number == 0
+
+
+def test_no_trial_is_lost_while_the_disk_has_no_room_for_a_run(base, monkeypatch):
+    sweep, limits, waited = begun(base, trials=2), atelier_home() / "limits.json", []
+    write_json(limits, {"free_bytes": 2**60})
+    monkeypatch.setattr(rooms, "time", SimpleNamespace(sleep=lambda _: waited.append(limits.unlink())))
+    work_at(sweep.folder)
+    assert waited and [one.status for one in tried(sweep)] == ["complete"] * 2
 
 
 def test_whoever_looks_writes_nothing(base):

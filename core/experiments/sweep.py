@@ -7,6 +7,7 @@ journal. What it has found is read from there; the best settings become a preset
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from core.experiments.plans import Plans
 from core.runs.deeds import TITLE_CHARACTERS, hide_run, rename_run
 from core.runs.process import ProcessMark
 from core.runs.run import create_run, now, read_launch
+from core.settings import must_have_room
 
 if TYPE_CHECKING:
     import optuna
@@ -352,7 +354,7 @@ def work_at(folder: Path) -> None:
     if not study.trials:
         study.enqueue_trial(_values_of(sweep.plan), skip_if_exists=True)  # the base first: the best is never worse
     try:
-        while not (folder / "stop").exists():
+        while _has_room(folder):
             trials = _tried_in(study)
             longest = max((one.seconds for one in trials if one.status == "complete"), default=0.0)
             if used(trials) >= sweep.plan.trials or spent(trials) + longest > sweep.plan.budget_seconds:
@@ -362,6 +364,17 @@ def work_at(folder: Path) -> None:
         message = str(mistake)
     if not (folder / "stop").exists():
         write_json(folder / "done", {"message": message})
+
+
+def _has_room(folder: Path) -> bool:
+    """Waits for room on the disk, without which trial after trial would fail; False once somebody asks to stop."""
+    while not (folder / "stop").exists():
+        try:
+            must_have_room()
+            return True
+        except UserMistake:
+            time.sleep(1.0)
+    return False
 
 
 def _try_one(sweep: Sweep, study: "optuna.Study") -> None:
