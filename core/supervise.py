@@ -14,7 +14,10 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,17 +32,17 @@ from core.errors import UserMistake
 from core.experiments.experiment import (
     begin_timing,
     feed,
-    is_wanted,
+    go_on_later,
     next_experiment,
-    retry_experiments,
     settle_timing,
     wants_timing,
 )
 from core.experiments.sweep import begin_sweep, next_sweep, settle_sweep
+from core.runs.catalogue import Catalogue
 from core.runs.checkpoint import newest_place
 from core.runs.deeds import resume_run
 from core.runs.ending import Memory, has_crashed, tell_ending, where_to_resume, why_ended
-from core.runs.probes import begin_probe, next_probe, probe_is_wanted, settle_probe
+from core.runs.probes import begin_probe, is_wanted, next_probe, settle_probe
 from core.runs.process import ProcessMark, mark_process
 from core.runs.queue import (
     IDLE_SECONDS,
@@ -80,64 +83,84 @@ def supervise(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> int:
         _say("ready")
         context = _warm_context(worker)
         clear_the_past()
-        last_work = time.monotonic()
+        runs, room, last_work = Catalogue(runs_root()), _Room(), time.monotonic()
         while not told:
             if find_supervisor() is None:
                 _say("the folder of Atelier was removed; ending")
                 return 0
-            if (waiting_ids() or next_probe() or next_experiment() or next_sweep()) and program_stamp() != began_with:
-                _say("the program has changed; handing over to its new version")
-                withdraw_supervisor(whoever_waits=True)
-                lock.release()
-                start_supervisor(worker, idle_seconds)
-                return 0
-            if _take(context, worker, told):
+            waits = ready = None
+            done = False
+            try:
+                waits = _what_waits(worker)
+                ready = waits if waits and waits.can_begin(runs, room) else None
+                if ready and program_stamp() != began_with:
+                    _say("the program has changed; handing over to its new version")
+                    withdraw_supervisor(whoever_waits=True)
+                    lock.release()
+                    start_supervisor(worker, idle_seconds)
+                    return 0
+                done = ready is not None and ready.take(context, ready.folder, told)
+            except OSError as error:
+                _say(f"the disk makes trouble ({error}); what waits goes on waiting")
+                time.sleep(_TROUBLE_SECONDS)
+            if done or (waits and not ready):
                 last_work = time.monotonic()
+            if done:
                 _begin_log()
             elif min(time.monotonic() - last_work, seconds_since_heartbeat()) > idle_seconds and withdraw_supervisor():
                 _say("nothing to do; ending")
                 return 0
             else:
                 time.sleep(_TICK_SECONDS)
-        retry_experiments()
         _say("told to end")
         return 0
     finally:
         lock.release()
 
 
-def _take(context: Any, worker: str, told: list[int]) -> bool:
-    """Train the next run, answer the next question, go on with an experiment or with a sweep; a disk that refuses what
-    has to be noted is tried again."""
-    try:
-        if waiting_ids() and not _has_room():
-            time.sleep(_TROUBLE_SECONDS)
+@dataclass
+class _Room:
+    """Whether the disk has room for a run; where it has none, every page says why, and the log does once."""
+
+    said: bool = False
+
+    def suffices(self) -> bool:
+        try:
+            must_have_room()
+            self.said = False
+        except UserMistake as mistake:
+            if not self.said:
+                _say(f"{mistake} What waits goes on waiting.")
+            self.said = True
+        return not self.said
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """What is next: `take` does it, and says whether there was something to do."""
+
+    take: Callable[[Any, Path, list[int]], bool]  # context, folder, signals that end the supervisor
+    folder: Path
+    is_run: bool = False
+
+    def can_begin(self, runs: Catalogue, room: _Room) -> bool:
+        """A run that trains here without the line, from the command line, is disturbed by nothing but the line."""
+        if not self.is_run and any(run.state.status in ("starting", "running") for run in runs.runs()):
             return False
-        if take_next(context, worker, told) or take_probe(context, told):
-            return True
-        return take_experiment(context, told) or take_sweep(context, told)
-    except OSError as error:
-        _say(f"the disk makes trouble ({error}); what waits goes on waiting")
-        time.sleep(_TROUBLE_SECONDS)
-        return False
+        return self.take is take_probe or room.suffices()
 
 
-def _has_room() -> bool:
-    """Whether the disk has room for a run; else the line waits, and every page says why."""
-    try:
-        must_have_room()
-        return True
-    except UserMistake as mistake:
-        _say(f"{mistake} What waits goes on waiting.")
-        return False
-
-
-def take_next(context: Any, worker: str, told: list[int]) -> bool:
-    """Train the first run of the line to its end; False where none waits. `told`: signals that end the supervisor."""
+def _what_waits(worker: str) -> _Waiting | None:
+    """The first run of the line, else a question, else an experiment, else a sweep."""
     line = waiting_ids()
-    if not line:
-        return False
-    folder = runs_root() / line[0]
+    if line:
+        return _Waiting(partial(take_next, worker), runs_root() / line[0], is_run=True)
+    ways = ((next_probe, take_probe), (next_experiment, take_experiment), (next_sweep, take_sweep))
+    return next((_Waiting(take, folder) for look, take in ways if (folder := look()) is not None), None)
+
+
+def take_next(worker: str, context: Any, folder: Path, told: list[int]) -> bool:
+    """Train the run in `folder`, the first of the line, to its end."""
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(str(folder), worker, theirs), name=f"run {folder.name}")
     try:
@@ -164,43 +187,44 @@ def take_next(context: Any, worker: str, told: list[int]) -> bool:
     return True
 
 
-def take_probe(context: Any, told: list[int]) -> bool:
-    """Answer the first question that waits; False where none does. It gives way at once when a run is submitted."""
-    folder = next_probe()
-    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
-        return False  # a run that trains here without the line, from the command line, is not disturbed either
-    process = context.Process(target=_answer, args=(str(folder),), name=f"probe {folder.name}")
-    try:
-        process.start()
-        begin_probe(folder, mark_process(process.pid))
-        while not wait([process.sentinel], timeout=_YIELD_SECONDS):
-            if waiting_ids() or told or not probe_is_wanted(folder):
-                break
-    except Exception:  # as in take_next, or somebody has removed the folder
-        traceback.print_exc()
-    gave_way = bool(waiting_ids() or told)
-    if process.pid:
-        process.kill()
-        process.join()
-    settle_probe(folder, gave_way)
+def take_probe(context: Any, folder: Path, told: list[int]) -> bool:
+    """Answer the question in `folder`. It gives way at once when a run is submitted."""
+    door = "core.probe.answer_probe"
+    settle_probe(folder, _attend(context, door, folder, begin_probe, lambda: bool(waiting_ids() or told)))
     return True
 
 
-def take_experiment(context: Any, told: list[int]) -> bool:
-    """Measure the times of the oldest experiment, or put its next run into the line, which is empty now; False where
-    there is nothing to do. So people's runs wait behind one run of an experiment at most."""
-    folder = next_experiment()
-    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
-        return False
+def take_experiment(context: Any, folder: Path, told: list[int]) -> bool:
+    """Measure the times of an experiment, or put its next run into the line, which is empty now; False where there is
+    nothing to do. So people's runs wait behind one run of an experiment at most."""
     if not wants_timing(folder):
         return feed(folder)
-    process = context.Process(target=_measure, args=(str(folder),), name=f"experiment {folder.name}")
+    door = "core.experiments.timing.time_settings"
+    settle_timing(
+        folder, _attend(context, door, folder, begin_timing, lambda: bool(waiting_ids() or told or next_probe()))
+    )
+    return True
+
+
+def take_sweep(context: Any, folder: Path, told: list[int]) -> bool:
+    """Work at a sweep until a run is submitted; the trial at work is then begun again later."""
+    door = "core.experiments.sweep.work_at"
+    settle_sweep(folder, _attend(context, door, folder, begin_sweep, lambda: bool(waiting_ids() or told)))
+    return True
+
+
+def _attend(
+    context: Any, door: str, folder: Path, begin: Callable[[Path, ProcessMark], None], must_yield: Callable[[], bool]
+) -> bool:
+    """Let a child serve `door` in a folder until it ends, has to give way, or nobody wants it any more; whether it had
+    to give way."""
+    process = context.Process(target=_serve, args=(door, str(folder)), name=f"{door} {folder.name}")
     gave_way = False
     try:
         process.start()
-        begin_timing(folder, mark_process(process.pid))
+        begin(folder, mark_process(process.pid))
         while not wait([process.sentinel], timeout=_YIELD_SECONDS):
-            gave_way = bool(waiting_ids() or told or next_probe())
+            gave_way = must_yield()
             if gave_way or not is_wanted(folder):
                 break
     except Exception:  # as in take_next, or somebody has removed the folder
@@ -208,32 +232,7 @@ def take_experiment(context: Any, told: list[int]) -> bool:
     if process.pid:
         process.kill()
         process.join()
-    settle_timing(folder, gave_way)
-    return True
-
-
-def take_sweep(context: Any, told: list[int]) -> bool:
-    """Work at the oldest sweep until a run is submitted; the trial at work is then begun again later. False where there
-    is nothing to do."""
-    folder = next_sweep()
-    if folder is None or any(run.state.status in ("starting", "running") for run in list_runs()):
-        return False
-    process = context.Process(target=_sweep, args=(str(folder),), name=f"sweep {folder.name}")
-    gave_way = False
-    try:
-        process.start()
-        begin_sweep(folder, mark_process(process.pid))
-        while not wait([process.sentinel], timeout=_YIELD_SECONDS):
-            gave_way = bool(waiting_ids() or told)
-            if gave_way or not is_wanted(folder):
-                break
-    except Exception:  # as in take_next, or somebody has removed the folder
-        traceback.print_exc()
-    if process.pid:
-        process.kill()
-        process.join()
-    settle_sweep(folder, gave_way)
-    return True
+    return gave_way or must_yield()  # a signal to the whole group may have ended the child first
 
 
 def clear_the_past() -> None:
@@ -309,6 +308,8 @@ def _watch(folder: Path, process: BaseProcess, told: list[int], attempt: int) ->
         silence.look()
         cut_log(folder, limits.run_log_bytes)
         if told and not leaves and folder.exists():
+            if not (folder / "stop").exists():
+                go_on_later(folder.name)
             (folder / "stop").touch()  # once: the next attempt must not find it
         leaves = bool(told)
         # a run that saves its model is waited for, which on a busy machine takes its time
@@ -388,10 +389,9 @@ def _work(folder: str, worker: str, go: Connection) -> None:
         return  # the run was cancelled before it started
     _redirect_output(Path(folder) / "log.txt")
     _offer_to_oom_killer()
-    module, _, function = worker.rpartition(".")
     attempt = read_stored_state(Path(folder)).attempt
     try:
-        getattr(importlib.import_module(module), function)(Path(folder))
+        _find(worker)(Path(folder))
     except UserMistake as mistake:
         print(mistake, file=sys.stderr)
         mark_ended(Path(folder), "failed", str(mistake), attempt=attempt)
@@ -401,37 +401,20 @@ def _work(folder: str, worker: str, go: Connection) -> None:
         sys.exit(1)
 
 
-def _answer(folder: str) -> None:
-    """The whole life of a child that answers a question."""
+def _serve(door: str, folder: str) -> None:
+    """The whole life of a child that answers a question, measures times or works at a sweep: `door`, the dotted name
+    of a function, on its folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _redirect_output(Path(folder) / "log.txt")
     _offer_to_oom_killer()
-    from core.probe import answer_probe
-
-    answer_probe(Path(folder))
+    _find(door)(Path(folder))
 
 
-def _measure(folder: str) -> None:
-    """The whole life of a child that measures the times of an experiment."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _redirect_output(Path(folder) / "log.txt")
-    _offer_to_oom_killer()
-    from core.experiments.timing import time_settings
-
-    time_settings(Path(folder))
-
-
-def _sweep(folder: str) -> None:
-    """The whole life of a child that works at a sweep."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _redirect_output(Path(folder) / "log.txt")
-    _offer_to_oom_killer()
-    from core.experiments.sweep import work_at
-
-    work_at(Path(folder))
+def _find(door: str) -> Callable[[Path], None]:
+    module, _, function = door.rpartition(".")
+    found: Callable[[Path], None] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def _end_with_parent() -> None:

@@ -19,13 +19,13 @@ from core.experiments.experiment import (
     create_experiment,
     delete_experiment,
     feed,
+    go_on_later,
     list_experiments,
     next_experiment,
     open_experiment,
     plan_experiment,
     read_experiment,
     resume_experiment,
-    retry_experiments,
     settle_timing,
     stop_experiment,
     wants_timing,
@@ -153,11 +153,48 @@ def test_what_a_killed_worker_or_a_leaving_supervisor_cut_short_goes_on_by_itsel
         drop_ticket(run.id)
     pen = RunWriter(run.folder)
     pen.starting()
+    go_on_later(run.id)
     pen.finish("stopped", "The supervisor ends.")
-    assert open_experiment(experiment.folder).cells[0].is_settled("")
-    retry_experiments()
+    assert not open_experiment(experiment.folder).cells[0].is_settled("")
     feed(experiment.folder)
     assert waiting_ids() == [run.id] and open_run(run.folder).state.attempt == 3
+
+
+def end_next(status: str, told: str):
+    """End the run that waits, as whoever trains it would; its folder."""
+    (waiting,) = waiting_ids()
+    with queue_lock():
+        drop_ticket(waiting)
+    mark_ended(runs_root() / waiting, status, told)
+    return runs_root() / waiting
+
+
+def test_what_has_failed_is_trained_anew_only_when_a_person_asks_for_it(base):
+    experiment = begun(base, seeds=1)
+    feed(experiment.folder)
+    failed = end_next("failed", "Training diverged.")
+    feed(experiment.folder)
+    go_on_later(waiting_ids()[0])  # the supervisor leaves, and the next one comes
+    stopped = end_next("stopped", "The supervisor ends.")
+    assert feed(experiment.folder) and waiting_ids() == [stopped.name]
+    train_next()
+    assert not feed(experiment.folder)  # it does not fail again and again
+    ended = train_all(resume_experiment(open_experiment(experiment.folder)))
+    assert [cell.is_done for cell in ended.cells] == [True, True] and ended.cells[0].run.id != failed.name
+
+
+def test_resumed_before_its_run_has_stopped_it_goes_on_with_that_run(base):
+    experiment = begun(base, seeds=1)
+    feed(experiment.folder)
+    (waiting,) = waiting_ids()
+    with queue_lock():
+        drop_ticket(waiting)
+    pen = RunWriter(runs_root() / waiting)
+    pen.starting()
+    stop_experiment(experiment)
+    resume_experiment(open_experiment(experiment.folder))
+    pen.finish("stopped", "It was asked to.")
+    assert feed(experiment.folder) and waiting_ids() == [waiting]
 
 
 def test_a_setting_that_never_comes_to_its_end_is_told_as_the_answer(base):

@@ -17,10 +17,10 @@ from core.runs.probes import (
     begin_probe,
     cancel_probe,
     find_probe,
+    is_wanted,
     judge_estimate,
     known_speed,
     next_probe,
-    probe_is_wanted,
     probes_root,
     read_probe,
     settle_probe,
@@ -99,7 +99,7 @@ def test_a_question_is_taken_back_whether_it_waits_or_runs():
     ProbeWriter(folder_of(running)).say("Trying learning rates.", 3, 100)
     assert read_probe(running.id).status == "running"
     cancel_probe(running.id)
-    assert not probe_is_wanted(folder_of(running))
+    assert not is_wanted(folder_of(running))
     settle_probe(folder_of(running), gave_way=False)
     assert not folder_of(running).exists()
     cancel_probe("../../etc")  # no id, no path
@@ -109,7 +109,7 @@ def test_whoever_still_waits_wants_it_again():
     probe = ask_probe("rate", config(), PRINT)
     ProbeWriter(folder_of(probe))
     cancel_probe(probe.id)
-    assert ask_probe("rate", config(), PRINT).status == "running" and probe_is_wanted(folder_of(probe))
+    assert ask_probe("rate", config(), PRINT).status == "running" and is_wanted(folder_of(probe))
 
 
 def test_what_gave_way_waits_again_and_a_process_that_vanished_is_told_in_one_sentence():

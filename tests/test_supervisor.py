@@ -1,5 +1,6 @@
 """The supervisor: real processes that are killed, raced, stopped and outlived."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ from core.config import RunConfig
 from core.data.store import pictures_now
 from core.disk import read_json, write_json
 from core.errors import UserMistake
+from core.experiments.components import find_components
+from core.experiments.experiment import create_experiment, open_experiment, plan_experiment
+from core.experiments.sweep import create_sweep, plan_sweep, range_for, stop_sweep
 from core.runs.deeds import resume_run
 from core.runs.queue import (
     ensure_supervisor,
@@ -27,6 +31,7 @@ from core.runs.queue import (
 from core.runs.run import ask_to_stop, create_run, read_run
 from core.runs.tickets import waiting_ids
 from core.settings import home_trouble
+from core.supervise import _attend
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -286,6 +291,40 @@ def test_while_the_disk_has_no_room_for_a_run_the_line_waits(home, monkeypatch):
     assert "Runs wait until" in home_trouble()
     (home / "limits.json").unlink()
     wait_for(run, "done")
+
+
+def test_while_the_disk_has_no_room_experiments_and_sweeps_wait_as_the_line_does(home):
+    """And the supervisor for them, however long it has been idle; it says so once."""
+    tiny.add_colours()
+    base = tiny.new_run().config
+    sweep = create_sweep(plan_sweep(base, [range_for("train.momentum")], 600, trials=1))
+    experiment = create_experiment(plan_experiment(base, find_components(["flip"]), seeds=1))
+    (experiment.folder / "untimed").touch()
+    write_json(home / "limits.json", {"free_bytes": 2**60})
+    handle = supervisor("finish", idle_seconds=0.3)
+    deadline = time.monotonic() + 10
+    while "What waits goes on waiting" not in (home / "supervisor.log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.7)
+    assert handle.is_alive() and (home / "supervisor.log").read_text().count("What waits goes on waiting") == 1
+    assert not (experiment.folder / "runs.jsonl").exists() and not (sweep.folder / "launch.json").exists()
+    stop_sweep(sweep)
+    (home / "limits.json").unlink()
+    while open_experiment(experiment.folder).progress != (2, 2):
+        assert time.monotonic() < deadline + 10
+        time.sleep(0.05)
+
+
+def test_a_child_that_ended_together_with_its_supervisor_is_no_failure(tmp_path):
+    told = []
+
+    def begin(_, mark):
+        while mark.is_alive():
+            time.sleep(0.01)
+        told.append(signal.SIGTERM)
+
+    assert _attend(multiprocessing.get_context("spawn"), "os.listdir", tmp_path, begin, lambda: bool(told))
 
 
 def test_a_worker_that_takes_long_to_save_its_model_is_waited_for_when_the_supervisor_is_ended(home):

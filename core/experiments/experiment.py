@@ -15,7 +15,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from core.config import RunConfig, change_config, check_with_data
@@ -26,7 +25,7 @@ from core.errors import UserMistake
 from core.experiments.components import Component, Setting, base_for, settings_for
 from core.experiments.plans import Plans
 from core.runs.deeds import TITLE_CHARACTERS, hide_run, rename_run, resume_run
-from core.runs.probes import find_probe, known_speed
+from core.runs.probes import find_probe, is_wanted, known_speed
 from core.runs.process import ProcessMark
 from core.runs.queue import submit
 from core.runs.run import Run, ask_to_stop, create_run, list_runs, now, open_run, read_launch
@@ -84,6 +83,7 @@ class Cell:
     why: str = ""  # there is none
     asked: str = ""  # ISO 8601, UTC: when the supervisor last dealt with it; "" before that
     times: int = 0  # that it did
+    again: bool = False  # however its run ends: it was about to stop for a reason that has gone
 
     @property
     def config(self) -> RunConfig:
@@ -97,11 +97,15 @@ class Cell:
     def is_active(self) -> bool:
         return self.run is not None and not self.run.state.ended
 
+    @property
+    def is_stopping(self) -> bool:
+        return self.run is not None and self.is_active and (self.run.folder / "stop").exists()
+
     def is_settled(self, resumed: str) -> bool:
         """Whether nothing more is to be done for it; what ended badly before somebody resumed is tried again."""
         if self.is_done:
             return True
-        if not self.asked or self.is_active:
+        if not self.asked or self.is_active or self.again:
             return False
         if self.run is not None and self.run.state.status == "lost" and self.run.state.attempt < MOST_ATTEMPTS:
             return False
@@ -341,7 +345,8 @@ def stop_experiment(experiment: Experiment) -> str:
 def resume_experiment(experiment: Experiment) -> Experiment:
     """Go on with an experiment, and try again what has failed or was stopped. The caller ensures a supervisor."""
     find_dataset(experiment.plan.dataset)  # UserMistake where it is gone
-    _try_again(experiment.folder)
+    write_json(experiment.folder / "resumed", {"at": now()})
+    _try_again(experiment.folder, [cell for cell in open_experiment(experiment.folder).cells if cell.is_stopping])
     for name in ("stop", "done", "untimed"):
         (experiment.folder / name).unlink(missing_ok=True)
     return open_experiment(experiment.folder)
@@ -398,10 +403,6 @@ def settle_timing(folder: Path, gave_way: bool) -> None:
         (folder / "untimed").touch()
 
 
-def is_wanted(folder: Path) -> bool:
-    return folder.exists() and not (folder / "stop").exists()
-
-
 def feed(folder: Path) -> bool:
     """Put the next run of the experiment into the line, or note that there is none; whether something was done.
 
@@ -433,12 +434,11 @@ def feed(folder: Path) -> bool:
     return True
 
 
-def retry_experiments() -> None:
-    """Called by a supervisor that was told to end: what it stops for that reason goes on with the next one."""
+def go_on_later(run_id: str) -> None:
+    """Called by a supervisor that is told to end: the run that it stops for that reason goes on with the next one."""
     for folder in EXPERIMENTS.folders():
-        if not (folder / "done").exists():
-            with suppress(OSError):
-                _try_again(folder)
+        with suppress(OSError, UserMistake):  # a damaged one
+            _try_again(folder, [cell for cell in open_experiment(folder).cells if cell.run and cell.run.id == run_id])
 
 
 def _run_for(experiment: Experiment, cell: Cell) -> Run:
@@ -506,7 +506,7 @@ def _cells(folder: Path, plan: Plan) -> Iterable[Cell]:
                     run = open_run(runs_root() / str(last["run"]))
                 except (OSError, ValueError):
                     why = f"its run {last['run']} was deleted"
-            yield Cell(setting, seed, run, why, str(last["at"]), len(lines))
+            yield Cell(setting, seed, run, why, str(last["at"]), len(lines), bool(last.get("again")))
 
 
 def _status(folder: Path, cells: tuple[Cell, ...]) -> Status:
@@ -540,6 +540,8 @@ def _resumed(folder: Path) -> str:
         return ""
 
 
-def _try_again(folder: Path) -> None:
-    with FileLock(EXPERIMENTS.root / ".lock", timeout=30):
-        write_json(folder / "resumed", {"at": now()})
+def _try_again(folder: Path, cells: Iterable[Cell]) -> None:
+    """Note that these are not settled, however their runs may end now."""
+    for cell in cells:
+        line = {"setting": cell.setting.key, "seed": cell.seed, "run": cell.run.id if cell.run else None, "why": ""}
+        append_line(folder / "runs.jsonl", line | {"at": now(), "again": True})

@@ -225,8 +225,8 @@ def begin_probe(folder: Path, mark: ProcessMark) -> None:
     write_json(folder / "launch.json", {"role": "probe", **mark.to_json()})
 
 
-def probe_is_wanted(folder: Path) -> bool:
-    """Whether nobody has taken the question back."""
+def is_wanted(folder: Path) -> bool:
+    """Whether nobody has taken back the question, or stopped the experiment or the sweep, of this folder."""
     return folder.exists() and not (folder / "stop").exists()
 
 
