@@ -126,17 +126,16 @@ def data_add(
 ) -> None:
     """Import pictures. cifar10 is downloaded and the samples are drawn where --from is not given."""
     choices = _choices(rename, merge, leave_out, encoding)
-    _tell_dataset(_last_dataset(_import_steps(name, source, choices, twice)), as_json)
+    _tell_dataset(_show_steps(_import_steps(name, source, choices, twice)), as_json)
 
 
-def _last_dataset(steps: Iterator[Any]) -> Any:
-    """The dataset that a piece of work ends with, its progress on stderr."""
+def _show_steps(steps: Iterator[Any]) -> Any:
+    """Let a piece of work run to its end, its progress on stderr; the dataset that comes of it, if one does."""
     dataset = None
     with Bar() as bar, closing(steps):  # type: ignore[type-var]
         for progress in steps:
             bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
-            dataset = progress.dataset or dataset
-    assert dataset is not None, steps
+            dataset = getattr(progress, "dataset", None) or dataset
     return dataset
 
 
@@ -171,9 +170,7 @@ def data_copies(name: DataName, as_json: AsJson = False) -> None:
     from core.data.store import look_for_copies
 
     dataset = find_dataset(name)
-    with Bar() as bar, closing(look_for_copies(dataset)) as steps:  # type: ignore[type-var]
-        for progress in steps:
-            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    _show_steps(look_for_copies(dataset))
     found = read_copies(dataset)
     assert found is not None, dataset.folder
     document = _copies_document(dataset, found)
@@ -249,9 +246,7 @@ def data_doubtful(
     if run is None:
         raise UserMistake(f"no run has ended that was trained on the pictures that {dataset.name!r} has now")
     if unseen or with_run:
-        with Bar() as bar, closing(ask_unseen(dataset, run)) as steps:  # type: ignore[type-var]
-            for progress in steps:
-                bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+        _show_steps(ask_unseen(dataset, run))
     found = find_unseen_doubts(run, dataset, with_run) if unseen or with_run else find_doubts(run, dataset)
     assert found is not None, dataset.folder
     table = doubts_table(found, dataset)
@@ -294,9 +289,7 @@ def data_map(
         if not runs_on(dataset, [run]):
             raise UserMistake(f"run {run.id} was not trained on the pictures that {dataset.name!r} has now")
         of, steps = run.id, make_map(dataset, load_features(run), preprocess_of(run.config.data), run.id)
-    with Bar() as bar, closing(steps or make_map(dataset)) as steps:  # type: ignore[type-var]
-        for progress in steps:
-            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    _show_steps(steps or make_map(dataset))
     found = read_map(dataset, of)
     assert found is not None, dataset.folder
     labels = dataset.labels[found.rows]
@@ -324,8 +317,9 @@ def data_delete(
 
     dataset = find_dataset(name)
     gone = [dataset.name, *(other.name for other in made_from(dataset, list_datasets()) if versions)]
+    runs = list_runs()
     for one in gone:
-        refuse_if_needed(one, list_runs())
+        refuse_if_needed(one, runs)
     delete_dataset(dataset.name, versions)
     if as_json:
         print_json({"deleted": dataset.name} | ({"versions": gone[1:]} if versions else {}))
@@ -341,7 +335,7 @@ def data_exclude(name: DataName, pictures: Pictures, why: Why = "by hand", as_js
 
     dataset = find_dataset(name)
     decisions = {find_picture(dataset, picture): Decision(None, why) for picture in pictures}
-    _tell_version(_last_dataset(make_version(dataset, decisions)), as_json)
+    _tell_version(_show_steps(make_version(dataset, decisions)), as_json)
 
 
 @data_app.command("relabel")
@@ -365,7 +359,7 @@ def data_relabel(
             known = ", ".join(dataset.classes[:20])
             raise UserMistake(f"unknown class {label!r}; {dataset.name!r} has: {known}; nothing was changed")
         decisions[find_picture(dataset, picture)] = Decision(dataset.classes.index(label), why)
-    _tell_version(_last_dataset(make_version(dataset, decisions)), as_json)
+    _tell_version(_show_steps(make_version(dataset, decisions)), as_json)
 
 
 @data_app.command("extend")
@@ -383,7 +377,7 @@ def data_extend(
     from core.data.versions import extend_dataset
 
     choices = _choices(rename, merge, leave_out, encoding)
-    _tell_version(_last_dataset(extend_dataset(find_dataset(name), source, choices)), as_json)
+    _tell_version(_show_steps(extend_dataset(find_dataset(name), source, choices)), as_json)
 
 
 @data_app.command("versions")
@@ -394,8 +388,8 @@ def data_versions(name: DataName, as_json: AsJson = False) -> None:
 
     every = list_datasets()
     versions = versions_of(find_dataset(name), every)
-    newest = newest_version(versions[0], every)
-    told = [_version_document(one) | {"newest": one.id == newest.id} for one in versions]
+    newest, runs = newest_version(versions[0], every), list_runs()
+    told = [_version_document(one, runs) | {"newest": one.id == newest.id} for one in versions]
     if as_json:
         print_json(told)
         return
@@ -482,7 +476,7 @@ def data_export(
     from core.data.export import class_folders, export_dataset
 
     dataset = find_dataset(name)
-    _last_dataset(export_dataset(dataset, target))
+    _show_steps(export_dataset(dataset, target))
     size, folders = target.stat().st_size, class_folders(dataset)
     if as_json:
         told = {"file": str(target), "bytes": size, "pictures": dataset.used}
@@ -494,7 +488,7 @@ def data_export(
             print(f"class {shown(label)} is in the folder {shown(folder)}, a name that every system takes")
 
 
-def _version_document(dataset: Any) -> dict[str, Any]:
+def _version_document(dataset: Any, runs: list[Run]) -> dict[str, Any]:
     from core.data.versions import own_changes, own_reasons, told_of_version
 
     return {
@@ -506,12 +500,12 @@ def _version_document(dataset: Any) -> dict[str, Any]:
         "told": told_of_version(dataset),
         "why": own_reasons(dataset),
         "undone": dataset.undone,
-        "runs": sum(run.config.data.dataset == dataset.name for run in list_runs()),
+        "runs": sum(run.config.data.dataset == dataset.name for run in runs),
     }
 
 
 def _tell_version(dataset: Any, as_json: bool) -> None:
-    document = _version_document(dataset)
+    document = _version_document(dataset, list_runs())
     if as_json:
         print_json(document)
         return
@@ -791,9 +785,7 @@ def _create_run(config: RunConfig) -> Run:
     from core.runs.run import create_run
     from core.trunks import check_weights
 
-    with Bar() as bar, closing(build_store(config.data)) as steps:  # type: ignore[type-var]
-        for progress in steps:
-            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    _show_steps(build_store(config.data))
     store = load_store(config.data)
     check_network(config.model, len(store.classes), config.data.image_size)
     check_weights(config.model)
@@ -1538,9 +1530,7 @@ def weights_add(
     from core.models.weights import add_weights
     from core.trunks import read_trunk, trunk_path
 
-    with Bar() as bar, closing(add_weights(name, source)) as steps:  # type: ignore[type-var]
-        for progress in steps:
-            bar.show(progress.phase, progress.done, progress.total, minutes(progress.seconds_left))
+    _show_steps(add_weights(name, source))
     card = read_trunk(name)
     assert card is not None, name
     if as_json:

@@ -55,7 +55,7 @@ def reproduce(
 ) -> Iterator[Run | IterationRow | TickRow | EpochRow]:
     """Train what is not there yet; yields each run when it begins and when it has ended, and its rows in between."""
     for _, _, config in planned(datasets, seeds):
-        if find_finished(config) is None:
+        if find_finished(config, list_runs()) is None:
             store = load_store(config.data)
             run = create_run(config, store.fingerprint, store.classes)
             yield run
@@ -63,10 +63,10 @@ def reproduce(
             yield open_run(run.folder)
 
 
-def find_finished(config: RunConfig) -> Run | None:
-    """The newest finished run of exactly these settings on the pictures as they are now."""
+def find_finished(config: RunConfig, runs: list[Run]) -> Run | None:
+    """The newest finished run, of these, of exactly these settings on the pictures as they are now."""
     fingerprint = load_store(config.data).fingerprint
-    for run in list_runs():
+    for run in runs:
         if run.config == config and run.fingerprint == fingerprint and run.state.status == "done":
             return run
     return None
@@ -75,8 +75,9 @@ def find_finished(config: RunConfig) -> Run | None:
 def collect(datasets: tuple[str, ...], seeds: int) -> list[Reproduction]:
     """What has been trained so far, by preset and dataset."""
     found: dict[tuple[str, str], list[Run]] = {}
+    runs = list_runs()
     for name, dataset, config in planned(datasets, seeds):
-        run = find_finished(config)
+        run = find_finished(config, runs)
         if run is not None:
             found.setdefault((name, dataset), []).append(run)
     return [Reproduction(name, dataset, tuple(runs)) for (name, dataset), runs in found.items()]
