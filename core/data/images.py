@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from core.data.preprocess import Preprocess
 from core.disk import read_json, sync_folder, write_json
+from core.errors import UserMistake
 from core.settings import datasets_root, stores_root
 
 STAGING = ".staging-"
@@ -81,10 +82,15 @@ def read_rows(file: IO[bytes], start: int, row_bytes: int, rows: np.ndarray) -> 
 def copy_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """images[rows], int64 (n,). Of a map they are asked of the disk together, because one fault after the other waits
     for each and brings in its surroundings. Its pages are given back: they stay in the system's cache, but a store of
-    3 GB would else stand in the memory of whoever has read it once."""
+    3 GB would else stand in the memory of whoever has read it once. Raises UserMistake where the file was cut short."""
     mapped = getattr(images, "_mmap", None)
     if mapped is None or not len(rows) or not hasattr(mmap, "MADV_WILLNEED"):
         return images[rows]
+    if (left := mapped.size()) < len(mapped):  # to read beyond it would end the process without a word
+        raise UserMistake(
+            f"the stored pictures were cut short while they were read ({left:,} of {len(mapped):,} bytes are left); "
+            "start again: they are made anew from the originals, which stay as they are"
+        )
     start = images.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
     size = int(np.prod(images.shape[1:])) * images.itemsize
     starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
