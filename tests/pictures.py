@@ -2,10 +2,19 @@
 
 import io
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+UPWARDS = ("..", ".", "~", "...", "%2e%2e", "..%00", "‥", "．．", "..;", ". .", "~root", "$HOME")
+SEPARATORS = ("/", "\\", "%2f", "%5c", "／", "∕", "//", "..//")
+NAMES_LIKE_PATHS = sorted(  # 238 names that a person may give a class, and that must lead nowhere
+    {"".join(pieces) for pieces in product(UPWARDS, ("", *SEPARATORS), ("", "evil"))}
+    | {"CON", "aux.png", "con.", "nul", "C:", "C:\\evil", "\\\\host\\x", "/etc/passwd", "file:///etc/passwd", "a/b"}
+    | {"a/../b", "-rf", "--help", "*", "?", "|", "`id`", "$(id)", "{0}", "%s", "%n", "=1+1", "x" * 200, "日" * 86}
+)
 
 
 def noise(width=40, height=30, seed=0, mode="RGB"):

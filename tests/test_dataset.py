@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,13 @@ from PIL import Image
 
 from core.config import DataConfig
 from core.data.dataset import delete_dataset, find_dataset, import_dataset, import_pictures, list_datasets
+from core.data.export import class_folders
+from core.data.sources import is_class_folder
 from core.data.store import load_store
 from core.errors import UserMistake
 from core.settings import datasets_root, stores_root
-from tests.pictures import encoded, finish, noise, png, two_classes, write_folder, write_zip
+from pages.parts.escape import escape, shown
+from tests.pictures import NAMES_LIKE_PATHS, encoded, finish, noise, png, two_classes, write_folder, write_zip
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("ATELIER_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -143,6 +147,24 @@ def test_a_name_is_never_part_of_a_path(tmp_path):
     dataset = bring(tmp_path, name="../../evil/\\x")
     assert dataset.folder.parent == datasets_root() and find_dataset("../../evil/\\x").id == dataset.id
     assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_two_hundred_names_that_look_like_paths_are_names_and_nothing_else(tmp_path):
+    pictures = [
+        (f"{name}/{i}.png", name, None, png(2 * k + i, 16, 16))
+        for k, name in enumerate(NAMES_LIKE_PATHS)
+        for i in (0, 1)
+    ]
+    dataset = finish(import_pictures("~/../%2e%2e", iter(pictures), "zip", False))
+    assert len(dataset.classes) == len(NAMES_LIKE_PATHS) > 200 and set(dataset.classes) == set(NAMES_LIKE_PATHS)
+    ours = re.compile(r"home(/(datasets|stores)(/\.lock|/[0-9a-f]{16,64}(/[a-z]+\.(npy|jsonl?|pack))?)?)?")
+    assert all(ours.fullmatch(str(path.relative_to(tmp_path))) for path in tmp_path.rglob("*"))
+    for name in NAMES_LIKE_PATHS:
+        told = re.sub(r"\\(.)", r"\1", escape(name, 300)).replace("\u2060", "")
+        assert told == shown(name, 300) == name
+    folders = class_folders(dataset)
+    assert all(map(is_class_folder, folders)) and len({folder.casefold() for folder in folders}) == len(folders)
+    assert not [folder for folder in folders if set('/\\:*?"<>|') & set(folder) or len(folder.encode()) > 130]
 
 
 def test_a_dataset_is_found_however_its_name_is_typed(tmp_path):

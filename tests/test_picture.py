@@ -114,6 +114,25 @@ def test_cmyk_becomes_the_colour_that_was_meant():
     assert opened(encoded(cyan, "JPEG")).info[NOTES] == ("cmyk",)
 
 
+@pytest.mark.parametrize("kind", ["CMYK with Adobe's mark", "YCCK with Adobe's mark", "CMYK without a mark"])
+def test_cmyk_has_its_colours_whether_adobe_marked_it_or_not(kind):
+    """Printers' JPEGs hold 255 for no ink, with the mark and without it; browsers read all three like this."""
+    inks, colours = ((255, 0, 0, 0), (0, 0, 255, 0), (200, 30, 90, 60)), ((0, 255, 255), (255, 255, 0), (42, 172, 126))
+    picture = np.repeat(np.array(inks, np.uint8), 32, axis=0)[None].repeat(32, axis=0)
+    if kind.startswith("YCCK"):  # the inks as if they were RGB; Pillow turns every channel over as it saves
+        bright = np.asarray(Image.fromarray(picture[:, :, :3]).convert("YCbCr"))
+        picture = np.dstack([255 - bright, picture[:, :, 3]])
+    content = encoded(Image.fromarray(picture, "CMYK"), "JPEG", quality=95)
+    mark = content.index(b"\xff\xee\x00\x0eAdobe")
+    if kind.startswith("YCCK"):
+        content = content[: mark + 15] + b"\x02" + content[mark + 16 :]
+    elif kind.endswith("without a mark"):
+        content = content[:mark] + content[mark + 16 :]
+    for at, colour in enumerate(colours):
+        found = opened(content).getpixel((32 * at + 16, 16))
+        assert np.abs(np.subtract(found, colour)).max() <= 2, (found, colour)
+
+
 def test_of_an_animation_the_first_frame_is_used():
     frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue")]
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.dataset import find_dataset
+from core.data.dataset import delete_dataset, find_dataset, import_pictures
 from core.data.preprocess import Preprocess
 from core.data.store import load_store
 from core.errors import UserMistake
@@ -18,7 +18,7 @@ from core.inference.predictor import load_model, load_predictor
 from core.runs.run import ask_to_stop, open_run
 from core.runs.writer import RunWriter
 from tests import tiny
-from tests.pictures import encoded, noise
+from tests.pictures import encoded, finish, noise
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,3 +139,19 @@ def test_twenty_pictures_are_answered_while_a_run_trains_and_neither_disturbs_th
         worker.wait()
     assert [answer.classes for answer in together] == [answer.classes for answer in alone]
     assert open_run(run.folder).state.status == "stopped" and open_run(run.folder).weights()
+
+
+def test_a_run_answers_with_the_classes_it_learnt_in_their_order_whatever_comes_after(tmp_path, monkeypatch):
+    """Sorted as text 10 would come before 9; what is called otherwise later has not been learnt."""
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    named = {"blue": "9", "orange": "10"}
+    nine, ten = (tiny.colour_pictures(1)[k][3] for k in (0, 1))
+    learnt = [(name, named[colour], part, content) for name, colour, part, content in tiny.colour_pictures()]
+    finish(import_pictures("numbers", iter(learnt), "zip", False))
+    run = tiny.train_tiny_run(data__dataset="numbers")
+    assert run.card().classes == run.classes == ("9", "10")
+    delete_dataset("numbers")
+    turned = [(name, {"9": "b", "10": "a"}[label], part, content) for name, label, part, content in learnt]
+    finish(import_pictures("numbers", iter(turned), "zip", False))
+    answers = load_predictor(open_run(run.folder)).predict([("1.png", nine), ("2.png", ten)])
+    assert [answer.classes[0][0] for answer in answers] == ["9", "10"]

@@ -1,6 +1,7 @@
 """A store is opened in milliseconds, found by its fingerprint, and made again where it is missing or damaged."""
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -11,11 +12,16 @@ import pytest
 from PIL import Image
 
 from core.config import DataConfig
+from core.data import batches
 from core.data.dataset import find_dataset, import_dataset
 from core.data.images import store_folder
-from core.data.store import build_store, load_store
+from core.data.store import build_store, load_store, pictures_now
 from core.errors import UserMistake
+from core.runs.deeds import resume_run
+from core.runs.run import open_run
 from core.settings import stores_root
+from core.train import train_rows, train_run
+from tests import tiny
 from tests.pictures import finish, png, two_classes, write_zip
 
 DATA = DataConfig(dataset="animals")
@@ -154,3 +160,27 @@ def test_a_store_of_the_same_pictures_has_the_same_fingerprint_wherever_they_cam
     assert load_store(DATA).fingerprint == load_store(DataConfig(dataset="again")).fingerprint
     finish(import_dataset("other", write_zip(tmp_path / "c.zip", {**two_classes(20), "cat/x.png": png(1)})))
     assert load_store(DATA).fingerprint != load_store(DataConfig(dataset="other")).fingerprint
+
+
+def test_pictures_that_are_cut_short_under_a_training_end_it_in_words_and_come_back(monkeypatch):
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    run = tiny.new_run(data__dataset="animals", data__image_size=32)
+    images, whole = store_folder(run.fingerprint) / "images.npy", 128 + 40 * 3 * 32 * 32
+    rows = train_rows(run.folder)
+    next(rows)
+    os.truncate(images, 5000)
+    with pytest.raises(UserMistake, match="cut short while they were read"):
+        list(rows)
+    state = open_run(run.folder).state
+    assert state.status == "failed" and f"(5,000 of {whole:,} bytes are left)" in state.message
+    train_run(resume_run(open_run(run.folder), *pictures_now(run.config.data)).folder)
+    assert open_run(run.folder).state.status == "done" and images.stat().st_size == whole
+
+
+def test_pictures_that_are_deleted_under_a_training_stay_until_it_has_ended(monkeypatch):
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    run = tiny.new_run(data__dataset="animals", data__image_size=32)
+    rows = train_rows(run.folder)
+    next(rows)
+    (store_folder(run.fingerprint) / "images.npy").unlink()
+    assert len(list(rows)) and open_run(run.folder).state.status == "done"
