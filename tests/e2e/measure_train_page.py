@@ -121,7 +121,7 @@ def _pick_preset(page: Page, preset: str) -> float:
     page.wait_for_timeout(random.uniform(200, 500))  # anywhere between two ticks of the panel
     return page.evaluate(
         """preset => new Promise((done, fail) => {
-          const epochs = () => document.querySelector('.st-key-form-train-epochs').textContent;
+          const epochs = () => document.querySelector('.st-key-number-form-train-epochs').textContent;
           const before = epochs(), began = performance.now();
           const watch = new MutationObserver(() => {
             if (epochs() === before) return;

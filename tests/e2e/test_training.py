@@ -76,13 +76,22 @@ def begin(epochs: int = LONG) -> Run:
     return run
 
 
+def type_number(page, title: str, value: int) -> None:
+    page.get_by_label(f"{title}, typed").fill(str(value))
+    page.keyboard.press("Enter")
+
+
+def says(page, field: str, value: int) -> None:
+    """The form took it; the slider's ends have numbers too."""
+    thumb = page.locator(f".st-key-number-form-train-{field}").get_by_test_id("stSliderThumbValue")
+    thumb.get_by_text(str(value), exact=True).wait_for()
+
+
 def start_by_click(page, epochs: int) -> Run:
     """Type the number of epochs, press the button, and see the run that it opens."""
     known = {run.id for run in list_runs()}
-    page.get_by_label("Epochs, typed").fill(str(epochs))
-    page.keyboard.press("Enter")
-    thumb = page.locator(".st-key-form-train-epochs").get_by_test_id("stSliderThumbValue")
-    thumb.get_by_text(str(epochs), exact=True).wait_for()  # the form took it; the slider's ends have numbers too
+    type_number(page, "Epochs", epochs)
+    says(page, "epochs", epochs)
     page.locator(".st-key-start button").click()
     wait_until(lambda: {run.id for run in list_runs()} - known)
     (run_id,) = {run.id for run in list_runs()} - known
@@ -119,6 +128,14 @@ def said_badge(page, word: str, seconds: float = PATIENCE) -> None:
 def assert_no_trouble(page) -> None:
     assert not page.get_by_test_id("stException").count()
     assert page.problems == []
+
+
+def test_two_numbers_typed_faster_than_the_page_answers_both_count(visit, page):
+    visit("/train")
+    type_number(page, "Epochs", 1000)
+    type_number(page, "Batch size", 24)
+    says(page, "epochs", 1000)
+    says(page, "batch_size", 24)
 
 
 def test_a_click_starts_a_run_that_a_reload_and_a_second_browser_find_at_work(visit, page, server, chromium):
