@@ -629,10 +629,10 @@ def _tell_dataset(dataset: Any, as_json: bool) -> None:
         print(f"{finding.level}: {shown(finding.told)}")
 
 
-def _reached(dataset: Any) -> list[tuple[int, int]]:
+def _reached(dataset: Any) -> list[tuple[int, int, str]]:
     from core.experiments.trained import runs_on, stored_score
 
-    return [stored_score(run) for run in runs_on(dataset, list_runs())]
+    return [(*stored_score(run), run.id) for run in runs_on(dataset, list_runs())]
 
 
 def _copies_document(dataset: Any, found: Any) -> dict[str, Any]:

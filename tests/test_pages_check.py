@@ -35,10 +35,14 @@ def test_pictures_that_nothing_was_trained_on_are_checked_all_the_same(home):
     assert "Once a network has been trained on these pictures" in told
 
 
-def test_a_shortcut_is_told_beside_the_best_network(trained_home):
+def test_a_shortcut_is_told_beside_the_best_network(trained_home, tiny_run):
     told = said(open_check())
     assert "Colour alone tells the classes apart" in told or "Brightness alone tells the classes apart" in told
     assert "your best network: 100.0 % of 12" in told  # a quarter of 48
+    of_run = f"(run {tiny_run.id[-4:]}, 95 % interval"
+    assert f"12 test pictures {of_run}" in told
+    plain = told.replace("\\", "").replace("\u2060", "")
+    assert f"reached 100.0 % of 12 test pictures of its own split {of_run}" in plain
 
 
 @pytest.fixture

@@ -80,8 +80,9 @@ def test_copies_are_told_once_they_are_known():
 
 
 def test_the_outlook_is_what_was_reached_here_before_anything_else():
-    found = check_readiness(pets(cat=30, dog=30), DATA, reached=[(20, 30), (27, 30), (0, 0)])
+    found = check_readiness(pets(cat=30, dog=30), DATA, reached=[(20, 30, "one"), (27, 30, "two"), (0, 0, "three")])
     assert "The best of 2 networks trained on these pictures reached 90.0 % of 30 test pictures" in told(found, "fine")
+    assert "of its own split (run two, 95 % interval" in told(found, "fine")
 
 
 def test_without_a_run_the_outlook_is_what_two_other_tasks_gave():

@@ -44,10 +44,10 @@ class Finding:
         return asdict(self)
 
 
-def check_readiness(dataset: Dataset, data: DataConfig, reached: Sequence[tuple[int, int]] = ()) -> list[Finding]:
+def check_readiness(dataset: Dataset, data: DataConfig, reached: Sequence[tuple[int, int, str]] = ()) -> list[Finding]:
     """Everything there is to say of pictures and a split; what blocks comes first. Reads no pixel.
 
-    reached: (right, n) on the test part, of each network that was trained on these pictures.
+    reached: (right, n) on the test part and the run's id, of each network that was trained on these pictures.
     """
     parts = split_dataset(dataset, data)
     counts = {part: np.bincount(dataset.labels[rows], minlength=len(dataset.classes)) for part, rows in parts.items()}
@@ -180,15 +180,16 @@ def _of_test(tested: np.ndarray) -> Finding:
     return Finding("fine", told)
 
 
-def _of_outlook(learnt: np.ndarray, tested: np.ndarray, reached: Sequence[tuple[int, int]]) -> Finding:
+def _of_outlook(learnt: np.ndarray, tested: np.ndarray, reached: Sequence[tuple[int, int, str]]) -> Finding:
     """What can be expected: what was reached here before, else what was reached on two other tasks."""
-    scores = [(right, n) for right, n in reached if n]
+    scores = [score for score in reached if score[1]]
     if scores:
-        right, n = max(scores, key=lambda score: score[0] / score[1])
+        right, n, run = max(scores, key=lambda score: score[0] / score[1])
         low, high = wilson(right, n)
         told = f"The best of {len(scores)} networks" if len(scores) > 1 else "The network"
         told += f" trained on these pictures reached {100 * right / n:.1f} % of {n:,} test pictures "
-        return Finding("fine", f"{told}(95 % interval {100 * low:.1f} to {100 * high:.1f} %).")
+        told += f"of its own split (run {run[-4:]}, 95 % interval {100 * low:.1f} to {100 * high:.1f} %)."
+        return Finding("fine", told)
     chance, each = 1 / len(learnt), int(np.median(learnt))
     low, high = (chance + (1 - chance) * way for way, _ in (HARDER, EASIER))
     told = "Nobody can tell the accuracy beforehand. As hard a task as ten kinds of small photos would give about "

@@ -18,7 +18,7 @@ MARKS = {
 
 def draw_readiness(dataset: Dataset, data: DataConfig) -> None:
     """One line on top that says it all, then a line for each finding."""
-    reached = tuple(score for run in runs_on(dataset, runs()) if (score := score_of(run))[1])
+    reached = tuple((*score_of(run), run.id) for run in runs_on(dataset, runs()))
     copies = (dataset.folder / "copies.npz").exists()
     found = _checked(dataset.content_hash, data.model_dump_json(), copies, reached, dataset)
     blocks, warns = (sum(finding.level == level for finding in found) for level in ("blocks", "warns"))
@@ -47,6 +47,6 @@ def _in_a_line(blocks: int, warns: int) -> str:
 
 @st.cache_data(max_entries=50, show_spinner="Looking at the pictures …")
 def _checked(
-    content_hash: str, data: str, copies_known: bool, reached: tuple[tuple[int, int], ...], _dataset: Dataset
+    content_hash: str, data: str, copies_known: bool, reached: tuple[tuple[int, int, str], ...], _dataset: Dataset
 ) -> list[Finding]:
     return check_readiness(_dataset, DataConfig.model_validate_json(data), reached)

@@ -82,9 +82,10 @@ def _what(score: Score) -> str:
 def _of_network(network: Network | None, others: bool) -> str:
     if network is None:
         return ""
-    right, n = network[1]
-    elsewhere = ", on other test pictures" if others else ""
-    return f"; your best network: {percent_of(right, n)} ({interval_of(right, n)}{elsewhere})"
+    run, (right, n) = network
+    asked = "on other test pictures" if others else "asked about the same ones,"
+    told = f"; {asked} your best network: {percent_of(right, n)} test pictures"
+    return f"{told} (run {run.id[-4:]}, 95 % interval {interval_of(right, n)})"
 
 
 def _bars(found: Shortcuts, network: Network | None) -> Sequence[Bar]:
