@@ -16,7 +16,8 @@ with frame("Try-It", "Drag in a picture and see what the network makes of it."):
         st.stop()
     ask, answer = st.columns([4, 7], gap="large")
     with ask:
-        run = run_picker("Network", "run", finished, finished[0]) or finished[0]
+        usual = min(finished, key=lambda run: run.state.status != "done")  # the newest that was trained to its end
+        run = run_picker("Network", "run", finished, usual) or usual
         st.caption(summary(run))
         pictures = uploads()
         if not pictures:

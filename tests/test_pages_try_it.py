@@ -1,11 +1,13 @@
 """Try-It: empty, with a run, with a failed run; a dropped picture, a broken one, and a test picture to click."""
 
 import io
+import shutil
 
 import pytest
 from PIL import Image
 
 from core.inference.predictor import load_predictor
+from core.runs.run import create_run, replace_state, write_state
 from tests import tiny
 from tests.app import add_failed_run, add_pictures, open_page, said
 
@@ -31,6 +33,15 @@ def test_a_failed_run_is_no_network(tmp_path, monkeypatch):
     add_failed_run(add_pictures(), "The disk is full.")
     app = open_page("pages/try_it.py")
     assert "No network has been trained yet" in said(app) and not app.exception
+
+
+def test_a_newer_run_whose_process_is_gone_is_not_what_is_proposed(trained_home, tiny_run):
+    lost = create_run(tiny_run.config, tiny_run.fingerprint, tiny_run.classes)
+    write_state(lost.folder, replace_state(tiny_run.state, status="lost"))
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(tiny_run.folder / name, lost.folder)
+    picker = open_page("pages/try_it.py").selectbox(key="run")
+    assert picker.value == tiny_run.id and len(picker.options) == 2
 
 
 def test_a_dropped_picture_is_answered_as_the_predictor_answers(trained_home, tiny_run):
