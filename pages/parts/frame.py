@@ -18,8 +18,14 @@ from pages.parts.escape import escape
 # a local file: a Material icon as page icon makes the browser ask fonts.gstatic.com for it
 ICON = Path(__file__).resolve().parent.parent.parent / "assets" / "icon.png"
 HEARTBEAT_SECONDS = 5.0  # the supervisor waits for minutes; one sign of life in a few seconds is plenty
-# Streamlit darkens the label of a menu that is open, and on dark ground it can then not be read
-OPENED = "<style>button[kind='tertiary'][aria-expanded='true'] { color: inherit; }</style>"
+STYLE = (
+    "<style>"
+    # Streamlit darkens the label of a menu that is open, and on dark ground it can then not be read
+    "button[kind='tertiary'][aria-expanded='true'] { color: inherit; }"
+    # the box to type a number in stays beside its slider, however narrow the form is
+    "[class*='st-key-number-'] { flex-wrap: nowrap; } [class*='st-key-number-'] > div { min-width: 0 !important; }"
+    "</style>"
+)
 PAGES = (
     ("streamlit_app.py", "Home", ":material/home:"),
     ("pages/data.py", "Data", ":material/photo_library:"),
@@ -42,7 +48,7 @@ def frame(title: str, intro: str = "", heading: bool = True) -> Iterator[None]:
         prepare_server()
         if seconds_since_heartbeat() > HEARTBEAT_SECONDS:
             heartbeat()  # somebody looks: whoever trains stays ready, with torch in memory
-        st.html(OPENED)
+        st.html(STYLE)
         _draw_links()
         if told := trouble_at_home():
             st.warning(told, icon=":material/hard_drive:")
