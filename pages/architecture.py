@@ -32,6 +32,7 @@ def main() -> None:
     with frame("Architecture", "The network that will learn, from picture to answer."):
         warm_up()
         st.html(STYLE)
+        finished = [run for run in runs() if run.has_model and run.state.ended]
         left, right = st.container(key="sides").columns([3, 8], gap="large")
         with left:
             dataset, classes, size = _choose()
@@ -41,11 +42,11 @@ def main() -> None:
             with st.skeleton(height=420):
                 layers, failed = layers_of(model, classes, size)
             config = _as_run(dataset, model, size)
-            beside = _draw_head(dataset, config, classes, layers, mistake or failed)
+            beside = _draw_head(dataset, config, classes, layers, finished, mistake or failed)
             if layers:
                 _draw_layers(layers, size)
         if layers:
-            _draw_tabs(dataset, config, classes, layers, beside)
+            _draw_tabs(dataset, config, classes, layers, finished, beside)
         if dataset is not None:
             supervisor()  # last: it answers how long an epoch takes
 
@@ -72,11 +73,11 @@ def _choose() -> tuple[Dataset | None, int, int]:
 
 
 def _draw_head(
-    dataset: Dataset | None, config: RunConfig, classes: int, layers: list[Layer], mistake: str
+    dataset: Dataset | None, config: RunConfig, classes: int, layers: list[Layer], finished: list[Run], mistake: str
 ) -> tuple[str, list[Layer]]:
     """What it is held against, the way to Train, the totals, and why a network cannot be."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="head"):
-        name, before = pick_beside(_finished())
+        name, before = pick_beside(finished)
         st.button(
             "Keep this one",
             icon=":material/push_pin:",
@@ -131,6 +132,7 @@ def _draw_tabs(
     config: RunConfig,
     classes: int,
     layers: list[Layer],
+    finished: list[Run],
     beside: tuple[str, list[Layer]],
 ) -> None:
     (name, others), size, batch = beside, config.data.image_size, config.train.batch_size
@@ -143,7 +145,7 @@ def _draw_tabs(
             _draw_summary(config.model, classes, size)
     if walk.open:
         with walk, boundary():
-            draw_walk(dataset, config.data, config.model, classes, _finished())
+            draw_walk(dataset, config.data, config.model, classes, finished)
     if both.open:
         with both:
             if not others:
@@ -160,10 +162,6 @@ def _draw_summary(model: ModelConfig, classes: int, size: int) -> None:
     if text.open:
         with text, boundary():
             st.code(read_summary(model.model_dump_json(), classes, size), language=None)
-
-
-def _finished() -> list[Run]:
-    return [run for run in runs() if run.has_model and run.state.ended]
 
 
 main()

@@ -1,6 +1,7 @@
 """Architecture: the paper's counts, the family's settings, what cannot be built, and a picture's walk."""
 
 import pytest
+import streamlit as st
 
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.data.images import fingerprint_of
@@ -10,11 +11,12 @@ from core.presets import keep_preset
 from core.runs.probes import ProbeWriter, ask_probe, probes_root
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle
-from core.runs.run import read_run
+from core.runs.run import create_run, read_run
 from core.trunks import IMAGENET_MEAN
 from pages.parts import starting, walk
 from pages.parts.network import group_layers, network_figure, read_layers
 from pages.parts.run_form import USUAL, fitted
+from pages.parts.totals import WAIT_SECONDS
 from tests.app import add_pictures, open_page, said, widget
 from tests.tiny import add_colours
 
@@ -182,6 +184,24 @@ def test_where_the_speed_before_failed_it_is_held_against_nothing():
     assert not totals(app)["Seconds an epoch"][1] and not app.exception and not app.error
 
 
+def test_a_speed_that_cannot_be_known_is_not_as_before():
+    dataset = add_pictures()
+    config = fitted(USUAL, dataset).model_copy(update={"model": ModelConfig()})
+    probe = ask_probe("speed", config, fingerprint_of(dataset.content_hash, preprocess_of(config.data)))
+    ProbeWriter(probes_root() / probe.id).fail("The machine was switched off.")
+    value, difference = totals(open_page("pages/architecture.py"))["Seconds an epoch"]
+    assert value == "not known" and not difference
+
+
+def test_while_a_run_waits_a_speed_is_looked_for_less_often_and_not_asked_for(monkeypatch):
+    create_run(fitted(USUAL, add_pictures()), "f" * 64, ("cat", "dog"))
+    clocks, fragment = [], st.fragment
+    monkeypatch.setattr(st, "fragment", lambda draw, **clock: clocks.append(clock) or fragment(draw, **clock))
+    app = open_page("pages/architecture.py")
+    assert totals(app)["Seconds an epoch"][0] == "…" and {"run_every": WAIT_SECONDS} in clocks
+    assert not list(probes_root().glob("*")) and not app.exception and not app.error
+
+
 def test_a_layer_is_opened_with_its_formula():
     app = open_page("pages/architecture.py")
     assert "parameters = 6 · (3 · 3 · 3 + 1) = 168" in app.code[0].value
@@ -218,6 +238,25 @@ def test_a_run_is_walked_through(trained_home, tiny_run):
     for name in ("conv1", "conv2_act", "fc3"):
         assert f"<b>{name}</b>" in told
     assert "First layer" in told and read_run(tiny_run.id)
+
+
+def test_a_run_without_answers_is_walked_with_the_test_pictures_of_its_split(trained_home, tiny_run):
+    (tiny_run.folder / "evaluation-test.npz").unlink()
+    app = open_page("pages/architecture.py")
+    app.session_state["more"] = "Walk a picture through it"
+    app.run()
+    app.selectbox(key="walk.network").set_value(tiny_run.id).run()
+    assert "do nothing for any of 12 test pictures" in said(app) and not app.exception and not app.error
+
+
+def test_a_single_filter_is_one_filter():
+    add_pictures()
+    app = open_cnn()
+    app.text_input(key="design.typed.model.channels").set_value("1, 8").run()
+    app.session_state["more"] = "Walk a picture through it"
+    app.run()
+    told = "\n".join(one.proto.body for one in app.get("html"))
+    assert "One filter of 3 × 3 pixels" in told and not app.exception and not app.error
 
 
 def test_another_dataset_with_as_many_classes_is_walked_anew():

@@ -16,6 +16,7 @@ from pages.parts.network import Layer
 
 SAME, WAITING = "as before", "not known yet"
 WISH = "totals.wish"  # (what is asked about, since when it has not moved)
+WAIT_SECONDS = 5.0  # between two looks whether the runs have ended that nothing is measured beside
 WEIGHT_BYTES = 12  # of a parameter in training: itself, its gradient and its momentum, 4 bytes each
 MAP_BYTES = 8  # of a number that leaves a layer: itself, kept until its gradient comes, 4 bytes each
 Speed = tuple[Dataset, RunConfig, ModelConfig | None]  # what is timed, and the network before
@@ -104,8 +105,8 @@ def draw_speed(dataset: Dataset, config: RunConfig, before: ModelConfig | None) 
     found = [seconds_an_epoch(dataset, one) for one in wanted]
     same = before == config.model
     with st.container(width="stretch"):
-        if _missing(wanted, found) and not live_runs():
-            st.fragment(_measure, run_every=TICK_SECONDS)(dataset, wanted, same)
+        if _missing(wanted, found):
+            st.fragment(_measure, run_every=WAIT_SECONDS if live_runs() else TICK_SECONDS)(dataset, wanted, same)
         else:
             _draw_seconds(dataset, wanted, found, same)
 
@@ -116,7 +117,8 @@ def _measure(dataset: Dataset, wanted: list[RunConfig], same: bool) -> None:
     missing = _missing(wanted, found)
     if not missing:
         st.rerun()  # the clock stops
-    ask_when_calm(WISH, dataset, missing[0])
+    if not live_runs():
+        ask_when_calm(WISH, dataset, missing[0])
     _draw_seconds(dataset, wanted, found, same)
 
 
@@ -130,7 +132,7 @@ def _draw_seconds(dataset: Dataset, wanted: list[RunConfig], found: list[Known],
     _draw(
         "Seconds an epoch",
         "not known" if why else "…" if seconds is None else epoch_in_words(seconds),
-        SAME if same else _slower(*found) if len(found) > 1 else None,
+        None if why else SAME if same else _slower(*found) if len(found) > 1 else None,
         escape(why, 300) if why else _how(dataset, wanted[0], waits=seconds is None),
     )
 

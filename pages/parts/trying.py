@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from core.data.dataset import Dataset
 from core.data.picture import Refusal, open_picture
 from core.runs.run import Run
 from core.settings import load_limits
@@ -63,21 +64,34 @@ def draw_offer(run: Run) -> list[Asked]:
     dataset, test = pictures_of(run), evaluation_or_none(run, "test")
     if dataset is None or test is None:
         return []
-    drawn = np.random.default_rng(st.session_state.get("offer", 0)).permutation(test.n)[:OFFERED]
-    places = [int(test.indices[place]) for place in drawn]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("No picture at hand? Take one of these.", width="content")
-        st.button("Others", key="others", icon=":material/shuffle:", type="tertiary", on_click=_next_offer)
-    with st.grid(3, min_column_width=80, gap="small"):
-        for number, index in enumerate(places):
-            with st.container(gap="xxsmall"):
-                st.image(thumbnail(dataset, index), width="stretch", alt=f"Test picture {number + 1}")
-                st.button("Try", key=f"ask.{number}", width="stretch", on_click=_ask, args=(run.id, index))
-    run_id, index = st.session_state.get("asked", (None, None))
-    if run_id != run.id or index is None:
+    mixed = np.random.default_rng(0).permutation(test.indices).tolist()
+    index = pick_offered("No picture at hand? Take one of these.", "Try", dataset, mixed, run.id)
+    if index is None:
         return []
     true = dataset.classes[int(dataset.labels[index])]
     return [Asked(str(dataset.names[index]), dataset.original(index), 0, true)]
+
+
+def pick_offered(
+    told: str, word: str, dataset: Dataset, places: Sequence[int], owner: str, form: str = ""
+) -> int | None:
+    """A few pictures of the dataset at a time, each with a button that says `word`; the place of the one that was last
+    clicked for this owner, None where none was."""
+    turn = st.session_state.get(f"{form}offer", 0)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(told, width="content")
+        if len(places) > OFFERED:
+            icon = ":material/shuffle:"
+            st.button("Others", f"{form}others", icon=icon, type="tertiary", on_click=_next_offer, args=(form,))
+    with st.grid(3, min_column_width=64, gap="small"):
+        for number in range(min(OFFERED, len(places))):
+            index = places[(turn * OFFERED + number) % len(places)]
+            with st.container(gap="xxsmall"):
+                st.image(thumbnail(dataset, index), width="stretch", alt=f"Test picture {number + 1}")
+                asked = (form, owner, index)
+                st.button(word, key=f"{form}ask.{number}", width="stretch", on_click=_ask, args=asked)
+    by, chosen = st.session_state.get(f"{form}asked", (None, None))
+    return chosen if by == owner else None
 
 
 def predictions(run: Run, pictures: Sequence[Asked]) -> list[Any]:
@@ -146,9 +160,9 @@ def _preview(sha256: str, _content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _ask(run_id: str, index: int) -> None:
-    st.session_state["asked"] = (run_id, index)
+def _ask(form: str, owner: str, index: int) -> None:
+    st.session_state[f"{form}asked"] = (owner, index)
 
 
-def _next_offer() -> None:
-    st.session_state["offer"] = st.session_state.get("offer", 0) + 1
+def _next_offer(form: str) -> None:
+    st.session_state[f"{form}offer"] = st.session_state.get(f"{form}offer", 0) + 1

@@ -16,23 +16,22 @@ from core.data.dataset import Dataset
 from core.data.decoding import receive_in_child
 from core.data.picture import Refusal, open_picture
 from core.data.preprocess import Preprocess
-from core.data.store import preprocess_of, split_dataset
+from core.data.store import preprocess_of
 from core.errors import UserMistake
 from core.runs.run import Run
 from core.settings import load_limits
 from pages.parts.answers import evaluation_or_none, pictures_of
-from pages.parts.cached import pixels_to_png, thumbnail
+from pages.parts.cached import parts_of, pixels_to_png
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.network import Group, group_layers, size_of
 from pages.parts.palette import ACCENT, BLOCK, CALM, class_colours
 from pages.parts.run_table import run_labels
-from pages.parts.trying import ENDINGS
-from pages.parts.watching import png_of
+from pages.parts.trying import ENDINGS, pick_offered
+from pages.parts.watching import SMALL, filters_in_words, tile
 
 FRESH = "untrained"
-OFFERED = 6  # pictures to click
 SAMPLE = 200  # test pictures over which a unit is called dead
 FEW, MORE = 16, 64  # maps of a layer: at first, and on request
 ALL_AT_ONCE = 14  # layers; of a larger network one group is shown at a time
@@ -105,10 +104,9 @@ def _pick_eyes(
 
 def _eyes_of(run: Run) -> Eyes:
     card, dataset = run.card(), pictures_of(run)
-    tests: tuple[int, ...] = ()
-    tested = 0
     test = evaluation_or_none(run, "test")
-    if dataset is not None and test is not None:
+    tests, tested = ((), 0) if dataset is None else _some_tests(dataset, run.config.data)
+    if tests and test is not None:  # copies that were found since may have moved the split
         tests, tested = _sampled(test.indices), test.n
     preprocess = Preprocess.model_validate(card.preprocess)
     key = f"{run.id} {run.state.updated}"
@@ -117,7 +115,7 @@ def _eyes_of(run: Run) -> Eyes:
 
 def _some_tests(dataset: Dataset, data: DataConfig) -> tuple[tuple[int, ...], int]:
     try:
-        test = split_dataset(dataset, data)["test"]
+        test = parts_of(dataset, data)["test"]
     except UserMistake:
         test = np.arange(dataset.used)
     return _sampled(test), len(test)
@@ -143,28 +141,10 @@ def _pick_picture(eyes: Eyes) -> tuple[bytes, str] | None:
         if eyes.run is not None:
             st.caption("The pictures of this run are no longer there; drop one of your own.")
         return None
-    turn = st.session_state.get("walk.turn", 0)
-    offered = [eyes.tests[(turn * OFFERED + place) % len(eyes.tests)] for place in range(min(OFFERED, len(eyes.tests)))]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("Or one of the test pictures.", width="content")
-        st.button("Others", key="walk.others", icon=":material/shuffle:", type="tertiary", on_click=_next_offer)
-    with st.grid(3, min_column_width=64, gap="small"):
-        for number, index in enumerate(offered):
-            with st.container(gap="xxsmall"):
-                st.image(thumbnail(eyes.dataset, index), width="stretch", alt=f"Test picture {number + 1}")
-                st.button("Walk", key=f"walk.ask.{number}", width="stretch", on_click=_ask, args=(eyes.key, index))
-    asked, index = st.session_state.get("walk.asked", ("", offered[0]))
-    index = index if asked == eyes.key and index in eyes.tests else offered[0]
+    told = "Or one of the test pictures."
+    index = pick_offered(told, "Walk", eyes.dataset, eyes.tests, eyes.key, "walk.")
+    index = eyes.tests[0] if index is None else index
     return eyes.dataset.original(index), str(eyes.dataset.names[index])
-
-
-def _ask(key: str, index: int) -> None:
-    st.session_state["walk.asked"] = (key, index)
-
-
-def _next_offer() -> None:
-    st.session_state["walk.turn"] = st.session_state.get("walk.turn", 0) + 1
-    st.session_state.pop("walk.asked", None)
 
 
 # ----------------------------------------------------------------------------------------------------- computing
@@ -240,18 +220,15 @@ def _draw_head(eyes: Eyes, name: str, received: np.ndarray, walk: Any) -> None:
 
 
 def _draw_filters(filters: np.ndarray) -> None:
-    count, channels, height, width = filters.shape
-    if not count or height * width == 1:
+    if not len(filters) or filters[0, 0].size == 1:
         return
     top = max(float(np.abs(filters).max()), 1e-12)
-    side = 44 if count <= 16 else 26
-    tiles = "".join(_picture(png_of(one, top), side, side, f"Filter {number}") for number, one in enumerate(filters, 1))
-    colours = "red, green and blue" if channels == 3 else f"{channels} channels, as grey"
+    side = 44 if len(filters) <= 16 else 26
+    tiles = "".join(tile(one, top, side, f"Filter {number}") for number, one in enumerate(filters, 1))
+    head, told = filters_in_words(filters)
     st.html(
-        f"<b>First layer</b> · {count} filters of {height} × {width} pixels"
-        f'<div style="display:flex;flex-wrap:wrap;gap:6px;margin:0.5rem 0">{tiles}</div>'
-        f'<div style="font-size:0.875rem;opacity:0.65">The weights for {colours}: grey is zero, brighter adds, '
-        "darker takes away.</div>"
+        f'{head}<div style="display:flex;flex-wrap:wrap;gap:6px;margin:0.5rem 0">{tiles}</div>'
+        f'<div style="{SMALL}">{told}</div>'
     )
 
 

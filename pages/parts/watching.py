@@ -21,7 +21,7 @@ TILE = 120  # pixels: side of a picture in the sheet of all of them
 RIGHT, WRONG = "#00704f", "#b03a00"  # green and vermilion, dark enough for white letters
 PARTS = {"val": "validation pictures", "test": "test pictures"}
 _CUT = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
-_SMALL = "font-size:0.875rem;opacity:0.65"
+SMALL = "font-size:0.875rem;opacity:0.65"
 
 
 def draw_sheet(run: Run) -> None:
@@ -47,7 +47,7 @@ def draw_watched(run: Run, watch: Watch) -> None:
         st.html(
             f"<b>What it answers now</b> · {right} of {len(watch.labels)} right · epoch {watch.epoch}"
             '<div style="display:grid;grid-template-columns:repeat(auto-fill,minmax(92px,1fr));gap:14px;'
-            f'margin:0.8rem 0">{"".join(cards)}</div><div style="{_SMALL}">{told}</div>'
+            f'margin:0.8rem 0">{"".join(cards)}</div><div style="{SMALL}">{told}</div>'
         )
 
 
@@ -117,17 +117,25 @@ def _title(name: str) -> str:
 
 def draw_filters(watch: Watch) -> None:
     """The weights of the first convolution as small pictures, each beside what it began as."""
-    count, channels, height, width = watch.filters.shape
-    if not count:
+    if not len(watch.filters):
         return
+    with st.container(border=True, key="first-layer"):
+        head, told = filters_in_words(watch.filters)
+        st.html(
+            f"{head}: above at the start, below now{filters_html(watch)}"
+            f'<div style="{SMALL}">{told} {formed_in_words(watch)}</div>'
+        )
+
+
+def filters_in_words(filters: np.ndarray) -> tuple[str, str]:
+    """HTML: how many they are and how large, and what their greys and colours mean; float (filters, C, h, w)."""
+    count, channels, height, width = filters.shape
     many = f"{count} filters" if count > 1 else "One filter"
     colours = "red, green and blue" if channels == 3 else f"{channels} channel{'s' * (channels > 1)}, as grey"
-    told = f"The weights for {colours}: grey is zero, brighter adds, darker takes away. {formed_in_words(watch)}"
-    with st.container(border=True, key="first-layer"):
-        st.html(
-            f"<b>First layer</b> · {many} of {height} × {width} pixels: above at the start, below now"
-            f'{filters_html(watch)}<div style="{_SMALL}">{told}</div>'
-        )
+    return (
+        f"<b>First layer</b> · {many} of {height} × {width} pixels",
+        f"The weights for {colours}: grey is zero, brighter adds, darker takes away.",
+    )
 
 
 def filters_html(watch: Watch) -> str:
@@ -138,8 +146,8 @@ def filters_html(watch: Watch) -> str:
     for number, (first, now) in enumerate(zip(watch.first_filters, watch.filters, strict=True), 1):
         pairs.append(
             '<span style="display:inline-flex;flex-direction:column;gap:4px">'
-            f"{_tile(first, top, side // 2, f'Filter {number} at the start')}"
-            f"{_tile(now, top, side, f'Filter {number} now')}</span>"
+            f"{tile(first, top, side // 2, f'Filter {number} at the start')}"
+            f"{tile(now, top, side, f'Filter {number} now')}</span>"
         )
     return f'<div style="display:flex;flex-wrap:wrap;gap:10px;margin:0.6rem 0">{"".join(pairs)}</div>'
 
@@ -156,7 +164,7 @@ def formed_in_words(watch: Watch) -> str:
     return f"Random at first, they have changed by {100 * whole:.0f} %{of}."
 
 
-def _tile(weights: np.ndarray, top: float, side: int, alt: str) -> str:
+def tile(weights: np.ndarray, top: float, side: int, alt: str) -> str:
     content = base64.b64encode(png_of(weights, top)).decode()
     return (
         f'<img src="data:image/png;base64,{content}" alt="{alt}" title="{alt}" width="{side}" height="{side}" '
