@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import random
+import re
 import struct
 import sys
 import warnings
@@ -299,7 +300,10 @@ def _packed(files: dict, draw: random.Random) -> bytes:
         for name, content in files.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of names that are there twice
-                archive.writestr(name, content)
+                if isinstance(name, zipfile.ZipInfo):
+                    archive.writestr(name, content)
+                else:
+                    archive.writestr(_undated(name), content, kind, 1)
         if draw.random() < 0.05:
             archive.comment = draw.choice((b"PK\x05\x06", bytes(2000), b"a comment"))
     content = buffer.getvalue()
@@ -308,6 +312,13 @@ def _packed(files: dict, draw: random.Random) -> bytes:
             b"cat/1.png", draw.choice((b"cat\\1.png", b"cat/1\0png", b"..\\evil.p", b"../evil.p"))
         )
     return content
+
+
+def _undated(name: str) -> zipfile.ZipInfo:
+    """What zipfile makes of a name, less the time of day: a mutant is the same bytes whenever it is drawn."""
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (0o40775 << 16) | 0x10 if name.endswith("/") else 0o600 << 16
+    return info
 
 
 class _Pipe(io.RawIOBase):
@@ -342,7 +353,7 @@ DIRECTORY = {6: "<H", 8: "<H", 10: "<H", 16: "<I", 20: "<I", 24: "<I", 28: "<H",
 
 
 def _edit(draw: random.Random, content: bytes, magic: bytes, fields: dict[int, str]) -> bytes:
-    places = [at for at in range(len(content) - 46) if content.startswith(magic, at)] if len(content) < 40_000 else []
+    places = [found.start() for found in re.finditer(magic, content[:-43])] if len(content) < 40_000 else []
     places = places or [at for at in (content.find(magic), content.rfind(magic)) if at >= 0]
     if not places:
         return content
