@@ -81,7 +81,7 @@ def draw_doubtful(dataset: Dataset) -> None:
     grid = st.container()
     if pages > 1:
         page = st.pagination(pages, key=f"doubts_page_{dataset.id}_{picked}_{judge}_{side}")
-    with grid, st.grid(6, min_column_width=215, gap="small"):
+    with grid, st.grid(6, min_column_width=240, gap="small"):
         for doubt in found[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]:
             _card(dataset, doubt)
     _draw_decisions(dataset, every)
@@ -118,7 +118,7 @@ def _card(dataset: Dataset, doubt: Doubt) -> None:
         st.image(thumbnail(dataset, doubt.row), width="stretch", alt=name)
         given, seen = (escape(dataset.classes[label], 16) for label in (doubt.given, doubt.suggested))
         st.markdown(
-            f"{given} {100 * doubt.self_confidence:.0f} % → **{seen} {100 * doubt.confidence:.0f} %**",
+            f"{given} {100 * doubt.self_confidence:.0f}\u00a0% → **{seen} {100 * doubt.confidence:.0f}\u00a0%**",
             help=f"The label given, and the class that the network sees. {escape(dataset.names[doubt.row], 200)}",
         )
         st.caption((PART_NAMES | ASKED)[doubt.part])
