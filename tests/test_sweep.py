@@ -232,6 +232,9 @@ def test_the_page_plans_starts_shows_and_keeps(base, monkeypatch):
     work_at(sweep.folder)
     app = open_page("pages/results.py", show="Sweep")
     assert not app.exception and not app.error and "Best: trial" in said(app) and len(app.get("plotly_chart")) >= 4
+    told = "".join(chart.proto.spec for chart in app.get("plotly_chart"))
+    assert "Learning rate" in told and "validation accuracy" in told
+    assert not any(word in told for word in ("train.learning_rate", "'sgd'", "Best Value", "Intermediate", "Hyper"))
     app.text_input(key="sweep.name").set_value("mine").run()
     app.button(key="sweep.keep").click().run()
     assert "mine" in all_presets() and not app.exception

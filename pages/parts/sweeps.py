@@ -45,6 +45,16 @@ from pages.parts.words import span
 
 USUALLY = ("train.learning_rate", "train.weight_decay")
 TICK_SECONDS = 2.0
+ACCURACY = "validation accuracy"
+_WORDS = {  # Optuna's -> ours
+    "Trial": "trial",
+    "Best Value": "best so far",
+    "Step": "epoch",
+    "Intermediate Value": ACCURACY,
+    "Hyperparameter": "",
+    "Hyperparameter Importance": "share in what differs between trials",
+}
+_EARLY_TO_LATE = [[0.0, CLASS_COLOURS[1]], [1.0, CLASS_COLOURS[0]]]  # both are seen on light and on dark
 STATUS_SAYS = {"waiting": "Waits for its turn", "running": "Training", "stopped": "Stopped", "done": "Done"}
 
 
@@ -228,19 +238,44 @@ def _figures(sweep_id: str, stamp: str, _sweep: Sweep) -> dict[str, go.Figure]:
     fields = [one.field for one in _sweep.plan.ranges]
     complete = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     figures = {
-        "History": visualization.plot_optimization_history(study, target_name="validation accuracy"),
-        "Each field": visualization.plot_slice(study, target_name="validation accuracy"),
+        "History": visualization.plot_optimization_history(study, target_name=ACCURACY),
+        "Each field": visualization.plot_slice(study, target_name=ACCURACY),
         "Courses": visualization.plot_intermediate_values(study),
     }
     if len(fields) > 1 and len(complete) > 1:
-        figures["Two fields"] = visualization.plot_contour(study, fields[:2], target_name="validation accuracy")
+        figures["Two fields"] = visualization.plot_contour(study, fields[:2], target_name=ACCURACY)
     if len(fields) > 1 and len({trial.value for trial in complete}) > 1 and len(complete) > 3:
-        figures["Importance"] = visualization.plot_param_importances(study, target_name="validation accuracy")
+        figures["Importance"] = visualization.plot_param_importances(study, target_name=ACCURACY)
     for figure in figures.values():
         figure.update_layout(
             title=None, margin={"l": 8, "r": 8, "t": 24, "b": 8}, colorway=CLASS_COLOURS, template=None
         )
+        _put_in_our_words(figure, _WORDS | {field: title_of(field) for field in fields})
     return figures
+
+
+def _put_in_our_words(figure: go.Figure, words: dict[str, str]) -> None:
+    def put(values: Sequence[str]) -> list[str]:
+        """Names of fields, and choices, which Optuna puts into quotation marks."""
+        return [plotted(words.get(value, value.strip("'"))) for value in values]
+
+    for trace in figure.data:
+        trace.name = words.get(trace.name, trace.name)
+        for side in ("x", "y"):
+            if trace[side] is not None and all(isinstance(value, str) for value in trace[side]):
+                trace[side] = put(trace[side])
+        if trace.type == "bar":
+            trace.hovertemplate = "%{y}: %{x:.2f}<extra></extra>"
+        if trace.type == "scatter" and trace.marker.colorscale:
+            trace.marker.colorscale = _EARLY_TO_LATE
+            trace.marker.colorbar.title.text = words["Trial"]
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        axis.title.text = words.get(axis.title.text, axis.title.text)
+        axis.exponentformat = "power"  # 1 µ is a unit's word
+        if axis.categoryarray:
+            axis.categoryarray = put(axis.categoryarray)
+        if axis.title.text == ACCURACY:
+            axis.update(tickformat=".1%", minallowed=0, maxallowed=1.02)
 
 
 def _line(one: Tried) -> dict[str, Any]:
