@@ -1,9 +1,18 @@
 """With and without on the Results page: empty, the form, an experiment at work, one that has found something."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.experiments.components import find_components
-from core.experiments.experiment import create_experiment, feed, list_experiments, open_experiment, plan_experiment
+from core.experiments.experiment import (
+    create_experiment,
+    feed,
+    list_experiments,
+    open_experiment,
+    plan_experiment,
+    settle_timing,
+)
 from core.experiments.with_without import report
 from core.runs.run import ask_to_stop
 from pages.parts.experiments import forest_figure
@@ -97,6 +106,21 @@ def test_what_the_budget_leaves_out_is_not_offered_to_be_resumed(base):
     app = open_page("pages/results.py", show=SHOW)
     assert "experiment.resume" not in {button.key for button in app.button}
     assert "experiment.delete" in {button.key for button in app.button}
+
+
+def test_times_that_could_not_be_measured_can_be_measured_again(base):
+    experiment = begun(base, seeds=1, timed=False)
+    settle_timing(experiment.folder, gave_way=False)
+    assert train_all(experiment).status == "done"
+    app = open_page("pages/results.py", show=SHOW)
+    app.button(key="experiment.resume").click().run()
+    assert open_experiment(experiment.folder).untimed and not app.exception
+
+
+def test_long_names_of_components_stand_whole_in_two_lines(base):
+    (effect,) = report(train_all(begun(base, seeds=1))).effects
+    (label,) = forest_figure([replace(effect, title="Constant rate instead of one-cycle <b>")]).layout.yaxis.ticktext
+    assert label == "Constant rate instead of<br>one-cycle &lt;b&gt;"
 
 
 def test_names_are_data(trained_home, base):

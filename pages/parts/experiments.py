@@ -1,6 +1,7 @@
 """With and without: plan an experiment, watch it, and see what each component is worth. A part of the Results page."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -238,7 +239,12 @@ def _draw_progress(experiment_id: str, stamp: str) -> None:
         missing = experiment.status == "stopped" or any(
             not cell.is_done and cell not in cut for cell in experiment.cells
         )
-        if missing and st.button("Resume", key="experiment.resume", icon=":material/play_arrow:"):
+        if (missing or experiment.timing_given_up) and st.button(
+            "Resume",
+            key="experiment.resume",
+            icon=":material/play_arrow:",
+            help="Goes on, and tries again what has failed or could not be measured.",
+        ):
             resume_experiment(experiment)
             supervisor()
             st.rerun()
@@ -253,7 +259,7 @@ def _describe(experiment: Experiment, done: int, whole: int) -> str:
         told.insert(1, escape(experiment.at_work, 120))
     if not experiment.ended:
         told.append(f"about {span(experiment.seconds_left)} left")
-    else:
+    elif experiment.spent:  # else all its runs were there before
         told.append(f"took {span(experiment.spent)}")
     return " · ".join(told)
 
@@ -290,7 +296,7 @@ def forest_figure(effects: Sequence[Effect]) -> go.Figure:
         )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[plotted(effect.title) for effect in rows],
+        ticktext=["<br>".join(wrap(plotted(effect.title, 60), 28)) for effect in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,
