@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.config import DataConfig
 from core.data.dataset import Dataset
+from core.data.readiness import UNEVEN
 from core.data.sizes import picture_sizes
 from core.presets import PRESETS
 from pages.parts.adding import draw_adding, draw_job
@@ -338,10 +339,10 @@ def _told_of_balance(before: np.ndarray, after: np.ndarray, choices: DataConfig)
         return f"Every class is cut to the size of the smallest: {out:,} pictures are left out."
     if before.min() == before.max():
         return "All classes have the same number of pictures."
-    return (
-        f"The largest class has {before.max() / max(1, before.min()):.1f} times as many pictures as the smallest. "
-        "A network then favours it; balancing cuts every class to the smallest."
-    )
+    times = before.max() / max(1, before.min())
+    told = f"The largest class has {times:.1f} times as many pictures as the smallest"
+    told += ": even enough. Balancing" if times < UNEVEN else ". A network then favours it; balancing"
+    return f"{told} cuts every class to the smallest."
 
 
 def _told_of_split(dataset: Dataset, counts: dict[str, int]) -> str:

@@ -49,6 +49,21 @@ def test_the_ledger_counts_and_names_what_was_refused():
     assert app.dataframe[0].value["File"].tolist() == ["notes.png"]
 
 
+@pytest.mark.parametrize(
+    ("cats", "told"),
+    [(4, "2.0 times as many pictures as the smallest: even enough."), (2, "A network then favours it")],
+)
+def test_balance_calls_uneven_what_check_calls_uneven(cats, told):
+    from core.data.dataset import import_pictures
+
+    entries = [(f"{place}.png", "cat" if place < cats else "dog", None, png(place)) for place in range(12)]
+    list(import_pictures("uneven", iter(entries), "zip", False))
+    app = open_page("pages/data.py")
+    app.session_state["tab"] = "Balance and split"
+    app.run()
+    assert told in said(app) and ("even enough" in told) == ("even enough" in said(app))
+
+
 def test_balancing_says_how_many_are_left_out():
     from core.data.dataset import import_pictures
 
