@@ -21,7 +21,10 @@ PICKED = "architecture.layer"  # the name of the layer that is open
 STYLE = (
     "<style>"
     # Streamlit stacks columns below 640 pixels; settings beside a drawing need more
-    '@media (max-width: 900px) { .st-key-sides [data-testid="stColumn"] { min-width: calc(100% - 1.5rem); } }'
+    "@media (max-width: 900px) {"
+    ' [class*="st-key-sides"] [data-testid="stColumn"] { min-width: calc(100% - 1.5rem); } }'
+    # a card that is too narrow for its label comes into the next line
+    ".st-key-totals > * { min-width: 10.5rem; }"
     # its charts write in grey, which on a layer's blue could hardly be read; what the pointer tells has its own ground
     '[class*="st-key-network"] :is(.textpoint, .annotation) text { fill: currentColor !important; }'
     "</style>"
@@ -116,10 +119,11 @@ def _draw_layers(layers: list[Layer], size: int) -> None:
         picked = next((str(layer["name"]) for layer in layers if layer["parameters"]), names[0])
     draw_network(layers, size, "network", picked, _pick)
     largest = max(layers, key=lambda layer: layer["parameters"])
-    share = largest["parameters"] / max(1, sum(layer["parameters"] for layer in layers))
-    st.caption(
-        f"Blue learns; {share:.0%} of the parameters are in {largest['name']}. Click a layer to see what it does."
-    )
+    parameters, learnt = (sum(layer[which] for layer in layers) for which in ("parameters", "learnt"))
+    told = f"Blue learns; {largest['parameters'] / max(1, parameters):.0%} of the parameters are in {largest['name']}."
+    if learnt < parameters:
+        told = f"Blue learns, {learnt:,} of {parameters:,} parameters; the others stay as they came."
+    st.caption(f"{told} Click a layer to see what it does.")
     draw_layer(layers[names.index(picked)], layers, size)
 
 

@@ -14,9 +14,9 @@ from core.runs.queue import SupervisorHandle
 from core.runs.run import create_run, read_run
 from core.trunks import IMAGENET_MEAN
 from pages.parts import starting, walk
-from pages.parts.network import group_layers, network_figure, read_layers
+from pages.parts.network import group_layers, network_figure, read_layers, short_name
 from pages.parts.run_form import USUAL, fitted
-from pages.parts.totals import WAIT_SECONDS
+from pages.parts.totals import WAIT_SECONDS, totals_of
 from tests.app import add_pictures, open_page, said, widget
 from tests.tiny import add_colours
 
@@ -190,7 +190,7 @@ def test_a_speed_that_cannot_be_known_is_not_as_before():
     probe = ask_probe("speed", config, fingerprint_of(dataset.content_hash, preprocess_of(config.data)))
     ProbeWriter(probes_root() / probe.id).fail("The machine was switched off.")
     value, difference = totals(open_page("pages/architecture.py"))["Seconds an epoch"]
-    assert value == "not known" and not difference
+    assert value == "–" and not difference
 
 
 def test_while_a_run_waits_a_speed_is_looked_for_less_often_and_not_asked_for(monkeypatch):
@@ -293,3 +293,15 @@ def test_the_residual_networks_parts_are_its_groups():
     groups = group_layers(read_layers(ModelConfig(name="resnet").model_dump_json(), 10, 32))
     assert [group.title for group in groups] == ["whiten", "Block 1", "Block 2", "Block 3", "fc"]
     assert [layer["name"] for layer in groups[-1].layers] == ["pool", "flatten", "fc"]
+
+
+def test_a_frozen_googlenet_is_drawn_with_all_its_branches_and_only_its_head_learns():
+    layers = read_layers(ModelConfig(name="pretrained", trunk="googlenet").model_dump_json(), 3, 224)
+    groups = {group.title: group for group in group_layers(layers)}
+    assert groups["inception3a"].shape == (256, 28, 28)  # 64 + 128 + 32 + 32 maps
+    assert groups["inception5b"].shape == (1024, 7, 7)
+    assert [title for title, group in groups.items() if group.learns] == ["head"]
+    totals = totals_of(layers, 64)
+    assert totals.learnt == 3 * 1024 + 3
+    assert totals.memory == 4 * totals.parameters + 8 * totals.learnt + 64 * 8 * 3
+    assert [short_name(layer) for layer in layers][:3] == ["conv 7×7", "batch norm", "max pool"]

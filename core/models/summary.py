@@ -26,8 +26,10 @@ class Layer:
 
     name: str  # as in the state dict, e.g. "conv1"
     kind: str  # e.g. "Conv2d"
-    output_shape: tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+    input_shape: tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
+    output_shape: tuple[int, ...]
     parameters: int
+    learnt: int  # of the parameters; the others stay as they came
     multiply_adds: int  # for one picture; 0 where a layer only compares, adds or scales
     detail: str  # the layer's own settings, e.g. "3 -> 6, kernel 3x3, stride 1"
     receptive_field: int  # pixels: side of the part of the picture that one number of the output depends on
@@ -56,8 +58,10 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
                     Layer(
                         name,
                         type(module).__name__,
+                        came,
                         shape,
                         sum(p.numel() for p in module.parameters()),
+                        sum(p.numel() for p in module.parameters() if p.requires_grad),
                         multiply_adds(module, shape),
                         describe(module),
                         min(seen.side, image_size),

@@ -13,7 +13,7 @@ def draw_beside(
     layers: Sequence[Layer], now: Totals, name: str, others: Sequence[Layer], before: Totals, size: int
 ) -> None:
     """`others`: the layers of the network that is called `name`, for the same pictures."""
-    left, right = st.columns(2, gap="large")
+    left, right = st.container(key="sides-beside").columns(2, gap="large")
     with left:
         st.markdown("**This network**")
         draw_network(layers, size, "network-this", columns=4)
@@ -25,7 +25,7 @@ def draw_beside(
         ("Multiply-adds", in_short(now.work), in_short(before.work), times(now.work, before.work)),
         ("Memory in training", in_bytes(now.memory), in_bytes(before.memory), times(now.memory, before.memory)),
         ("Layers", f"{len(layers)}", f"{len(others)}", times(len(layers), len(others))),
-        ("Layers with weights", *_weighted(layers, others)),
+        ("Convolutions and linear layers", *_weighted(layers, others)),
         ("Last map", last_map(layers), last_map(others), ""),
         ("One number of it sees", *_seen(layers, others)),
     ]

@@ -85,14 +85,15 @@ class Group:
 
     title: str
     layers: tuple[Layer, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.layers[-1]["output_shape"])
+    shape: tuple[int, ...]  # of what leaves it: the maps of all its branches
 
     @property
     def parameters(self) -> int:
         return sum(layer["parameters"] for layer in self.layers)
+
+    @property
+    def learns(self) -> bool:
+        return any(layer["learnt"] for layer in self.layers)
 
     @property
     def main(self) -> Layer:
@@ -159,7 +160,12 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
             waiting = []
     if waiting:
         groups.append((_key(waiting[0]), waiting))
-    return [Group(_title(key), tuple(inside)) for key, inside in groups]
+    given = [inside[0].get("input_shape", ()) for _, inside in groups[1:]]
+    return [
+        Group(_title(key), tuple(inside), tuple(after if len(after) == len(gives) else gives))
+        for (key, inside), after in zip(groups, [*given, ()], strict=True)
+        for gives in [inside[-1]["output_shape"]]
+    ]
 
 
 def _key(layer: Layer) -> str:
@@ -216,8 +222,7 @@ def network_figure(groups: Sequence[Group], size: int, picked: str = "", columns
     """No axis: across, one unit is one group; down, one unit is one pixel. A layer is a bar that can be clicked."""
     crowded = max((len(group.layers) for group in groups), default=0) > ROOMY
     board = _Board(size, crowded, picked)
-    units = [Group("Picture", ({"output_shape": (3, size, size), "parameters": 0, "name": "", "kind": "Picture"},))]
-    units += groups
+    units = [Group("Picture", (), (3, size, size)), *groups]
     top = 0.0
     for start in range(0, len(units), columns):
         line = units[start : start + columns]
@@ -244,11 +249,11 @@ class _Board:
 
     def put(self, group: Group, column: int, top: float, first: bool, last: bool) -> None:
         middle, centre = column + 0.5, top - 70
-        colour = BLOCK if group.parameters else CALM
+        colour = BLOCK if group.learns else CALM
         self._note(middle, top - 10, f"<b>{group.title}</b>")
         self._maps(group, middle, centre, colour)
         shape = next((one["output_shape"] for one in reversed(group.layers) if len(one["output_shape"]) == 3), None)
-        shape = group.shape if len(group.shape) == 1 or shape is None else shape
+        shape = group.shape if len(group.shape) in (1, 3) or shape is None else shape
         self._note(middle, top - 120, size_of(shape))
         told = f"{group.parameters:,}" if group.parameters else "nothing to learn"
         self._note(middle, top - 135, "input" if first else told, small=True)
@@ -276,7 +281,7 @@ class _Board:
             height, shape = self._line(layer), tuple(layer["output_shape"])
             y = top - height / 2
             chosen = layer["name"] == self.picked
-            colour = f"{BLOCK}55" if layer["parameters"] else f"{CALM}38"
+            colour = f"{BLOCK}55" if layer["learnt"] else f"{CALM}38"
             self._box(column + 0.04, column + 0.96, y - height / 2, y + height / 2, colour, ACCENT if chosen else "")
             if height == LINE:
                 self.names.append((column + 0.05, y, short_name(layer)))
@@ -364,12 +369,16 @@ ACTIVATION_KINDS = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid
 
 def short_name(layer: Layer) -> str:
     """What stands on a layer: its name where it has weights, else what it is."""
-    kind = layer["kind"]
-    return SHORT.get(kind, kind if kind in ACTIVATION_KINDS else str(layer["name"]).rpartition(".")[2])
+    kind, name = layer["kind"], str(layer["name"]).rpartition(".")[2]
+    if kind == "Conv2d" and (name == "conv" or name.isdigit()):  # in a branch or a list: all of them are called so
+        window = re.search(r"kernel (\d+)x(\d+)", layer["detail"])
+        return f"conv {window[1]}×{window[2]}" if window else "conv"
+    return SHORT.get(kind, kind if kind in ACTIVATION_KINDS else name)
 
 
 def _pointed(layer: Layer) -> str:
     learnt = f"{layer['parameters']:,} parameters" if layer["parameters"] else "nothing to learn"
+    learnt += ", which stay as they came" if layer["parameters"] and not layer["learnt"] else ""
     return f"<b>{layer['name']}</b> · {layer['kind']}<br>{size_of(layer['output_shape'])}<br>{learnt}"
 
 
@@ -446,7 +455,7 @@ def draw_table(layers: Sequence[Layer], on_pick: Callable[[str], None]) -> None:
         selection_mode="single-row",
         column_config={
             "Parameters": st.column_config.NumberColumn(format="localized", width="small"),
-            "Multiply-adds": st.column_config.NumberColumn(format="localized", width="small"),
+            "Multiply-adds": st.column_config.NumberColumn(format="localized"),
             "Sees": st.column_config.NumberColumn(
                 format="%d px", width="small", help="Side of the part of the picture that one number depends on."
             ),

@@ -17,7 +17,8 @@ from pages.parts.network import Layer
 SAME, WAITING = "as before", "not known yet"
 WISH = "totals.wish"  # (what is asked about, since when it has not moved)
 WAIT_SECONDS = 5.0  # between two looks whether the runs have ended that nothing is measured beside
-WEIGHT_BYTES = 12  # of a parameter in training: itself, its gradient and its momentum, 4 bytes each
+WEIGHT_BYTES = 4  # of a parameter
+LEARNT_BYTES = 8  # more of one that is learnt: its gradient and its momentum, 4 bytes each
 MAP_BYTES = 8  # of a number that leaves a layer: itself, kept until its gradient comes, 4 bytes each
 Speed = tuple[Dataset, RunConfig, ModelConfig | None]  # what is timed, and the network before
 Known = tuple[float | None, str]  # seconds where they are known, and else why they never will be, "" where they may be
@@ -26,17 +27,21 @@ Known = tuple[float | None, str]  # seconds where they are known, and else why t
 @dataclass(frozen=True)
 class Totals:
     parameters: int
+    learnt: int  # of the parameters
     work: int  # multiply-adds for one picture
     memory: int  # bytes in training, by its own numbers
 
 
 def totals_of(layers: Sequence[Layer], batch: int) -> Totals:
     parameters = sum(layer["parameters"] for layer in layers)
-    maps = sum(layer["memory"] for layer in layers) // 4
+    learnt = sum(layer["learnt"] for layer in layers)
+    first = next((place for place, layer in enumerate(layers) if layer["learnt"]), len(layers))
+    maps = sum(layer["memory"] for layer in layers[first:]) // 4  # before it, no gradient is wanted
     return Totals(
         parameters,
+        learnt,
         sum(layer["multiply_adds"] for layer in layers),
-        WEIGHT_BYTES * parameters + MAP_BYTES * maps * batch,
+        WEIGHT_BYTES * parameters + LEARNT_BYTES * learnt + MAP_BYTES * maps * batch,
     )
 
 
@@ -47,7 +52,9 @@ def draw_totals(now: Totals, before: Totals | None, batch: int, speed: Speed | N
             "Parameters",
             f"{now.parameters:,}",
             _difference(now.parameters, before.parameters if before else None),
-            "Numbers that training finds, each 4 bytes.",
+            "Numbers that training finds, each 4 bytes."
+            if now.learnt == now.parameters
+            else f"Training finds {now.learnt:,} of them, the others stay as they came; each takes 4 bytes.",
         )
         _draw(
             "Multiply-adds",
@@ -59,8 +66,9 @@ def draw_totals(now: Totals, before: Totals | None, batch: int, speed: Speed | N
             "Memory in training",
             in_bytes(now.memory),
             _difference(now.memory, before.memory if before else None, in_bytes),
-            f"For a batch of {batch}: 12 bytes a parameter (itself, its gradient, its momentum) and 8 bytes for each "
-            "number that leaves a layer (itself, its gradient). The program itself takes some hundred MB more.",
+            f"For a batch of {batch}: 12 bytes a learnt parameter (itself, its gradient, its momentum), 4 bytes any "
+            "other, and 8 bytes for each number that leaves a layer from the first learnt one on (itself, its "
+            "gradient). The program itself takes some hundred MB more.",
         )
         if speed is not None:
             draw_speed(*speed)
@@ -131,7 +139,7 @@ def _draw_seconds(dataset: Dataset, wanted: list[RunConfig], found: list[Known],
     seconds, why = found[0]
     _draw(
         "Seconds an epoch",
-        "not known" if why else "…" if seconds is None else epoch_in_words(seconds),
+        "–" if why else "…" if seconds is None else epoch_in_words(seconds),
         None if why else SAME if same else _slower(*found) if len(found) > 1 else None,
         escape(why, 300) if why else _how(dataset, wanted[0], waits=seconds is None),
     )

@@ -56,7 +56,7 @@ class Eyes:
 
 def draw_walk(dataset: Dataset | None, data: DataConfig, model: ModelConfig, outputs: int, finished: list[Run]) -> None:
     """model: the network that is being designed, for `outputs` classes and the pictures of `data`."""
-    ask, answer = st.columns([3, 8], gap="large")
+    ask, answer = st.container(key="sides-walk").columns([3, 8], gap="large")
     with ask:
         eyes = _pick_eyes(dataset, data, model, outputs, finished)
         picture = _pick_picture(eyes)
