@@ -286,7 +286,7 @@ def main() -> None:
         images, slot = (
             stack.enter_context(Path(settings[name]).open("r+b", buffering=0)) for name in ("images", "slot")
         )
-        _limit_memory(limits.decoder_memory_bytes)
+        limit_memory(limits.decoder_memory_bytes)
         for line in sys.stdin.buffer:
             try:
                 for done in _work(json.loads(line), pack, images, slot, settings["start"], preprocess, limits):
@@ -333,7 +333,8 @@ def _answer(answers: IO[bytes], message: Any) -> None:
     answers.write(json.dumps(message).encode() + b"\n")
 
 
-def _limit_memory(most: int) -> None:
+def limit_memory(most: int) -> None:
+    """Let this process have so many bytes of addresses, and leave no core."""
     try:
         import resource
     except ImportError:

@@ -8,11 +8,9 @@ import streamlit as st
 
 from core.config import Augmentation, RunConfig
 from core.data.dataset import Dataset
-from core.data.picture import open_picture
 from core.data.preprocess import Preprocess
 from core.data.store import preprocess_of
-from core.settings import load_limits
-from pages.parts.cached import pixels_to_png
+from pages.parts.cached import pixels_to_png, received_pixels
 from pages.parts.escape import shown
 from pages.parts.fields import say
 from pages.parts.frame import boundary
@@ -93,9 +91,7 @@ def some_pictures(dataset: Dataset, turn: int) -> list[int]:
 @st.cache_data(max_entries=50, show_spinner=False)
 def _received(content_hash: str, indices: tuple[int, ...], preprocess: Preprocess, _dataset: Dataset) -> np.ndarray:
     """uint8 (B, S, S, 3): the pictures as a network receives them."""
-    limits = load_limits()
-    opened = [open_picture(_dataset.original(index), limits, preprocess) for index in indices]
-    return np.stack([preprocess.receive(picture).transpose(1, 2, 0) for picture in opened])
+    return received_pixels(_dataset, indices, preprocess).transpose(0, 2, 3, 1)
 
 
 def _show(pixels: np.ndarray, told: str) -> None:

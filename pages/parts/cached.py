@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
@@ -11,16 +12,17 @@ from PIL import Image, ImageOps
 
 from core.config import DataConfig
 from core.data.dataset import Dataset, list_datasets
-from core.data.picture import open_picture
+from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
 from core.data.samples import SAMPLES
+from core.data.showing import show_picture, show_received
 from core.data.store import TensorStore, load_store, split_dataset
 from core.disk import allow_more_files
 from core.errors import UserMistake
 from core.runs.catalogue import Catalogue
 from core.runs.course import Course, CourseReader
 from core.runs.run import Run
-from core.settings import atelier_home, datasets_root, home_trouble, load_limits, runs_root, trash_root
+from core.settings import atelier_home, datasets_root, home_trouble, runs_root, trash_root
 from pages.parts.importing import ImportJob, list_jobs
 
 LIVE_STATUSES = ("queued", "starting", "running")
@@ -103,12 +105,18 @@ def live_imports() -> list[ImportJob]:
 
 def thumbnail(dataset: Dataset, index: int, size: int = 160) -> bytes:
     """The original picture `index`, cut to a square of `size` pixels: JPEG, or a crisp PNG where it is tiny."""
-    return _thumbnail(str(dataset.folder), dataset.content_hash, index, size, dataset)
+    try:
+        return _thumbnail(str(dataset.folder), dataset.content_hash, index, size, dataset)
+    except Refusal:  # it was read when it came in: the machine has no memory left, or is too busy
+        return grey()
 
 
 def whole_picture(dataset: Dataset, index: int, longest: int = 640) -> bytes:
     """The original picture `index` uncut, its longest side at most `longest` pixels: JPEG, or a crisp PNG."""
-    return _whole(str(dataset.folder), dataset.content_hash, index, longest, dataset)
+    try:
+        return _whole(str(dataset.folder), dataset.content_hash, index, longest, dataset)
+    except Refusal:  # as in thumbnail()
+        return grey()
 
 
 def received_picture(dataset: Dataset, index: int, image_size: int, fit: str, side: int = 512) -> bytes:
@@ -123,6 +131,27 @@ def drawn_pictures(name: str, most: int, size: int = 160) -> list[bytes]:
     styles = list(sample.counts)
     pictures = [sample.draw(styles[place % len(styles)], Random(f"{name} {place}")) for place in range(most)]
     return [_encode(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC), "JPEG") for picture in pictures]
+
+
+def uncut(content: bytes, longest: int) -> bytes:
+    """A picture file, its longest side at most `longest` pixels: JPEG, or a crisp PNG where it is tiny. Raises
+    Refusal."""
+    picture = show_picture(content, longest)
+    if max(picture.size) * 2 <= longest:
+        return _encode(_enlarged(picture, longest), "PNG")
+    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return _encode(picture, "JPEG")
+
+
+def received_pixels(dataset: Dataset, indices: Iterable[int], preprocess: Preprocess) -> np.ndarray:
+    """uint8 (N, 3, S, S): the pictures as a network receives them."""
+    shown = (np.asarray(show_received(dataset.original(index), preprocess)) for index in indices)
+    return np.stack([pixels.transpose(2, 0, 1) for pixels in shown])
+
+
+def grey() -> bytes:
+    """PNG: in the place of a picture that cannot be shown."""
+    return pixels_to_png(np.full((3, 1, 1), 128, np.uint8))
 
 
 def pixels_to_png(pixels: np.ndarray, side: int = 256) -> bytes:
@@ -197,7 +226,7 @@ def _stored_score(run: Run) -> tuple[int, int]:
 
 @st.cache_data(max_entries=5000, show_spinner=False)
 def _thumbnail(folder: str, content_hash: str, index: int, size: int, _dataset: Dataset) -> bytes:
-    picture = _open(_dataset, index, size)
+    picture = show_picture(_dataset.original(index), size)
     if max(picture.size) * 2 <= size:
         return _encode(_enlarged(ImageOps.fit(picture, (min(picture.size),) * 2), size), "PNG")
     return _encode(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC), "JPEG")
@@ -205,11 +234,7 @@ def _thumbnail(folder: str, content_hash: str, index: int, size: int, _dataset: 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def _whole(folder: str, content_hash: str, index: int, longest: int, _dataset: Dataset) -> bytes:
-    picture = _open(_dataset, index, longest)
-    if max(picture.size) * 2 <= longest:
-        return _encode(_enlarged(picture, longest), "PNG")
-    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-    return _encode(picture, "JPEG")
+    return uncut(_dataset.original(index), longest)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -217,13 +242,7 @@ def _received(
     folder: str, content_hash: str, index: int, image_size: int, fit: str, side: int, _dataset: Dataset
 ) -> bytes:
     preprocess = Preprocess.model_validate({"image_size": image_size, "fit": fit})
-    picture = open_picture(_dataset.original(index), load_limits(), preprocess)
-    return pixels_to_png(preprocess.receive(picture), side)
-
-
-def _open(dataset: Dataset, index: int, size: int) -> Image.Image:
-    """The original; a very large one is read at a reduced scale that still suits `size`."""
-    return open_picture(dataset.original(index), load_limits(), Preprocess(image_size=min(size, 512)))
+    return pixels_to_png(received_pixels(_dataset, (index,), preprocess)[0], side)
 
 
 def _enlarged(picture: Image.Image, side: int) -> Image.Image:

@@ -1,21 +1,19 @@
 """What Try-It asks for and answers: uploads, the camera, test pictures to click, and one card a picture."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from core.data.dataset import Dataset
-from core.data.picture import Refusal, open_picture
+from core.data.picture import Refusal
 from core.runs.run import Run
 from core.settings import load_limits
 from pages.parts.answers import evaluation_or_none, pictures_of
-from pages.parts.cached import pixels_to_png, thumbnail
+from pages.parts.cached import grey, pixels_to_png, thumbnail, uncut
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.escape import escape
 from pages.parts.palette import class_colours
@@ -148,16 +146,9 @@ def _predict(run_id: str, updated: str, sha256: str, name: str, _run: Run, _cont
 def _preview(sha256: str, _content: bytes) -> bytes:
     """The picture as a person knows it, uncut and small."""
     try:
-        picture = open_picture(_content, load_limits(), None)
+        return uncut(_content, 480)
     except Refusal:
-        return pixels_to_png(np.full((3, 1, 1), 128, np.uint8))
-    if max(picture.size) <= 240:
-        factor = 480 // max(picture.size)
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    picture.thumbnail((480, 480))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+        return grey()
 
 
 def _ask(form: str, owner: str, index: int) -> None:

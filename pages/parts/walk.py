@@ -14,14 +14,14 @@ from PIL import Image
 from core.config import DataConfig, ModelConfig
 from core.data.dataset import Dataset
 from core.data.decoding import receive_in_child
-from core.data.picture import Refusal, open_picture
+from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
 from core.data.store import preprocess_of
 from core.errors import UserMistake
 from core.runs.run import Run
 from core.settings import load_limits
 from pages.parts.answers import evaluation_or_none, pictures_of
-from pages.parts.cached import parts_of, pixels_to_png
+from pages.parts.cached import parts_of, pixels_to_png, received_pixels
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
@@ -180,9 +180,7 @@ def _dead(key: str, places: tuple[int, ...], _eyes: Eyes) -> Any:
 @st.cache_data(max_entries=4, show_spinner=False)
 def _sample(content_hash: str, indices: tuple[int, ...], preprocess: Preprocess, _dataset: Dataset) -> np.ndarray:
     """uint8 (N, 3, S, S)"""
-    limits = load_limits()
-    opened = (open_picture(_dataset.original(index), limits, preprocess) for index in indices)
-    return np.stack([preprocess.receive(picture) for picture in opened])
+    return received_pixels(_dataset, indices, preprocess)
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
