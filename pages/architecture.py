@@ -122,7 +122,7 @@ def _draw_layers(layers: list[Layer], size: int) -> None:
     parameters, learnt = (sum(layer[which] for layer in layers) for which in ("parameters", "learnt"))
     told = f"Blue learns; {largest['parameters'] / max(1, parameters):.0%} of the parameters are in {largest['name']}."
     if learnt < parameters:
-        told = f"Blue learns, {learnt:,} of {parameters:,} parameters; the others stay as they came."
+        told = f"Blue learns: {learnt:,} of {parameters:,} parameters; the others stay as they came."
     st.caption(f"{told} Click a layer to see what it does.")
     draw_layer(layers[names.index(picked)], layers, size)
 

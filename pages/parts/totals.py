@@ -85,8 +85,13 @@ def _difference(now: float, before: float | None, say: Callable[[float], str] | 
         return None
     if now == before:
         return SAME
-    share = f" ({(now - before) / before:+.0%})" if before and now < 10 * before else f" (× {now / before:,.0f})"
-    return f"{'+' if now > before else '-'}{(say or in_short)(abs(now - before))}{share if before else ''}"
+    share = ""
+    if before and now < 10 * before:
+        per_cent = f"{(now - before) / before:+.0%}"
+        share = f" ({per_cent})" if per_cent[1:] != "0%" else ""
+    elif before:
+        share = f" (× {now / before:,.0f})"
+    return f"{'+' if now > before else '-'}{(say or in_short)(abs(now - before))}{share}"
 
 
 def in_short(number: float) -> str:
