@@ -28,7 +28,7 @@ def open_page(page: str = "streamlit_app.py", **query: str) -> AppTest:
 
 def widget(app: AppTest, base: str) -> Any:
     """The widget of a form's field, e.g. "form.train.epochs"; when the program rewrites one, it gets another key."""
-    count = app.session_state["widgets.count"].get(base, 0)
+    count = app.session_state["widgets.count"].get(base, 0) if "widgets.count" in app.session_state else 0
     return app.get_by_key(f"{base}~{count}" if count else base)
 
 

@@ -148,6 +148,38 @@ def test_a_browser_that_has_not_heard_of_a_change_yet_does_not_undo_it(app):
     widget(app, "typed.train.batch_size").set_value("64").run()
     assert form_of(app).train.epochs == 1000 and form_of(app).train.batch_size == 64
     assert widget(app, "form.train.epochs").value == 1000 and widget(app, "typed.train.epochs").value == "1000"
+    # what a slider begins with is said in every run: a browser that missed the first one would begin with the least
+    slider = widget(app, "form.train.epochs").proto
+    assert slider.options[int(slider.default[0])] == "1000" and not slider.set_value
+
+
+def places(app) -> dict[str, tuple[int, ...]]:
+    """Where the clocks of the form stand: the estimate and the rate finder."""
+    found = {}
+
+    def walk(node, path):
+        for index, child in getattr(node, "children", {}).items():
+            if str(getattr(child, "value", "")).startswith(":material/timer:"):
+                found["estimate"] = (*path, index)
+            if getattr(child, "key", None) == "finder.start":
+                found["finder"] = (*path, index)
+            walk(child, (*path, index))
+
+    walk(app._tree, ())
+    return found
+
+
+def test_a_clock_keeps_its_place_whatever_comes_before_it(app):
+    before = places(app)
+    assert len(before) == 2
+    widget(app, "typed.train.epochs").set_value("12").run()  # "Changed from" appears
+    widget(app, "form.train.optimizer").set_value("adam").run()
+    widget(app, "typed.train.learning_rate").set_value("0.5").run()  # and a remark under the rate
+    assert "High for adam" in said(app) and places(app) == before
+    widget(app, "typed.train.learning_rate").set_value("many").run()
+    assert places(app)["finder"] == before["finder"]  # there is nothing to estimate
+    widget(app, "typed.train.learning_rate").set_value("0.01").run()
+    assert places(app) == before
 
 
 def test_the_channels_of_the_blocks_are_typed_and_what_is_wrong_says_why(app):

@@ -29,12 +29,14 @@ def draw_estimate(dataset: Dataset, config: RunConfig) -> None:
     """One line; where the speed is not known yet, it is measured in the background while the person looks on."""
     probe = find_speed(dataset, config)
     with st.container(gap=None, key="estimate"):
-        if probe is not None and probe.ended:
-            _draw_answer(probe, config)
-        elif live_runs():
-            _draw_known(dataset, config)
-        else:
+        if not (probe is not None and probe.ended) and not live_runs():
             st.fragment(_ask, run_every=TICK_SECONDS)(dataset, config)
+            return
+        with st.container(gap=None):  # a block in its place, as the fragment is one
+            if probe is not None and probe.ended:
+                _draw_answer(probe, config)
+            else:
+                _draw_known(dataset, config)
 
 
 @boundary()

@@ -50,18 +50,22 @@ def take(form: str = TRAIN) -> set[str]:
     return set(taken)
 
 
-def shown_as(base: str, value: Any) -> str:
-    """The key for the widget that shows `value`: the one it had, unless that was drawn with something else."""
-    drawn, count = _drawn(), st.session_state.setdefault("widgets.count", {})
+def shown_as(base: str, value: Any) -> tuple[str, Any]:
+    """The key for the widget that shows `value`, and the value that it is to begin with.
+
+    It is the widget that was there, unless that was drawn with something else. A widget begins with the same value for
+    as long as it lives, and nothing is written into the session's state for it: Streamlit sends what is written there
+    once, and where that message is dropped the browser shows, and says, the first of the choices.
+    """
+    drawn, begun = _drawn(), st.session_state.setdefault("widgets.begun", {})
     key = _current(base)
-    if key in drawn and drawn[key] != value:
-        del drawn[key]
+    if key in drawn and (drawn[key] != value or (key not in st.session_state and begun[key] != value)):
+        del drawn[key], begun[key]
+        count = st.session_state.setdefault("widgets.count", {})
         count[base] = count.get(base, 0) + 1
         key = _current(base)
-    if key not in st.session_state:
-        st.session_state[key] = value
     drawn[key] = value
-    return key
+    return key, begun.setdefault(key, value)
 
 
 def said_in(base: str) -> Any:

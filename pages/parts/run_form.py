@@ -128,15 +128,19 @@ def draw_form(dataset: Dataset) -> Form:
     wrong = {field: why for field, why in wrong_in().items() if matters(field, values, given)}
     remarks = [Remark(why, (field,), stops=True) for field, why in wrong.items()] + remarks
     rate, middle = _draw_front(base, remarks)
-    with middle:
+    # Streamlit drops what it has not sent yet of a fragment that runs again, and sends what a clock within has drawn
+    # meanwhile, to its place in the layout that was dropped. Where that is somebody else's, the browser's page ends: so
+    # whatever may come and go before or in the place of a clock stands in a container of its own.
+    with middle.container(gap=None):
         in_order = (*FRONT, *(field for fields in groups().values() for field in fields))
         _draw_changes(base, [field for field in in_order if matters(field, values, given)])
     boxes = st.container(gap="xsmall")
     for title, fields in groups().items():
         acting = [field for field in fields if matters(field, values, given)]
         with boxes.expander(_heading(title, acting, base, values, remarks), key=f"group.{title}"):
-            for field in acting:
-                draw_field(field, base, remarks, f"Preset {escape(base.preset)}")
+            with st.container():
+                for field in acting:
+                    draw_field(field, base, remarks, f"Preset {escape(base.preset)}")
             if title == "Schedule":
                 draw_schedule(config.train)
             if title == "Augmentation":
@@ -177,7 +181,7 @@ def _draw_preset(dataset: Dataset) -> RunConfig:
 def _draw_front(base: RunConfig, remarks: Sequence[Remark]) -> tuple[DeltaGenerator, DeltaGenerator]:
     with st.container(gap="xsmall"):
         rate = st.container(gap=None)
-        with rate:
+        with rate.container(gap=None):
             draw_field(FRONT[0], base, remarks, f"Preset {escape(base.preset)}")
         for field in FRONT[1:]:
             draw_field(field, base, remarks, f"Preset {escape(base.preset)}")

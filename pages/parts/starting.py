@@ -43,11 +43,14 @@ def draw_start(dataset: Dataset, form: Form) -> None:
     """What the run would work with, the button, and why it cannot be pressed or what is worth knowing before."""
     draw_plan(form.plan)
     stops = [remark for remark in form.remarks if remark.stops]
+    estimate, name = st.container(gap=None), st.container(gap=None)  # a clock has its place always
     if not stops:
-        draw_estimate(dataset, form.config)
+        with estimate:
+            draw_estimate(dataset, form.config)
     refused = None
     if live_runs():  # somebody waits, or will: then it helps to know whose run is whose
-        draw_name()
+        with name:
+            draw_name()
     if st.button(
         start_label(),
         type="primary",

@@ -48,11 +48,12 @@ def draw_field(
     if is_number(field):
         _draw_number(field, base, common, form)
     elif is_list(field):
-        st.text_input(key=_typed(field, say(held(form)[field]), form), **common)
+        key, begin = _typed(field, say(held(form)[field]), form)
+        st.text_input(key=key, value=begin, **common)
     elif is_trunk(field):
         draw_trunk(common, form)
     else:
-        _draw_choice(field, common | {"key": shown_as(key_of(field, form), held(form)[field])})
+        _draw_choice(field, common, form)
     for remark in remarks:
         if field in remark.fields:
             draw_remark(remark)
@@ -63,40 +64,53 @@ def draw_remark(remark: Remark) -> None:
     st.caption(f"{icon} {escape(remark.text, 400)}")
 
 
-def _draw_choice(field: str, common: dict[str, Any]) -> None:
+def _draw_choice(field: str, common: dict[str, Any], form: str) -> None:
+    key, begin = shown_as(key_of(field, form), held(form)[field])
     annotation = all_fields()[field].annotation
+    choices = get_args(annotation)
     if is_switch(field):
-        st.toggle(**common)
+        st.toggle(value=begin, key=key, **common)
     elif get_origin(annotation) is tuple:
-        choices = get_args(get_args(annotation)[0])
-        st.pills(options=choices, selection_mode="multi", format_func=lambda name: say([name]), **common)
-    elif len(get_args(annotation)) <= 3:
-        st.segmented_control(options=get_args(annotation), required=True, format_func=say, width="stretch", **common)
+        each = get_args(choices[0])
+        st.pills(
+            options=each,
+            selection_mode="multi",
+            default=begin,
+            format_func=lambda name: say([name]),
+            key=key,
+            **common,
+        )
+    elif len(choices) <= 3:
+        st.segmented_control(
+            options=choices, default=begin, required=True, format_func=say, width="stretch", key=key, **common
+        )
     else:
-        st.selectbox(options=get_args(annotation), format_func=say, **common)
+        st.selectbox(options=choices, index=choices.index(begin), format_func=say, key=key, **common)
 
 
 def _draw_number(field: str, base: RunConfig, common: dict[str, Any], form: str) -> None:
     """A slider in steps that suit the field, and beside it the number itself to type; a seed has only the number."""
     value = held(form)[field]
-    key = shown_as(key_of(field, form), value)
+    key, begin = shown_as(key_of(field, form), value)
     if is_wide(field):
         low, high = bounds(all_fields()[field])
-        st.number_input(min_value=low, max_value=high, step=1, key=key, **common)
+        st.number_input(min_value=low, max_value=high, value=begin, step=1, key=key, **common)
         return
-    options = sorted({*steps_of(field), value_of(base, field), value})
+    options = sorted({*steps_of(field), value_of(base, field), begin, value})
+    typed, words = _typed(field, exactly(value), form)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"number.{form}.{field}"):
-        st.select_slider(options=options, format_func=exactly, key=key, **common)
+        st.select_slider(options=options, value=begin, format_func=exactly, key=key, **common)
         st.text_input(
             f"{title_of(field)}, typed",
-            key=_typed(field, exactly(value), form),
+            value=words,
+            key=typed,
             label_visibility="collapsed",
             width=BOX,
         )
 
 
-def _typed(field: str, words: str, form: str) -> str:
-    """The key of the box to type in; what is wrong stays in it as it was typed, so that it can be corrected."""
+def _typed(field: str, words: str, form: str) -> tuple[str, str]:
+    """Of the box to type in, as shown_as(); what is wrong stays in it as it was typed, so that it can be corrected."""
     base = typed_key(field, form)
     return shown_as(base, said_in(base) if field in wrong_in(form) else words)
 
