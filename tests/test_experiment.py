@@ -183,8 +183,8 @@ def test_what_has_failed_is_trained_anew_only_when_a_person_asks_for_it(base):
     assert [cell.is_done for cell in ended.cells] == [True, True] and ended.cells[0].run.id != failed.name
 
 
-def test_resumed_before_its_run_has_stopped_it_goes_on_with_that_run(base):
-    experiment = begun(base, seeds=1)
+def stopping(experiment) -> RunWriter:
+    """The experiment is asked to stop while its next run is at work; whose writer is returned."""
     feed(experiment.folder)
     (waiting,) = waiting_ids()
     with queue_lock():
@@ -192,9 +192,15 @@ def test_resumed_before_its_run_has_stopped_it_goes_on_with_that_run(base):
     pen = RunWriter(runs_root() / waiting)
     pen.starting()
     stop_experiment(experiment)
+    return pen
+
+
+def test_resumed_before_its_run_has_stopped_it_goes_on_with_that_run(base):
+    experiment = begun(base, seeds=1)
+    pen = stopping(experiment)
     resume_experiment(open_experiment(experiment.folder))
     pen.finish("stopped", "It was asked to.")
-    assert feed(experiment.folder) and waiting_ids() == [waiting]
+    assert feed(experiment.folder) and waiting_ids() == [pen.folder.name]
 
 
 def test_a_setting_that_never_comes_to_its_end_is_told_as_the_answer(base):
@@ -287,13 +293,7 @@ def test_an_experiment_at_work_is_not_deleted(base):
 
 def test_one_that_is_still_stopping_says_so_when_it_is_deleted(base):
     experiment = begun(base)
-    feed(experiment.folder)
-    (waiting,) = waiting_ids()
-    with queue_lock():
-        drop_ticket(waiting)
-    pen = RunWriter(runs_root() / waiting)
-    pen.starting()
-    stop_experiment(experiment)
+    pen = stopping(experiment)
     with pytest.raises(UserMistake, match="is still stopping"):
         delete_experiment(open_experiment(experiment.folder))
     pen.finish("stopped", "It was asked to.")

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import UserMistake
-from pages.parts.fields import is_list, is_number, read_list, read_number
+from pages.parts.fields import is_list, read_list, read_number
 
 TRAIN = "form"  # the name of Train's form
 
@@ -40,7 +40,7 @@ def take(form: str = TRAIN) -> set[str]:
     """Take over what somebody has chosen or typed since the form was drawn last; which fields that concerns."""
     taken = {field: chosen for field in held(form) if (chosen := _moved(key_of(field, form))) is not None}
     for field in held(form):
-        if (typed := _moved(typed_key(field, form))) is not None and (is_list(field) or is_number(field)):
+        if (typed := _moved(typed_key(field, form))) is not None:  # only lists and numbers have a box
             try:
                 taken[field] = (read_list if is_list(field) else read_number)(field, typed)
             except UserMistake as mistake:
