@@ -1483,7 +1483,8 @@ def _reproduction_document(reproduction: Any) -> dict[str, Any]:
 @weights_app.command("list")
 def weights_list(as_json: AsJson = False) -> None:
     """The networks that have learnt already, and which of them are here."""
-    from core.trunks import PUBLISHED, list_trunks
+    from core.published import PUBLISHED
+    from core.trunks import list_trunks
 
     here = list_trunks()
     document = [

@@ -6,7 +6,7 @@ A trunk is called as torchvision calls it ("googlenet"), and one of a run <id of
 """
 
 import re
-from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,47 +14,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.config import ModelConfig
 from core.disk import read_json
 from core.errors import UserMistake
+from core.published import PUBLISHED, Published
 from core.settings import weights_root
 
 Triple = tuple[float, float, float]
-HOST = "https://download.pytorch.org/models/"
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 HALF: Triple = (0.5, 0.5, 0.5)  # section 3 of the paper: every channel to -1 .. 1
-IMAGENET_SIDE = 224  # pixels, of the pictures that every network below has learnt from
-SMALLEST = 32  # pixels; the networks below halve a picture five times
+LARGEST_SIDE = 512  # pixels, of any image size
 _KEPT_RUN = re.compile(r"[a-z0-9]{12}-[0-9a-f]{8}")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A classification network of torchvision, and its weights from ImageNet."""
-
-    file: str  # ends with the first 8 digits of its SHA-256
-    megabytes: float  # to download
-    accuracy: float  # top-1 on the 1,000 classes of ImageNet, as torchvision's metadata gives it
-    parameters: int  # with the last layer, which is replaced
-    only_side: bool = False  # whether it takes pictures of 224 pixels and no others
-
-    @property
-    def url(self) -> str:
-        return HOST + self.file
-
-    @property
-    def digits(self) -> str:
-        """The SHA-256 of the file begins with these."""
-        return self.file.removesuffix(".pth").rpartition("-")[2]
-
-
-# a test holds these numbers against torchvision's own
-PUBLISHED: dict[str, Published] = {
-    "googlenet": Published("googlenet-1378be20.pth", 49.731, 0.69778, 6_624_904),
-    "resnet18": Published("resnet18-f37072fd.pth", 44.661, 0.69758, 11_689_512),
-    "mobilenet_v3_small": Published("mobilenet_v3_small-047dcff4.pth", 9.829, 0.67668, 2_542_856),
-    "mobilenet_v3_large": Published("mobilenet_v3_large-5c1a4163.pth", 21.107, 0.75274, 5_483_032),
-    "efficientnet_b0": Published("efficientnet_b0_rwightman-7f5810bc.pth", 20.451, 0.77692, 5_288_548),
-    "vit_b_16": Published("vit_b_16-c867db91.pth", 330.285, 0.81072, 86_567_656, only_side=True),
-}
 
 
 class Source(BaseModel):
@@ -136,15 +104,16 @@ def source_of(model: ModelConfig) -> Source | None:
 def normalisation_of(model: ModelConfig) -> tuple[Triple, Triple]:
     """(mean, std) by which a network's pictures are normalised: its trunk goes on seeing what it has learnt from."""
     if model.name == "pretrained":
-        return IMAGENET_MEAN, IMAGENET_STD
+        return (HALF, HALF) if must_be_known(model.trunk).half else (IMAGENET_MEAN, IMAGENET_STD)
     source = source_of(model)
     return (source.mean, source.std) if source else (HALF, HALF)
 
 
 def natural_side(model: ModelConfig) -> int | None:
-    """The image size that a network's trunk has learnt from, None without one. UserMistake as source_of."""
+    """The image size that a network's trunk has learnt from, None without one. UserMistake as source_of, or for a
+    network that is not known."""
     if model.name == "pretrained":
-        return IMAGENET_SIDE
+        return min(must_be_known(model.trunk).side, LARGEST_SIDE)
     source = source_of(model)
     return source.image_size if source else None
 
@@ -152,7 +121,11 @@ def natural_side(model: ModelConfig) -> int | None:
 def must_be_known(name: str) -> Published:
     """The published network of that name; UserMistake naming the known ones."""
     if name not in PUBLISHED:
-        raise UserMistake(f"unknown pretrained network {name!r}; known: {', '.join(PUBLISHED)}")
+        alike = get_close_matches(name, PUBLISHED, 4, 0.5) or list(PUBLISHED)[:6]
+        raise UserMistake(
+            f"unknown pretrained network {name!r}. There are {', '.join(alike)}; all {len(PUBLISHED)} of them: "
+            "python -m core weights list"
+        )
     return PUBLISHED[name]
 
 

@@ -15,7 +15,7 @@ from pages.parts.network import Layer, draw_layer, draw_network, draw_table, lay
 from pages.parts.run_form import USUAL, fitted, take_config
 from pages.parts.starting import newest_name, supervisor
 from pages.parts.totals import draw_totals, totals_of
-from pages.parts.walk import draw_walk
+from pages.parts.walk import TABS, WALK, draw_walk
 
 PICKED = "architecture.layer"  # the name of the layer that is open
 STYLE = (
@@ -140,9 +140,7 @@ def _draw_tabs(
     beside: tuple[str, list[Layer]],
 ) -> None:
     (name, others), size, batch = beside, config.data.image_size, config.train.batch_size
-    table, walk, both = st.tabs(
-        ["All layers", "Walk a picture through it", "Beside another"], key="more", on_change="rerun"
-    )
+    table, walk, both = st.tabs(["All layers", WALK, "Beside another"], key=TABS, on_change="rerun")
     if table.open:
         with table:
             draw_table(layers, _pick)

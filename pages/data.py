@@ -26,6 +26,7 @@ from pages.parts.map import draw_map
 from pages.parts.palette import PART_NAMES
 from pages.parts.run_form import USUAL, set_field
 from pages.parts.versions import NEWEST, draw_made, in_families, standing_of, train_on
+from pages.parts.walk import walk_through
 
 ON_A_PAGE = 24
 SPLITS = {"stratified": "At random", "paper": "In name order, as the paper"}
@@ -212,6 +213,8 @@ def _look(dataset: Dataset, chosen: np.ndarray) -> None:
     with controls:
         size, fit = _ask_preprocess("dialog")
         draw_decide_one(dataset, index)
+        if st.button("Walk it through a network", icon=":material/route:", key="look_walk", type="tertiary"):
+            walk_through(dataset, index)
     _beside(dataset, index, size, fit, left, right)
 
 

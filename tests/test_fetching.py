@@ -5,9 +5,10 @@ import time
 import pytest
 
 from core.disk import write_json
+from core.published import PUBLISHED
 from core.runs.process import mark_process
 from core.settings import downloads_root, weights_root
-from core.trunks import PUBLISHED, read_trunk
+from core.trunks import read_trunk
 from pages.parts.fetching import cancel_fetching, read_fetching, start_fetching
 from tests.trunks import SMALL, published_file
 

@@ -4,6 +4,7 @@ import pytest
 import streamlit as st
 
 from core.config import DataConfig, ModelConfig, RunConfig
+from core.data.dataset import find_dataset
 from core.data.images import fingerprint_of
 from core.data.store import preprocess_of
 from core.disk import write_json
@@ -269,6 +270,22 @@ def test_another_dataset_with_as_many_classes_is_walked_anew():
         app.button(key="walk.ask.1").click().run()
         asked[name] = app.session_state["walk.asked"][0]
     assert asked["pets"] != asked["plants"] and not app.exception and not app.error
+
+
+def test_a_picture_of_the_gallery_is_walked_and_stays_with_another_network(trained_home, tiny_run):
+    dataset, app = find_dataset(tiny_run.config.data.dataset), open_page("pages/architecture.py")
+    app.session_state["more"] = walk.WALK
+    app.session_state["walk.asked"] = (dataset.content_hash, 7)
+    captions = []
+    for network in (walk.FRESH, tiny_run.id):
+        app.session_state["walk.network"] = network
+        app.run()
+        captions.append(
+            next(one.proto.imgs[0].caption for one in app.get("image") if "received" in one.proto.imgs[0].caption)
+        )
+    name = str(dataset.names[7]).rpartition("/")[2]
+    assert captions == [f"{name}, received: 32 × 32", f"{name}, received: 16 × 16"]
+    assert not app.exception and not app.error
 
 
 def test_a_network_on_a_trunk_is_walked_with_what_its_trunk_has_learnt_from(monkeypatch):

@@ -1,25 +1,23 @@
 """Networks on a trunk: what is frozen stays, what is not learns, and every published one can be built and cut."""
 
+import numpy as np
 import pytest
 import torch
 
 from core.config import ModelConfig
+from core.data.preprocess import Preprocess
 from core.engine.flat import FlatWeights
 from core.errors import UserMistake
+from core.inference.walk import layer_by_layer, walk_picture
 from core.models.build import build_model
-from core.models.pretrained import OnTrunk, cut_last, published_network
+from core.models.pretrained import OnTrunk, cut_last, last_layer, published_network
 from core.models.shapes import check_network
-from core.trunks import PUBLISHED, normalisation_of
-from tests.trunks import SMALL, put_weights
+from core.models.summary import torchsummary_text
+from core.published import PUBLISHED
+from core.trunks import natural_side, normalisation_of
+from tests.trunks import EVERY, FAMILIES, SMALL, put_weights
 
-FEATURES = {
-    "googlenet": 1024,
-    "resnet18": 512,
-    "mobilenet_v3_small": 1024,
-    "mobilenet_v3_large": 1280,
-    "efficientnet_b0": 1280,
-    "vit_b_16": 768,
-}
+FEATURES = {"googlenet": 1024, "resnet18": 512, "mobilenet_v3_small": 1024, "efficientnet_b0": 1280, "vit_b_16": 768}
 
 
 @pytest.fixture(scope="module")
@@ -39,30 +37,58 @@ def state_of(network):
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def steps(network, count=3):
+def steps(network, count=3, side=32):
     """Train on noise with the optimizer's vector, as `fit` does on one rank."""
     torch.manual_seed(0)
     flat = FlatWeights(network)
     optimizer = torch.optim.SGD([flat.vector], lr=0.1, weight_decay=0.1)
     network.train()
     for _ in range(count):
-        logits = network(torch.randn(4, 3, 32, 32))
+        logits = network(torch.randn(4, 3, side, side))
         flat.backward(torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])))
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "vit_b_16"])
+@pytest.mark.parametrize("name", EVERY)
 def test_every_published_network_is_cut_behind_its_features(name):
-    trunk, features = cut_last(published_network(name))
-    assert features == FEATURES[name]
-    assert trunk.eval()(torch.randn(2, 3, 32, 32)).shape == (2, features)
-    assert trunk.train()(torch.randn(2, 3, 32, 32)).shape == (2, features)  # GoogLeNet without its auxiliary heads
+    known = PUBLISHED[name]
+    side = known.side if known.only_side else known.smallest
+    with torch.device("meta"):
+        trunk, features = cut_last(published_network(name))
+        assert features == FEATURES.get(name, features)
+        assert trunk.eval()(torch.randn(2, 3, side, side)).shape == (2, features)
+        assert trunk.train()(torch.randn(2, 3, side, side)).shape == (2, features)  # without its auxiliary heads
 
 
 @pytest.mark.slow
-def test_the_vision_transformer_takes_its_own_size_only():
-    trunk, features = cut_last(published_network("vit_b_16"))
-    assert trunk.eval()(torch.randn(1, 3, 224, 224)).shape == (1, FEATURES["vit_b_16"]) == (1, features)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("vgg11", "alexnet")])  # 500 and 200 MB
+def test_one_of_each_family_learns_behind_its_trunk_and_can_be_walked_through(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    put_weights(tmp_path, name)
+    known = PUBLISHED[name]
+    side = known.side if known.only_side else known.smallest
+    network = build_model(ModelConfig(name="pretrained", trunk=name), 3, side)
+    fresh = published_network(name)
+    fresh.load_state_dict(torch.load(tmp_path / f"{name}-0.pth", weights_only=True))
+    _, last = last_layer(fresh)
+    heard = []
+    last.register_forward_hook(lambda _layer, given, _answers: heard.append(given[0]))
+    images = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        fresh.eval()(images)
+        features = network.eval().trunk(images)
+    whole = heard[0] if heard[0].dim() == 2 else heard[0].relu().mean((2, 3))
+    assert torch.allclose(features, whole, atol=1e-4)  # what the last layer is given in the network as published
+    steps(network, side=side)
+    picture = np.random.default_rng(0).integers(0, 256, (3, side, side), dtype=np.uint8)
+    seen = walk_picture(layer_by_layer(network), picture, Preprocess(image_size=side))
+    assert len(seen.layers) > 15 and np.isfinite(seen.probabilities).all()
+    assert all(
+        layer.shape[1] == layer.shape[2]
+        for layer in seen.layers
+        if len(layer.shape) == 3 and "attention" not in layer.name
+    )
+    assert name in ("vit_b_16", "swin_t", "swin_v2_t", "maxvit_t") or torchsummary_text(network, side).count("\n") > 15
 
 
 def test_sizes_that_a_network_does_not_take_are_refused_with_the_one_to_set():
@@ -70,9 +96,17 @@ def test_sizes_that_a_network_does_not_take_are_refused_with_the_one_to_set():
         check_network(ModelConfig(name="pretrained", trunk="vit_b_16"), 3, 32)
     with pytest.raises(UserMistake, match="googlenet needs pictures of at least 32 pixels"):
         check_network(ModelConfig(name="pretrained"), 3, 16)
-    with pytest.raises(UserMistake, match="unknown pretrained network 'vgg'"):
+    with pytest.raises(UserMistake, match=r"unknown pretrained network 'vgg'.*vgg19.*python -m core weights list"):
         check_network(ModelConfig(name="pretrained", trunk="vgg"), 3, 224)
+    with pytest.raises(UserMistake, match="inception_v3 needs pictures of at least 75 pixels, and has learnt for 299"):
+        check_network(ModelConfig(name="pretrained", trunk="inception_v3"), 3, 64)
     check_network(ModelConfig(name="pretrained"), 3, 32)
+
+
+def test_each_network_proposes_the_side_that_it_was_measured_with():
+    sides = {name: natural_side(ModelConfig(name="pretrained", trunk=name)) for name in PUBLISHED}
+    assert sides["googlenet"] == 224 and sides["inception_v3"] == 299 and sides["swin_v2_t"] == 256
+    assert sides["efficientnet_b7"] == 512  # of 600, which no image size can be
 
 
 def test_a_frozen_trunk_does_not_move_and_its_head_learns(home):
@@ -107,4 +141,6 @@ def test_without_weights_it_is_refused_but_its_layers_can_be_looked_at(home):
 
 def test_pictures_are_normalised_as_the_trunk_knows_them():
     assert normalisation_of(ModelConfig(name="pretrained")) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    own = normalisation_of(ModelConfig(name="pretrained", trunk="efficientnet_v2_l"))
+    assert own == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert normalisation_of(ModelConfig()) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

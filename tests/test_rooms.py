@@ -11,7 +11,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-SHARED = {"errors", "disk", "settings", "config", "presets", "rows", "evaluation", "watch", "download", "trunks"}
+SHARED = {
+    "errors",
+    "disk",
+    "settings",
+    "config",
+    "presets",
+    "rows",
+    "evaluation",
+    "watch",
+    "download",
+    "published",
+    "trunks",
+}
 MAY_IMPORT = {
     "data": set(),
     "models": set(),

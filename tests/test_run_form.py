@@ -12,9 +12,9 @@ from core.data.dataset import find_dataset, import_pictures
 from core.disk import write_json
 from core.errors import UserMistake
 from core.presets import PRESETS, preset
+from core.published import PUBLISHED
 from core.runs.process import mark_process
 from core.runs.queue import SupervisorHandle, waiting_runs
-from core.trunks import PUBLISHED
 from pages.parts import starting
 from pages.parts.augment_preview import PICTURES, _alone, some_pictures
 from pages.parts.fields import (

@@ -13,8 +13,9 @@ from core.config import ModelConfig
 from core.errors import UserMistake
 from core.models.build import build_model
 from core.models.paper_cnn import PaperCNN
-from core.models.summary import count_parameters, layer_table, torchsummary_text
-from core.trunks import PUBLISHED
+from core.models.summary import PARAMETER, count_parameters, layer_table, maps_first, torchsummary_text
+from core.published import PUBLISHED
+from tests.trunks import EVERY
 
 PAPER = [  # name, output, parameters; multiply-adds = outputs x window x channels in, or in x out
     ("conv1", (6, 30, 30), 168, 6 * 30 * 30 * 3 * 3 * 3),
@@ -44,12 +45,42 @@ def test_a_layer_says_what_it_is():
     assert told["fc3"] == ("Linear", "84 -> 10")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_work_of_a_published_network_is_what_torchvision_says(name):
+@pytest.mark.parametrize("name", EVERY)
+def test_the_layers_of_a_published_network_come_to_what_torchvision_says(name):
+    side = PUBLISHED[name].side
     with torch.device("meta"):
-        network = build_model(ModelConfig(name="pretrained", trunk=name), 1000, 224, learnt=False)
-    published = models.get_model_weights(name).IMAGENET1K_V1.meta["_ops"]  # thousand millions
-    assert sum(layer.multiply_adds for layer in layer_table(network, 224)) == pytest.approx(1e9 * published, rel=0.02)
+        network = build_model(ModelConfig(name="pretrained", trunk=name), 1000, side, learnt=False)
+    layers = layer_table(network, side)
+    assert sum(layer.parameters for layer in layers) == count_parameters(network)
+    work = 1e9 * models.get_model_weights(name).DEFAULT.meta["_ops"]
+    if name.startswith("squeezenet"):  # its last layer, a convolution of 13 x 13 places, is a linear one here
+        work -= 13 * 13 * 512 * 1000
+    assert sum(layer.multiply_adds for layer in layers) == pytest.approx(work, rel=0.02)
+
+
+def test_maps_are_told_with_their_channels_first_however_a_network_lays_them_out():
+    assert maps_first((56, 56, 96)) == (96, 56, 56) and maps_first((96, 56, 56)) == (96, 56, 56)
+    assert maps_first((7, 7, 7)) == (7, 7, 7) and maps_first((197, 768)) == (197, 768) and maps_first((10,)) == (10,)
+
+
+def test_attention_in_windows_sees_a_window_more_and_works_within_it():
+    with torch.device("meta"):
+        network = build_model(ModelConfig(name="pretrained", trunk="swin_t"), 3, 224, learnt=False)
+    first = next(layer for layer in layer_table(network, 224) if layer.kind == "ShiftedWindowAttention")
+    assert first.output_shape == (96, 56, 56) and first.detail == "windows of 7x7, 3 heads"
+    assert first.receptive_field == 4 + 6 * 4  # patches of 4 pixels, 6 more of them
+    assert first.formulas[0] == "multiply-adds = 4 · 3,136 · 96² + 2 · 3,136 · 49 · 96 = 145,108,992"
+
+
+def test_weights_outside_of_layers_have_lines_of_their_own():
+    with torch.device("meta"):
+        network = build_model(ModelConfig(name="pretrained", trunk="vit_b_16"), 3, 224, learnt=False)
+    told = {layer.name: layer for layer in layer_table(network, 224) if layer.kind == PARAMETER}
+    assert {name: layer.parameters for name, layer in told.items()} == {
+        "trunk.encoder.pos_embedding": 197 * 768,
+        "trunk.class_token": 768,
+    }
+    assert all(layer.learnt == layer.multiply_adds == 0 for layer in told.values())
 
 
 def test_every_token_is_work_also_in_the_formula():

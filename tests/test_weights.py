@@ -15,8 +15,9 @@ from core.download import Patience
 from core.errors import UserMistake
 from core.models.pretrained import published_network
 from core.models.weights import add_weights, load_trunk
+from core.published import PUBLISHED, Published
 from core.settings import downloads_root
-from core.trunks import PUBLISHED, Published, check_weights, list_trunks, read_trunk, trunk_path
+from core.trunks import check_weights, list_trunks, normalisation_of, read_trunk, trunk_path
 from tests.broken_server import serve
 from tests.trunks import SMALL, published_file, put_weights
 
@@ -42,7 +43,7 @@ def published_at(monkeypatch):
         host, _, _ = url.rpartition("/")
         digits = hashlib.sha256(content).hexdigest()[:8]
         known = Published(f"small-{digits}.pth", 10.0, 0.5, 1)
-        monkeypatch.setattr("core.trunks.HOST", f"{host}/")
+        monkeypatch.setattr("core.published.HOST", f"{host}/")
         monkeypatch.setitem(PUBLISHED, SMALL, known)
 
     return publish
@@ -61,8 +62,18 @@ def test_what_is_said_of_the_published_networks_is_what_torchvision_says():
         assert known.url == weights.url and known.parameters == weights.meta["num_params"]
         assert known.accuracy == pytest.approx(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
         assert known.megabytes == weights.meta["_file_size"]
-        assert known.only_side == (tuple(weights.meta.get("min_size", ())) == (224, 224))
-        assert len(known.digits) == 8 and int(known.digits, 16)
+        own = weights.transforms()
+        assert [known.side] == own.crop_size and known.smallest >= max(32, weights.meta["min_size"][0])
+        mean, std = normalisation_of(ModelConfig(name="pretrained", trunk=name))
+        assert (list(mean), list(std)) == (own.mean, own.std)
+        assert "license" not in weights.meta and len(known.digits) in (8, 10) and int(known.digits, 16)
+
+
+def test_every_network_of_torchvision_is_there_but_those_that_may_not_be_used_commercially():
+    import torchvision
+
+    known = set(torchvision.models.list_models(module=torchvision.models))
+    assert known - set(PUBLISHED) == {"regnet_y_128gf", "vit_h_14"}
 
 
 def test_weights_are_downloaded_checked_and_kept_without_the_last_layer(home, content, published_at):
@@ -168,7 +179,7 @@ def test_a_state_that_is_no_state_dict_and_a_file_that_is_not_there(home):
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones(home):
-    with pytest.raises(UserMistake, match="unknown pretrained network 'vgg99'; known: googlenet, resnet18"):
+    with pytest.raises(UserMistake, match=r"unknown pretrained network 'vgg99'\. There are vgg19"):
         list(add_weights("vgg99"))
 
 

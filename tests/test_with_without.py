@@ -101,6 +101,11 @@ def test_a_disturbed_block_does_not_move_the_time():
             "Flip: within the noise, +0.2 points of test accuracy (95 % interval -1.0 to +1.4); its time per epoch is "
             "within the noise.",
         ),
+        (
+            Difference(-0.0001, -0.01, -0.0004),
+            None,
+            "Flip lowers the test accuracy by 0.0 points (95 % interval -1.0 to +0.0).",
+        ),
         (None, None, "Flip: no pair of runs has finished yet."),
     ],
 )

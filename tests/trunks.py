@@ -3,12 +3,34 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 
 from core.models.pretrained import published_network
 from core.models.weights import add_weights
+from core.published import PUBLISHED
 
 SMALL = "mobilenet_v3_small"  # the quickest one
+FAMILIES = [  # one of each
+    "googlenet",
+    "resnet18",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "vit_b_16",
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "regnet_y_400mf",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11",
+]
+EVERY = [pytest.param(name, marks=[] if name in FAMILIES else pytest.mark.slow) for name in PUBLISHED]
 
 
 def published_file(name: str = SMALL, seed: int = 0) -> bytes:

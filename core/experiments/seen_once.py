@@ -23,7 +23,7 @@ from core.errors import UserMistake
 from core.models.build import build_model
 from core.models.pretrained import OnTrunk
 from core.rows import EpochRow
-from core.trunks import IMAGENET_SIDE, read_trunk
+from core.trunks import natural_side, read_trunk
 
 AT_ONCE = 16  # pictures, as many as an evaluation of 224 pixels takes
 
@@ -52,10 +52,13 @@ def bench_features(
     dataset: Dataset, trunk: str, pictures: int, epochs: int, hardware: Hardware, measured: int = 1
 ) -> SeenOnce:
     """Train a head on `pictures` of a dataset both ways; of the slow way `measured` epochs are timed, warmed up."""
-    model_config, data = ModelConfig(name="pretrained", trunk=trunk), DataConfig(image_size=IMAGENET_SIDE)
+    model_config = ModelConfig(name="pretrained", trunk=trunk)
+    side = natural_side(model_config)
+    assert side is not None, trunk
+    data = DataConfig(image_size=side)
     store = _some_pictures(dataset, pictures, data, model_config)
     classes, train = len(store.classes), TrainConfig(epochs=epochs, optimizer="adam")
-    model = build_model(model_config, classes, IMAGENET_SIDE, learnt=read_trunk(trunk) is not None)
+    model = build_model(model_config, classes, side, learnt=read_trunk(trunk) is not None)
     assert isinstance(model, OnTrunk), model
     model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features_of(model.trunk, np.array(store.images[:AT_ONCE]), store.preprocess, hardware.device)  # chooses kernels

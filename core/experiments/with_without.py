@@ -287,9 +287,9 @@ def tell(setting: Setting, accuracy: Difference | None, seconds: Difference | No
     about_time = _tell_seconds(seconds, without)
     if accuracy is None:
         return f"{setting.title}: no pair of runs has finished yet{'; ' + about_time if about_time else ''}."
-    interval = f"95 % interval {100 * accuracy.low:+.1f} to {100 * accuracy.high:+.1f}"
+    interval = f"95 % interval {100 * accuracy.low:+z.1f} to {100 * accuracy.high:+z.1f}"
     if accuracy.is_noise:
-        told = f"{setting.title}: within the noise, {100 * accuracy.value:+.1f} points of test accuracy ({interval})"
+        told = f"{setting.title}: within the noise, {100 * accuracy.value:+z.1f} points of test accuracy ({interval})"
     else:
         verb = "raises" if accuracy.value > 0 else "lowers"
         told = f"{setting.title} {verb} the test accuracy by {abs(100 * accuracy.value):.1f} points ({interval})"
@@ -343,8 +343,8 @@ def _points(effect: Effect | None) -> str:
     if effect is None or effect.accuracy is None:
         return "-"
     one = effect.accuracy.times(100)
-    value = f"{one.value:+.2f}" if one.is_noise else f"**{one.value:+.2f}**"
-    return f"{value} ({one.low:+.2f} to {one.high:+.2f})"
+    value = f"{one.value:+z.2f}" if one.is_noise else f"**{one.value:+z.2f}**"
+    return f"{value} ({one.low:+z.2f} to {one.high:+z.2f})"
 
 
 def _time_share(effect: Effect | None) -> str:
@@ -353,8 +353,8 @@ def _time_share(effect: Effect | None) -> str:
     if effect is None or effect.seconds is None or not without:
         return "-"
     one = effect.seconds.times(100 / without)
-    value = f"{one.value:+.0f} %" if one.is_noise else f"**{one.value:+.0f} %**"
-    return f"{value} ({one.low:+.0f} to {one.high:+.0f})"
+    value = f"{one.value:+z.0f} %" if one.is_noise else f"**{one.value:+z.0f} %**"
+    return f"{value} ({one.low:+z.0f} to {one.high:+z.0f})"
 
 
 def _row(*cells: str) -> str:
@@ -377,11 +377,11 @@ def to_markdown(told: Report) -> str:
             f"`{effect.told}`" if effect.told else "other seeds",
             str(effect.seeds),
             _sides(effect.sides(effect.base_accuracy, effect.setting_accuracy), 100, 2),
-            f"{100 * accuracy.value:+.2f} ({100 * accuracy.low:+.2f} to {100 * accuracy.high:+.2f})"
+            f"{100 * accuracy.value:+z.2f} ({100 * accuracy.low:+z.2f} to {100 * accuracy.high:+z.2f})"
             if accuracy
             else "-",
             _sides(effect.sides(effect.base_seconds, effect.setting_seconds), 1, 3),
-            f"{seconds.value:+.3f} ({seconds.low:+.3f} to {seconds.high:+.3f})" if seconds else "-",
+            f"{seconds.value:+z.3f} ({seconds.low:+z.3f} to {seconds.high:+z.3f})" if seconds else "-",
             _sides(effect.sides(effect.base_parameters, effect.parameters), 1, 0),
         ]
         lines.append(_row(*cells))

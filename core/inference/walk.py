@@ -18,6 +18,7 @@ from core.engine.evaluate import evaluation_batch
 from core.models.build import build_model
 from core.models.cnn import CNN
 from core.models.paper_cnn import PaperCNN
+from core.models.summary import maps_first, whole_layers
 
 MOST_MAPS = 64  # of a layer that are kept to be looked at
 MOST_SIDE = 64  # pixels of a kept map; of larger ones every so many-th is left
@@ -97,6 +98,7 @@ def walk_picture(model: nn.Module, received: np.ndarray, preprocess: Preprocess)
 
     def note(name: str, module: nn.Module, given: Tensor, output: Tensor) -> None:
         curve = draw_curve(module, given[0], output[0]) if isinstance(module, BENDING) else None
+        output = _maps_first(output)
         maps, top = as_grey(output[0].float().numpy())
         layers.append(Seen(name, type(module).__name__, tuple(output.shape[1:]), maps, top, curve))
 
@@ -116,6 +118,7 @@ def count_dead(model: nn.Module, images: np.ndarray, preprocess: Preprocess) -> 
     def note(name: str, module: nn.Module, given: Tensor, output: Tensor) -> None:
         if not isinstance(module, BENDING):
             return
+        given = _maps_first(given)
         fires = given.abs() < FLAT[type(module)] if type(module) in FLAT else given > 0
         units = 1 if fires.dim() == 4 else fires.dim() - 1  # maps, or the numbers of a row
         fires = fires.movedim(units, 0).flatten(1).any(1)
@@ -133,7 +136,7 @@ def count_dead(model: nn.Module, images: np.ndarray, preprocess: Preprocess) -> 
 
 @contextmanager
 def listening(model: nn.Module, note: Callable[[str, nn.Module, Tensor, Tensor], Any]) -> Iterator[None]:
-    """Call note(name, layer, what came in, what left) for every layer without children that a picture passes.
+    """Call note(name, layer, what came in, what left) for every layer (whole_layers) that a picture passes.
 
     One that is passed twice has its turn in its name from the second on. Who comes while another one listens waits.
     """
@@ -141,9 +144,7 @@ def listening(model: nn.Module, note: Callable[[str, nn.Module, Tensor, Tensor],
         turns: Counter[str] = Counter()
         given: dict[str, Tensor] = {}
         handles = [model.register_forward_pre_hook(lambda *_: turns.clear())]
-        for name, module in model.named_modules():
-            if next(module.children(), None) is not None:
-                continue
+        for name, module in whole_layers(model):
 
             def before(module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
                 given[name] = inputs[0].clone()  # a layer may write its output over it
@@ -181,6 +182,11 @@ def as_grey(values: np.ndarray) -> tuple[np.ndarray, float]:
     top = max(float(np.percentile(np.abs(values), BRIGHTEST)), 1e-12)
     kept = values[:MOST_MAPS, ::step, :: step if values.shape[1] > 1 else 1]
     return np.clip(128 + 127 * kept / top, 0, 255).round().astype(np.uint8), top
+
+
+def _maps_first(values: Tensor) -> Tensor:
+    """(N, channels, side, side) of (N, side, side, channels), as core.models.summary.maps_first."""
+    return values if maps_first(values.shape[1:]) == values.shape[1:] else values.permute(0, 3, 1, 2)
 
 
 def _ready(received: np.ndarray, preprocess: Preprocess) -> Tensor:

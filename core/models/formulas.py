@@ -4,7 +4,7 @@ from math import floor, prod
 
 from torch import nn
 
-from core.models.receptive import WHOLE, Field, along
+from core.models.receptive import ATTENTION, WHOLE, Field, ShiftedWindowAttention, along
 
 Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
 
@@ -26,7 +26,7 @@ def formulas(module: nn.Module, given: Shape, gives: Shape, before: Field, after
     """
     lines = _lines(module, given, gives)
     if after.side < WHOLE and after.side != before.side:
-        window = along(module.kernel_size)
+        window = along(tuple(module.window_size) if isinstance(module, ShiftedWindowAttention) else module.kernel_size)
         reach = (window - 1) * along(getattr(module, "dilation", 1))
         lines.append(f"receptive field = {before.side} + {reach} · {before.step} = {after.side} pixels")
     return tuple(lines)
@@ -47,10 +47,11 @@ def _lines(module: nn.Module, given: Shape, gives: Shape) -> list[str]:
             f"{outputs * (inputs + has_bias):,}",
             f"multiply-adds = {' · '.join(f'{count:,}' for count in (*gives, inputs))} = {prod(gives) * inputs:,}",
         ]
-    if isinstance(module, nn.MultiheadAttention):
-        tokens, width = gives
-        work = 4 * tokens * width**2 + 2 * tokens**2 * width
-        return [f"multiply-adds = 4 · {tokens} · {width}² + 2 · {tokens}² · {width} = {work:,}"]
+    if isinstance(module, ATTENTION):
+        tokens, near, width = _looking(module, gives)
+        others = f"{tokens}²" if near == tokens else f"{tokens:,} · {near}"
+        work = attention_work(module, gives)
+        return [f"multiply-adds = 4 · {tokens:,} · {width}² + 2 · {others} · {width} = {work:,}"]
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return _of_norm(module)
     if isinstance(module, nn.LeakyReLU):
@@ -67,6 +68,25 @@ def _lines(module: nn.Module, given: Shape, gives: Shape) -> list[str]:
         kind = "largest" if isinstance(module, nn.AdaptiveMaxPool2d) else "mean"
         return [f"y = {kind} of all {given[1]} · {given[2]} = {given[1] * given[2]:,} numbers of a map"]
     return [told for kind, told in _CURVES.items() if isinstance(module, kind)][:1]
+
+
+def attention_work(module: nn.Module, gives: Shape) -> int:
+    """Multiply-adds of attention: four projections of each place, and each weighed and gathered for every one that it
+    looks at."""
+    tokens, near, width = _looking(module, gives)
+    return 4 * tokens * width**2 + 2 * tokens * near * width
+
+
+def _looking(module: nn.Module, gives: Shape) -> tuple[int, int, int]:
+    """How many places look, at how many each, and how many numbers each has."""
+    if isinstance(module, nn.MultiheadAttention):
+        tokens, width = gives
+        return tokens, tokens, width
+    if isinstance(module, ShiftedWindowAttention):  # (side, side, width), filled up to whole windows
+        height, width = (-(-side // window) * window for side, window in zip(gives, module.window_size, strict=False))
+        return height * width, prod(module.window_size), gives[2]
+    groups, near, width = gives  # MaxViT: windows, or grids
+    return groups * near, near, width
 
 
 def _of_convolution(module: nn.Conv2d, given: Shape, gives: Shape) -> list[str]:

@@ -39,13 +39,17 @@ class OnTrunk(nn.Module):
 def published_network(name: str) -> nn.Module:
     """A torchvision network with random weights, as its published ones want it.
 
-    GoogLeNet's two auxiliary heads, which only helped it to learn ImageNet, are left out. Its weights are from another
-    program and expect pictures of -1 .. 1: with transform_input it converts from ImageNet's mean and spread, so that
-    all of them are given the same.
+    The auxiliary heads of GoogLeNet and Inception v3, which only helped them to learn ImageNet, are left out. Their
+    weights are from another program and expect pictures of -1 .. 1: with transform_input they convert from ImageNet's
+    mean and spread, so that all of them are given the same.
     """
     from torchvision import models  # a second, which only those who ask for it wait for
 
-    if name == "googlenet":
+    if name.startswith("regnet"):  # it calculates its widths with tensors, which the meta device does not
+        with torch.device("cpu"):
+            network = models.get_model(name, weights=None)
+        return network.to(torch.get_default_device())
+    if name in ("googlenet", "inception_v3"):
         return models.get_model(name, weights=None, aux_logits=False, transform_input=True, init_weights=False)
     return models.get_model(name, weights=None)
 
@@ -54,17 +58,21 @@ def cut_last(network: nn.Module) -> tuple[nn.Module, int]:
     """The network without its last layer, and the number of features that the layer was given. Changed in place."""
     if isinstance(network, OnTrunk):
         return network.trunk, network.head.in_features
-    name, last = last_linear(network)
+    name, last = last_layer(network)
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
-    return network, last.in_features
+    return network, last.in_features if isinstance(last, nn.Linear) else last.in_channels
 
 
-def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    linear = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
-    if not linear:
-        raise UserMistake(f"{type(network).__name__} has no linear layer that another could take the place of")
-    return linear[-1]
+def last_layer(network: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d]:
+    """The layer that gives the answers, and its name: the last linear one; of a network without any, as SqueezeNet,
+    the last convolution, whose maps are then averaged."""
+    layers = list(network.named_modules())
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [(name, layer) for name, layer in layers if isinstance(layer, kind)]
+        if found:
+            return found[-1]
+    raise UserMistake(f"{type(network).__name__} has no layer that another could take the place of")
 
 
 def learnt_config(source: Source) -> ModelConfig:

@@ -6,8 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torchvision.models.maxvit import RelativePositionalMultiHeadAttention
+from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 WHOLE = 10**9  # pixels: more than any picture has
+# layers that compute with the weights of their children, or between them; V2 of Swin's is one of these too
+ATTENTION = (nn.MultiheadAttention, ShiftedWindowAttention, RelativePositionalMultiHeadAttention)
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,11 @@ class Field:
             window, stride = along(module.kernel_size), along(module.stride)
             reach = (window - 1) * along(getattr(module, "dilation", 1))
             return Field(self.side + reach * self.step, self.step * stride)
+        if isinstance(module, ShiftedWindowAttention):
+            return Field(self.side + (along(tuple(module.window_size)) - 1) * self.step, self.step)
         everywhere = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | nn.MultiheadAttention
+        # MaxViT looks through windows first and then over a grid of the whole picture; the two are not told apart here
+        everywhere |= RelativePositionalMultiHeadAttention
         if isinstance(module, everywhere) or (isinstance(module, nn.Linear) and dimensions == 2):
             return Field(WHOLE, self.step)
         return self

@@ -7,7 +7,7 @@ from typing import Literal
 
 from core.config import ModelConfig
 from core.errors import UserMistake
-from core.trunks import IMAGENET_SIDE, SMALLEST, Source, must_be_known, source_of
+from core.trunks import Source, must_be_known, source_of
 
 Kind = Literal["conv", "norm", "act", "pool", "drop", "flatten", "linear"]
 WINDOW = 2  # pixels: side and step of a pooling
@@ -54,15 +54,15 @@ def check_network(config: ModelConfig, classes: int, image_size: int, source: So
 
 def _check_published(name: str, image_size: int) -> None:
     published = must_be_known(name)
-    if published.only_side and image_size != IMAGENET_SIDE:
+    if published.only_side and image_size != published.side:
         raise UserMistake(
-            f"{name} takes pictures of {IMAGENET_SIDE} pixels and no others; the image size is {image_size}. Set it to "
-            f"{IMAGENET_SIDE}"
+            f"{name} takes pictures of {published.side} pixels and no others; the image size is {image_size}. Set it "
+            f"to {published.side}"
         )
-    if image_size < SMALLEST:
+    if image_size < published.smallest:
         raise UserMistake(
-            f"{name} needs pictures of at least {SMALLEST} pixels, and has learnt from {IMAGENET_SIDE}; the image size "
-            f"is {image_size}"
+            f"{name} needs pictures of at least {published.smallest} pixels, and has learnt for {published.side}; the "
+            f"image size is {image_size}"
         )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,9 +14,10 @@ import torchsummary
 from torch import nn
 
 from core.errors import UserMistake
-from core.models.formulas import formulas
-from core.models.receptive import FollowFields
+from core.models.formulas import attention_work, formulas
+from core.models.receptive import ATTENTION, FollowFields, ShiftedWindowAttention
 
+PARAMETER = "Parameter"
 BYTES = 4  # of a number, float32
 _PRINTING = threading.Lock()  # standard output is the whole process's: two pages must not redirect it at once
 
@@ -42,34 +44,45 @@ class Layer:
 
 
 def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[Layer]:
-    """Every layer without children, in the order in which a picture (channels, image_size, image_size) passes them."""
+    """Every layer (whole_layers) in the order in which a picture (channels, image_size, image_size) passes them.
+
+    Weights that belong to no such layer, as a transformer's positions, have lines of their own, of the kind PARAMETER.
+    """
     layers: list[Layer] = []
     handles = []
     follow = FollowFields()
-    for name, module in model.named_modules():
-        if next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention):
 
-            def note(module: nn.Module, given: tuple[Any, ...], output: Any, name: str = name) -> None:
-                output = output[0] if isinstance(output, tuple) else output  # attention also tells who looked where
-                before = follow.of(given[0])
+    def listen(name: str, module: nn.Module, own: list[nn.Parameter], kind: str) -> None:
+        def note(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            output = output[0] if isinstance(output, tuple) else output  # attention also tells who looked where
+            before, computes = follow.of(given[0]), kind != PARAMETER
+            if computes:
                 follow.passed(module, given[0], output)
-                came, shape, seen = tuple(given[0].shape[1:]), tuple(output.shape[1:]), follow.of(output)
-                layers.append(
-                    Layer(
-                        name,
-                        type(module).__name__,
-                        came,
-                        shape,
-                        sum(p.numel() for p in module.parameters()),
-                        sum(p.numel() for p in module.parameters() if p.requires_grad),
-                        multiply_adds(module, shape),
-                        describe(module),
-                        min(seen.side, image_size),
-                        formulas(module, came, shape, before, seen),
-                    )
+            came, shape, seen = tuple(given[0].shape[1:]), tuple(output.shape[1:]), follow.of(output)
+            layers.append(
+                Layer(
+                    name,
+                    kind,
+                    maps_first(came),
+                    maps_first(shape),
+                    sum(p.numel() for p in own),
+                    sum(p.numel() for p in own if p.requires_grad),
+                    multiply_adds(module, shape) if computes else 0,
+                    describe(module) if computes else "",
+                    min(seen.side, image_size),
+                    formulas(module, came, shape, before, seen) if computes else (),
                 )
+            )
 
-            handles.append(module.register_forward_hook(note))
+        handles.append(module.register_forward_hook(note))
+
+    for name, module in whole_layers(model):
+        listen(name, module, list(module.parameters()), type(module).__name__)
+    whole = {id(value) for _, layer in whole_layers(model) for value in layer.parameters()}
+    for name, module in model.named_modules():
+        for own, value in module.named_parameters(name, recurse=False):
+            if id(value) not in whole:
+                listen(own, module, [value], PARAMETER)
     was_training = model.training
     try:
         model.eval()
@@ -82,18 +95,37 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
     return layers
 
 
+def whole_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Name and module of every layer without children, and of attention as a whole, which has some."""
+    inside: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        if name.startswith(inside):
+            continue
+        attention = isinstance(module, ATTENTION)
+        if attention:
+            inside += (f"{name}.",)
+        if attention or next(module.children(), None) is None:
+            yield name, module
+
+
+def maps_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels, side, side) of what may also be (side, side, channels), as some transformers lay out their maps of
+    square pictures; any other shape as it is."""
+    last = len(shape) == 3 and shape[0] == shape[1] != shape[2]
+    return (shape[2], *shape[:2]) if last else shape
+
+
 def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
     """Multiply-adds of a convolution (outputs x kernel area x channels in), a linear layer (in x out, for every token)
-    or attention of tokens to one another: four projections, and each token weighed and gathered for each other one."""
+    or attention (attention_work)."""
     if isinstance(module, nn.Conv2d):
         height, width = module.kernel_size
         outputs = output_shape[0] * output_shape[1] * output_shape[2]
         return outputs * int(height) * int(width) * module.in_channels // module.groups
     if isinstance(module, nn.Linear):
         return prod(output_shape[:-1]) * module.in_features * module.out_features
-    if isinstance(module, nn.MultiheadAttention):
-        tokens, width = output_shape
-        return 4 * tokens * width**2 + 2 * tokens**2 * width
+    if isinstance(module, ATTENTION):
+        return attention_work(module, output_shape)
     return 0
 
 
@@ -107,6 +139,10 @@ def describe(module: nn.Module) -> str:
         return f"window {module.kernel_size}x{module.kernel_size}, stride {module.stride}"
     if isinstance(module, nn.Linear):
         return f"{module.in_features} -> {module.out_features}"
+    if isinstance(module, ShiftedWindowAttention):
+        return f"windows of {module.window_size[0]}x{module.window_size[1]}, {module.num_heads} heads"
+    if isinstance(module, nn.MultiheadAttention):
+        return f"{module.num_heads} heads"
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return (
             f"{module.num_features} channels"

@@ -14,15 +14,15 @@ from core.config import ModelConfig
 from core.disk import write_atomic, write_json
 from core.download import DownloadProgress, Patience, download
 from core.errors import UserMistake
-from core.models.pretrained import cut_last, last_linear, published_network
+from core.models.pretrained import cut_last, last_layer, published_network
 from core.settings import downloads_root
 from core.trunks import Trunk, check_weights, must_be_known, read_trunk, trunk_path
 
-FILE_BYTES = 2 * 2**30  # of a file with weights; the largest published one has 330 MB
+FILE_BYTES = 2 * 2**30  # of a file with weights; the largest published one has 1.2 GB
 SHOWN = 3  # names in a sentence
 # before it a crafted file could get past weights_only: CVE-2025-32434 (mended in 2.6), CVE-2026-24747 (in 2.10)
 SAFE_TORCH = (2, 10)
-UNUSED = ("aux1.", "aux2.")  # of GoogLeNet: heads that only helped it to learn ImageNet
+UNUSED = ("aux1.", "aux2.", "AuxLogits.")  # heads that only helped GoogLeNet and Inception v3 to learn ImageNet
 
 
 def add_weights(name: str, path: Path | None = None, patience: Patience | None = None) -> Iterator[DownloadProgress]:
@@ -114,7 +114,7 @@ def _take_state(network: nn.Module, state: dict[str, Tensor], name: str, file: s
     for key in list(state):
         if key.startswith("module."):  # as DataParallel calls it
             state[key.removeprefix("module.")] = state.pop(key)
-    last, _ = last_linear(network)
+    last, _ = last_layer(network)
     fresh = network.state_dict()
     for key in list(state):
         if key.startswith(UNUSED):

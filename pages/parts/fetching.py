@@ -15,9 +15,10 @@ from pathlib import Path
 import streamlit as st
 
 from core.disk import read_json, write_json
+from core.published import PUBLISHED
 from core.runs.process import ProcessMark
 from core.settings import downloads_root, weights_root
-from core.trunks import PUBLISHED, read_trunk
+from core.trunks import read_trunk
 from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.importing import launch, save_upload

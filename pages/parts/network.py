@@ -3,6 +3,7 @@
 import importlib
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +23,7 @@ HEAD = 146  # pixels of a group above its layers: title, maps, their size, param
 LINE, THIN, GAP = 20, 8, 2  # pixels: a layer, one that is only hinted at, the space between two
 ROOMY = 7  # layers of a group that all have room for their names
 MOST = 26  # layers of a group that are drawn; the table has all
+BLOCKS = 24  # parts of a larger group that become groups themselves; with more it stays one
 LARGEST = 76  # pixels: the side of the picture
 REACH = 60  # pixels from the middle of a layer at which a click still means it
 
@@ -49,6 +51,28 @@ DOES = {  # kind -> what it does, in two sentences
     "them all.",
     "LayerNorm": "Brings the numbers of every place to mean 0 and spread 1, so that learning stays steady. Two learnt "
     "numbers may move and stretch each again.",
+    "LayerNorm2d": "Brings the numbers of every place to mean 0 and spread 1, so that learning stays steady. Two "
+    "learnt numbers a map may move and stretch them again.",
+    "ShiftedWindowAttention": "Lets every place of the picture look at those in the same window and take over what "
+    "suits it. The next layer's windows lie half a window further, so that all places come together in the end.",
+    "ShiftedWindowAttentionV2": "Lets every place of the picture look at those in the same window and take over what "
+    "suits it. How alike two places are decides, so that none of them drowns out the others.",
+    "RelativePositionalMultiHeadAttention": "Lets every place look at those in the same window, or at those of a grid "
+    "over the whole picture, and take over what suits it. How far two places lie apart counts, and is learnt.",
+    "Parameter": "Numbers of the network's own that are learnt as weights are, and belong to no layer: where in the "
+    "picture a place lies, or how much of a branch counts. They are added to, or multiplied with, what passes.",
+    "StochasticDepth": "Leaves out a whole branch now and then in training, so that none is relied upon. A finished "
+    "network has them all.",
+    "Permute": "Lays the same numbers out in another order. Nothing is calculated.",
+    "SwapAxes": "Lays the same numbers out in another order. Nothing is calculated.",
+    "WindowPartition": "Cuts the map into windows. Nothing is calculated.",
+    "WindowDepartition": "Puts the windows together to a map again. Nothing is calculated.",
+    "Identity": "Passes on what comes in, as it is. Other networks of this kind have a layer in its place.",
+    "Hardswish": "Lets what is positive pass and makes what is far below zero zero, with a small dip between. It is "
+    "SiLU, made of pieces that are quicker to calculate.",
+    "Hardsigmoid": "Squeezes every number between 0 and 1, along a straight line. It is the sigmoid, made of pieces "
+    "that are quicker to calculate.",
+    "ReLU6": "Lets what lies between 0 and 6 pass and cuts off the rest. What is cut off above keeps numbers small.",
     "MultiheadAttention": "Lets every place of the picture look at every other one and take over what suits it. What "
     "it looks at is learnt.",
     "ReLU": "Lets what is positive pass and makes all else zero. Without such a bend, all layers together could do no "
@@ -74,8 +98,34 @@ SHORT = {
     "Dropout": "dropout",
     "Dropout2d": "dropout",
     "Flatten": "flatten",
+    "MultiheadAttention": "attention",
+    "ShiftedWindowAttention": "attention",
+    "ShiftedWindowAttentionV2": "attention",
+    "RelativePositionalMultiHeadAttention": "attention",
+    "LayerNorm": "layer norm",
+    "LayerNorm2d": "layer norm",
+    "StochasticDepth": "depth",
+    "WindowPartition": "windows",
+    "WindowDepartition": "windows",
+    "SwapAxes": "swap",
+    "Permute": "swap",
 }
-_MINOR = ("BatchNorm2d", "BatchNorm1d", "Norm", "Dropout", "Dropout2d")
+_MINOR = (
+    "BatchNorm2d",
+    "BatchNorm1d",
+    "Norm",
+    "LayerNorm",
+    "LayerNorm2d",
+    "Dropout",
+    "Dropout2d",
+    "StochasticDepth",
+    "Identity",
+    "Permute",
+    "SwapAxes",
+    "WindowPartition",
+    "WindowDepartition",
+    "Parameter",
+)
 _NAME = re.compile(r"(?:conv|pool|drop|block)(\d+)")
 
 
@@ -148,8 +198,7 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
     """Convolutions with what follows them as blocks; a pooling or a flattening between blocks goes with what comes."""
     groups: list[tuple[str, list[Layer]]] = []
     waiting: list[Layer] = []
-    for layer in layers:
-        key = _key(layer)
+    for layer, key in zip(layers, _keys(layers), strict=True):
         learns = layer["parameters"] > 0 and layer["kind"] not in _MINOR
         if groups and (key == groups[-1][0] or not (learns or _ends(layer, key))) and not waiting:
             groups[-1][1].append(layer)
@@ -159,7 +208,7 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
             groups.append((key, [*waiting, layer]))
             waiting = []
     if waiting:
-        groups.append((_key(waiting[0]), waiting))
+        groups.append((_key(waiting[0], 1), waiting))
     given = [inside[0].get("input_shape", ()) for _, inside in groups[1:]]
     return [
         Group(_title(key), tuple(inside), tuple(after if len(after) == len(gives) else gives))
@@ -168,12 +217,40 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
     ]
 
 
-def _key(layer: Layer) -> str:
-    first, _, rest = layer["name"].removeprefix("trunk.").partition(".")
-    if rest and first == "features":  # torchvision has all blocks of some networks in one list
-        return f"features.{rest.partition('.')[0]}"
-    if rest:
-        return first
+def _keys(layers: Sequence[Layer]) -> list[str]:
+    """What each layer belongs to: its outermost part, or where that is too large to be drawn a part of it, and so on.
+
+    Some of torchvision's networks have all blocks in one list, which is no block itself.
+    """
+    sizes: Counter[str] = Counter()
+    parts: dict[str, set[str]] = {}
+    for layer in layers:
+        path = _path(layer)
+        for depth in range(1, len(path)):
+            whole = ".".join(path[:depth])
+            sizes[whole] += 1
+            parts.setdefault(whole, set()).add(path[depth])
+    keys = []
+    for layer in layers:
+        path, depth = _path(layer), 1
+        while depth < len(path) - 1:
+            whole = ".".join(path[:depth])
+            if whole != "features" and not (sizes[whole] > MOST and len(parts[whole]) <= BLOCKS):
+                break
+            depth += 1
+        keys.append(_key(layer, depth))
+    return keys
+
+
+def _path(layer: Layer) -> list[str]:
+    return str(layer["name"]).removeprefix("trunk.").split(".")
+
+
+def _key(layer: Layer, depth: int) -> str:
+    path = _path(layer)
+    first = path[0]
+    if len(path) > 1:
+        return ".".join(path[: 2 if first == "features" else depth])
     if numbered := _NAME.match(first):
         return f"block{numbered[1]}"
     return re.sub(r"_(bn|act|drop)$", "", first)
@@ -181,7 +258,10 @@ def _key(layer: Layer) -> str:
 
 def _title(key: str) -> str:
     numbered = re.fullmatch(r"block(\d+)", key)
-    return f"Block {numbered[1]}" if numbered else key
+    if numbered:
+        return f"Block {numbered[1]}"
+    *before, last = key.split(".")
+    return f"{before[-1]}.{last}" if before and last.isdigit() else last
 
 
 def _ends(layer: Layer, key: str) -> bool:

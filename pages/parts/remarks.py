@@ -11,7 +11,7 @@ from core.errors import UserMistake
 from core.models.shapes import check_network
 from core.runs.queue import waiting_runs
 from core.settings import free_space, load_limits
-from core.trunks import IMAGENET_SIDE, read_trunk
+from core.trunks import natural_side, read_trunk
 from pages.parts.planning import part_counts
 
 CALM_RATE = 0.01  # the most that Adam and its kin usually bear
@@ -94,8 +94,8 @@ def _of_network(config: RunConfig, classes: int) -> list[Remark]:
     if model.name == "pretrained" and read_trunk(model.trunk) is None:
         told = f"The weights of {model.trunk} are not here yet. Fetch them under Network, beside their name."
         remarks.append(Remark(told, stops=True))
-    if model.name == "pretrained" and side < IMAGENET_SIDE:
-        told = f"{model.trunk} has learnt from {IMAGENET_SIDE} pixels; at {side} it knows less of what it sees."
+    if model.name == "pretrained" and side < (usual := natural_side(model) or 0):
+        told = f"{model.trunk} has learnt for {usual} pixels; at {side} it knows less of what it sees."
         remarks.append(Remark(told, ("data.image_size",)))
     if model.name in ("pretrained", "transfer") and model.trainable == "head":
         if config.train.augment:

@@ -6,9 +6,10 @@ import streamlit as st
 
 from core.config import ModelConfig, acts
 from core.errors import UserMistake
+from core.published import PUBLISHED
 from core.runs.run import read_run
 from core.runs.trunks import keep_trunk
-from core.trunks import PUBLISHED, is_kept_run, natural_side, read_trunk
+from core.trunks import is_kept_run, natural_side, read_trunk
 from pages.parts.cached import runs
 from pages.parts.escape import escape, shown
 from pages.parts.fetching import draw_weights

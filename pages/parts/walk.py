@@ -13,9 +13,9 @@ from PIL import Image
 
 from core.config import DataConfig, ModelConfig
 from core.data.dataset import Dataset
-from core.data.decoding import receive_in_child
 from core.data.picture import Refusal
 from core.data.preprocess import Preprocess
+from core.data.showing import show_received
 from core.data.store import preprocess_of
 from core.errors import UserMistake
 from core.runs.run import Run
@@ -23,7 +23,7 @@ from core.settings import load_limits
 from pages.parts.answers import evaluation_or_none, pictures_of
 from pages.parts.cached import parts_of, pixels_to_png, received_pixels
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
-from pages.parts.escape import escape
+from pages.parts.escape import escape, shown
 from pages.parts.frame import boundary
 from pages.parts.network import Group, group_layers, size_of
 from pages.parts.palette import ACCENT, BLOCK, CALM, class_colours
@@ -32,6 +32,7 @@ from pages.parts.trying import ENDINGS, pick_offered
 from pages.parts.watching import SMALL, filters_in_words, tile
 
 FRESH = "untrained"
+TABS, WALK = "more", "Walk a picture through it"  # the tabs of the page, and the one of this file
 SAMPLE = 200  # test pictures over which a unit is called dead
 FEW, MORE = 16, 64  # maps of a layer: at first, and on request
 ALL_AT_ONCE = 14  # layers; of a larger network one group is shown at a time
@@ -76,6 +77,14 @@ def draw_walk(dataset: Dataset | None, data: DataConfig, model: ModelConfig, out
         _draw_head(eyes, name, received, walk)
         _draw_filters(walk.filters)
         _draw_layers(eyes, walk, {one.name: one for one in units})
+
+
+def walk_through(dataset: Dataset, index: int) -> None:
+    """Go to the Architecture page with this picture of a dataset, ready to be walked through a network."""
+    st.session_state["walk.asked"] = (dataset.content_hash, index)
+    st.session_state["architecture_dataset"] = dataset.name
+    st.session_state[TABS] = WALK
+    st.switch_page("pages/architecture.py")
 
 
 # ------------------------------------------------------------------------------------------------------ choosing
@@ -142,7 +151,7 @@ def _pick_picture(eyes: Eyes) -> tuple[bytes, str] | None:
             st.caption("The pictures of this run are no longer there; drop one of your own.")
         return None
     told = "Or one of the test pictures."
-    index = pick_offered(told, "Walk", eyes.dataset, eyes.tests, eyes.key, "walk.")
+    index = pick_offered(told, "Walk", eyes.dataset, eyes.tests, eyes.dataset.content_hash, "walk.")
     index = eyes.tests[0] if index is None else index
     return eyes.dataset.original(index), str(eyes.dataset.names[index])
 
@@ -185,7 +194,10 @@ def _sample(content_hash: str, indices: tuple[int, ...], preprocess: Preprocess,
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def _receive(digest: str, preprocess: Preprocess, _content: bytes) -> np.ndarray | Refusal:
-    return receive_in_child([_content], preprocess)[0]
+    try:
+        return np.array(show_received(_content, preprocess)).transpose(2, 0, 1)
+    except Refusal as refusal:
+        return refusal
 
 
 # ------------------------------------------------------------------------------------------------------- drawing
@@ -198,7 +210,7 @@ def _draw_head(eyes: Eyes, name: str, received: np.ndarray, walk: Any) -> None:
         st.image(
             pixels_to_png(received, 160),
             width=160,
-            caption=f"Received: {size} × {size}",
+            caption=f"{shown(name.rpartition('/')[2], 24)}, received: {size} × {size}",
             alt=f"The {size} by {size} pixels that the network received of {escape(name, 60)}",
         )
         if not eyes.classes:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.app import add_pictures
 from tests.e2e.browser import at_rest, move_slider
 
 pytestmark = pytest.mark.browser
@@ -25,6 +26,20 @@ def test_a_slider_redraws_and_a_click_tells_the_formula(visit, page):
     page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + 156)
     page.get_by_text("n = 6 · 5 · 5 = 150").wait_for()
     page.get_by_text("receptive field = 6 + 4 · 2 = 14 pixels").wait_for()
+    assert not page.get_by_test_id("stException").count() and page.problems == []
+
+
+def test_a_picture_of_the_gallery_is_walked_through_a_network(visit, page):
+    dataset = add_pictures()
+    visit("/data")
+    page.locator(".st-key-look_7 button").first.click()
+    page.get_by_role("button", name="Walk it through a network").click()
+    page.get_by_role("heading", name="Architecture").wait_for()
+    name = str(dataset.names[7]).rpartition("/")[2]
+    page.get_by_text(f"{name}, received: 32 × 32").wait_for()
+    page.get_by_text("Grey is zero").first.wait_for()
+    page.get_by_role("tab", name="All layers").click()
+    page.get_by_text("torchsummary").wait_for()
     assert not page.get_by_test_id("stException").count() and page.problems == []
 
 
