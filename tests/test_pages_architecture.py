@@ -312,6 +312,25 @@ def test_the_residual_networks_parts_are_its_groups():
     assert [layer["name"] for layer in groups[-1].layers] == ["pool", "flatten", "fc"]
 
 
+def test_networks_that_have_all_their_blocks_in_one_list_are_drawn_block_by_block():
+    layers = read_layers(ModelConfig(name="pretrained", trunk="vit_b_16").model_dump_json(), 3, 224)
+    groups = group_layers(layers)
+    assert [group.title for group in groups] == [
+        "conv_proj",
+        *(f"encoder_layer_{place}" for place in range(12)),
+        "head",
+    ]
+    assert [short_name(layer) for layer in groups[1].layers][:2] == ["attention", "dropout"]
+    assert sum(group.parameters for group in groups) == sum(layer["parameters"] for layer in layers)
+    layers = read_layers(ModelConfig(name="pretrained", trunk="swin_t").model_dump_json(), 3, 224)
+    shapes = {group.title: group.shape for group in group_layers(layers)}
+    assert shapes["features.0"] == shapes["features.1"] == (96, 56, 56) and shapes["features.7"] == (768, 7, 7)
+    assert "linear" in [short_name(layer) for layer in layers]
+    layers = read_layers(ModelConfig(name="pretrained", trunk="resnet50").model_dump_json(), 3, 224)
+    titles = [group.title for group in group_layers(layers)]
+    assert titles[:4] == ["Block 1", "layer1.0", "layer1.1", "layer1.2"] and len(titles) == 18
+
+
 def test_a_frozen_googlenet_is_drawn_with_all_its_branches_and_only_its_head_learns():
     layers = read_layers(ModelConfig(name="pretrained", trunk="googlenet").model_dump_json(), 3, 224)
     groups = {group.title: group for group in group_layers(layers)}

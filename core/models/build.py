@@ -9,7 +9,7 @@ from core.config import ModelConfig
 from core.errors import UserMistake
 from core.models.cnn import CNN
 from core.models.paper_cnn import PaperCNN
-from core.models.pretrained import OnTrunk, cut_last, learnt_config, published_network
+from core.models.pretrained import OnTrunk, cut_last, learnt_config, published_network, with_versions
 from core.models.resnet import ResNet
 from core.models.shapes import check_network
 from core.models.weights import load_trunk
@@ -58,7 +58,7 @@ def _on_trunk(config: ModelConfig, classes: int, image_size: int, learnt: bool, 
     if source is None:
         trunk, features = cut_last(published_network(config.trunk))
         if learnt:
-            trunk.load_state_dict(load_trunk(config.trunk))
+            trunk.load_state_dict(with_versions(load_trunk(config.trunk), trunk))
     else:
         network = build_model(learnt_config(source), source.classes, image_size, learnt=False, source=source.source)
         if learnt:

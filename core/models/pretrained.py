@@ -1,5 +1,9 @@
 """Networks on a trunk that has learnt already: torchvision's from ImageNet, and that of a finished run."""
 
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +33,11 @@ class OnTrunk(nn.Module):
             self.trunk.eval()
         return self
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As for every module, also from weights that do not say of which version of their layers they are."""
+        versioned = state_dict if hasattr(state_dict, "_metadata") else with_versions(state_dict, self)
+        return super().load_state_dict(versioned, strict, assign)
+
     def forward(self, images: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.trunk(images)
@@ -52,6 +61,14 @@ def published_network(name: str) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         return models.get_model(name, weights=None, aux_logits=False, transform_input=True, init_weights=False)
     return models.get_model(name, weights=None)
+
+
+def with_versions(state: Mapping[str, Tensor], network: nn.Module) -> "OrderedDict[str, Tensor]":
+    """The state of a network of this very kind with the versions of its layers, which safetensors does not keep and
+    MNASNet insists upon."""
+    versioned = OrderedDict(state)
+    versioned._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]  # where torch keeps them
+    return versioned
 
 
 def cut_last(network: nn.Module) -> tuple[nn.Module, int]:

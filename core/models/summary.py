@@ -158,12 +158,18 @@ def count_parameters(model: nn.Module) -> int:
 
 def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> str:
     """The table that `torchsummary.summary` prints: layers, output shapes, parameters, sizes in MB. UserMistake for a
-    network with attention, which gives more than one tensor."""
+    network that it cannot print, as one with attention, which gives more than one tensor."""
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         raise UserMistake("torchsummary cannot print a network with attention.")
     printed = io.StringIO()
     # evaluation mode: running statistics stay, and every layer is called as a module, which is what it listens to
     copied = copy.deepcopy(model).cpu().eval()
     with _PRINTING, contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
-        torchsummary.summary(copied, (channels, image_size, image_size), device="cpu")
+        try:
+            torchsummary.summary(copied, (channels, image_size, image_size), device="cpu")
+        except (AttributeError, TypeError, IndexError, KeyError) as error:  # it expects one tensor in and one out
+            raise UserMistake(
+                "torchsummary cannot print this network: some of its layers are given, or give, other things than one "
+                "tensor."
+            ) from error
     return printed.getvalue()

@@ -14,7 +14,7 @@ from core.config import ModelConfig
 from core.disk import write_atomic, write_json
 from core.download import DownloadProgress, Patience, download
 from core.errors import UserMistake
-from core.models.pretrained import cut_last, last_layer, published_network
+from core.models.pretrained import cut_last, last_layer, published_network, with_versions
 from core.settings import downloads_root
 from core.trunks import Trunk, check_weights, must_be_known, read_trunk, trunk_path
 
@@ -111,9 +111,11 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 def _take_state(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
     """Load a state dict. The last layer may be missing or have other classes, because it is replaced."""
     state = state.copy()  # a shallow one: it keeps what an OrderedDict knows of the version of each layer
-    for key in list(state):
-        if key.startswith("module."):  # as DataParallel calls it
-            state[key.removeprefix("module.")] = state.pop(key)
+    wrapped = [key for key in state if key.startswith("module.")]  # as DataParallel calls it
+    for key in wrapped:
+        state[key.removeprefix("module.")] = state.pop(key)
+    if wrapped or not hasattr(state, "_metadata"):
+        state = with_versions(state, network)
     last, _ = last_layer(network)
     fresh = network.state_dict()
     for key in list(state):

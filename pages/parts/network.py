@@ -195,12 +195,20 @@ def layers_of(model: ModelConfig, classes: int, size: int) -> tuple[list[Layer],
 
 
 def group_layers(layers: Sequence[Layer]) -> list[Group]:
-    """Convolutions with what follows them as blocks; a pooling or a flattening between blocks goes with what comes."""
+    """Convolutions with what follows them as blocks; a pooling or a flattening between blocks goes with what comes.
+
+    A part with several layers is a group of its own, whatever its first layer is; what is left of one that was split
+    goes with its neighbours.
+    """
     groups: list[tuple[str, list[Layer]]] = []
     waiting: list[Layer] = []
-    for layer, key in zip(layers, _keys(layers), strict=True):
+    keys = _keys(layers)
+    split = {key.rpartition(".")[0] for key in keys}
+    for layer, key in zip(layers, keys, strict=True):
         learns = layer["parameters"] > 0 and layer["kind"] not in _MINOR
-        if groups and (key == groups[-1][0] or not (learns or _ends(layer, key))) and not waiting:
+        inside = len(_path(layer)) > key.count(".") + 1 and not any(part.startswith(key) for part in split)
+        inside &= layer["kind"] != "Identity"  # a head that was cut off
+        if groups and (key == groups[-1][0] or not (learns or inside or _ends(layer, key))) and not waiting:
             groups[-1][1].append(layer)
         elif not learns and (waiting or (groups and _ends(layer, key))):
             waiting.append(layer)
@@ -211,7 +219,10 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
         groups.append((_key(waiting[0], 1), waiting))
     given = [inside[0].get("input_shape", ()) for _, inside in groups[1:]]
     return [
-        Group(_title(key), tuple(inside), tuple(after if len(after) == len(gives) else gives))
+        # branches are put together before the next group, which may also begin by laying its input out anew
+        Group(
+            _title(key), tuple(inside), tuple(after if len(after) == len(gives) and after[1:] == gives[1:] else gives)
+        )
         for (key, inside), after in zip(groups, [*given, ()], strict=True)
         for gives in [inside[-1]["output_shape"]]
     ]
@@ -453,6 +464,8 @@ def short_name(layer: Layer) -> str:
     if kind == "Conv2d" and (name == "conv" or name.isdigit()):  # in a branch or a list: all of them are called so
         window = re.search(r"kernel (\d+)x(\d+)", layer["detail"])
         return f"conv {window[1]}×{window[2]}" if window else "conv"
+    if kind == "Linear" and name.isdigit():
+        return "linear"
     return SHORT.get(kind, kind if kind in ACTIVATION_KINDS else name)
 
 
