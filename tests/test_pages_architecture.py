@@ -320,7 +320,7 @@ def test_networks_that_have_all_their_blocks_in_one_list_are_drawn_block_by_bloc
         *(f"encoder_layer_{place}" for place in range(12)),
         "head",
     ]
-    assert [short_name(layer) for layer in groups[1].layers][:2] == ["attention", "dropout"]
+    assert [short_name(layer) for layer in groups[1].layers][:2] == ["layer norm", "attention"]
     assert sum(group.parameters for group in groups) == sum(layer["parameters"] for layer in layers)
     layers = read_layers(ModelConfig(name="pretrained", trunk="swin_t").model_dump_json(), 3, 224)
     shapes = {group.title: group.shape for group in group_layers(layers)}
