@@ -206,6 +206,9 @@ def _look(dataset: Dataset, chosen: np.ndarray) -> None:
         last = place == len(chosen) - 1
         st.button("Next", icon=":material/chevron_right:", key="look_next", disabled=last, on_click=_step, args=(1,))
         st.caption(f"{place + 1:,} of {len(chosen):,}", width="content")
+        st.space("stretch")
+        if st.button("Walk it through a network", icon=":material/route:", key="look_walk", type="tertiary"):
+            walk_through(dataset, index)
     wide, high = picture_sizes(dataset, np.array([index]))[0]
     label = escape(dataset.classes[dataset.labels[index]])
     st.markdown(f"**{label}** · {escape(dataset.names[index], 200)} · {wide:,} × {high:,} pixels")
@@ -213,8 +216,6 @@ def _look(dataset: Dataset, chosen: np.ndarray) -> None:
     with controls:
         size, fit = _ask_preprocess("dialog")
         draw_decide_one(dataset, index)
-        if st.button("Walk it through a network", icon=":material/route:", key="look_walk", type="tertiary"):
-            walk_through(dataset, index)
     _beside(dataset, index, size, fit, left, right)
 
 

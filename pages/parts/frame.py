@@ -109,9 +109,10 @@ def _draw_running() -> None:
     runs, imports = live_runs(seconds=1.0), live_imports()
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         for job in imports[:1]:
-            st.page_link("pages/data.py", label=f"Adding {escape(job.name, 24)}{_percent(job.share)}", icon="spinner")
+            label = f"Adding{_percent(job.share)} · {escape(job.name, 24)}"  # where there is no room, the name is cut
+            st.page_link("pages/data.py", label=label, icon="spinner")
         for run in runs[:1]:
-            told = f"Training {escape(run.config.data.dataset, 24)}{_percent(_share(run.state))}"
+            told = f"Training{_percent(_share(run.state))} · {escape(run.config.data.dataset, 24)}"
             others = f" (+{len(runs) - 1})" if len(runs) > 1 else ""
             st.page_link("pages/train.py", label=told + others, icon="spinner")
 
@@ -122,4 +123,4 @@ def _share(state: object) -> float | None:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f" · {min(share, 1.0):.0%}"
+    return "" if share is None else f" {min(share, 1.0):.0%}"
