@@ -15,6 +15,7 @@ from core.runs.queue import SupervisorHandle
 from core.runs.run import create_run, read_run
 from core.trunks import IMAGENET_MEAN
 from pages.parts import starting, walk
+from pages.parts.escape import escape
 from pages.parts.network import group_layers, network_figure, read_layers, short_name
 from pages.parts.run_form import USUAL, fitted
 from pages.parts.totals import WAIT_SECONDS, totals_of
@@ -283,7 +284,7 @@ def test_a_picture_of_the_gallery_is_walked_and_stays_with_another_network(train
         captions.append(
             next(one.proto.imgs[0].caption for one in app.get("image") if "received" in one.proto.imgs[0].caption)
         )
-    name = str(dataset.names[7]).rpartition("/")[2]
+    name = escape(str(dataset.names[7]).rpartition("/")[2])
     assert captions == [f"{name}, received: 32 × 32", f"{name}, received: 16 × 16"]
     assert not app.exception and not app.error
 

@@ -23,7 +23,7 @@ from core.settings import load_limits
 from pages.parts.answers import evaluation_or_none, pictures_of
 from pages.parts.cached import parts_of, pixels_to_png, received_pixels
 from pages.parts.charts import PLOTLY_CONFIG, probability_figure
-from pages.parts.escape import escape, shown
+from pages.parts.escape import escape
 from pages.parts.frame import boundary
 from pages.parts.network import Group, group_layers, size_of
 from pages.parts.palette import ACCENT, BLOCK, CALM, class_colours
@@ -210,7 +210,7 @@ def _draw_head(eyes: Eyes, name: str, received: np.ndarray, walk: Any) -> None:
         st.image(
             pixels_to_png(received, 160),
             width=160,
-            caption=f"{shown(name.rpartition('/')[2], 24)}, received: {size} × {size}",
+            caption=f"{escape(name.rpartition('/')[2], 24)}, received: {size} × {size}",
             alt=f"The {size} by {size} pixels that the network received of {escape(name, 60)}",
         )
         if not eyes.classes:

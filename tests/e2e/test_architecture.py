@@ -30,13 +30,12 @@ def test_a_slider_redraws_and_a_click_tells_the_formula(visit, page):
 
 
 def test_a_picture_of_the_gallery_is_walked_through_a_network(visit, page):
-    dataset = add_pictures()
+    add_pictures()
     visit("/data")
     page.locator(".st-key-look_7 button").first.click()
     page.get_by_role("button", name="Walk it through a network").click()
     page.get_by_role("heading", name="Architecture").wait_for()
-    name = str(dataset.names[7]).rpartition("/")[2]
-    page.get_by_text(f"{name}, received: 32 × 32").wait_for()
+    page.get_by_text(re.compile("png, received: 32 × 32")).wait_for()
     page.get_by_text("Grey is zero").first.wait_for()
     page.get_by_role("tab", name="All layers").click()
     page.get_by_text("torchsummary").wait_for()
