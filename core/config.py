@@ -15,6 +15,7 @@ Augmentation = Literal["flip", "shift_crop", "rotate", "colour", "cutout", "mixu
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]  # channels of blocks, or numbers of linear layers
 
 LOWEST_RATE = 1e-7
+LARGEST_SIDE = 512  # pixels, of any image size
 
 
 class _Choices(BaseModel):
@@ -26,7 +27,11 @@ class DataConfig(_Choices):
 
     dataset: str = Field("sample-artworks", title="Dataset", description="The pictures to learn from, by name.")
     image_size: int = Field(
-        32, ge=10, le=512, title="Image size", description="Side in pixels of the square that the network receives."
+        32,
+        ge=10,
+        le=LARGEST_SIDE,
+        title="Image size",
+        description="Side in pixels of the square that the network receives.",
     )
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.config import ModelConfig
+from core.config import LARGEST_SIDE, ModelConfig
 from core.disk import read_json
 from core.errors import UserMistake
 from core.published import PUBLISHED, Published
@@ -21,7 +21,6 @@ Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 HALF: Triple = (0.5, 0.5, 0.5)  # section 3 of the paper: every channel to -1 .. 1
-LARGEST_SIDE = 512  # pixels, of any image size
 _KEPT_RUN = re.compile(r"[a-z0-9]{12}-[0-9a-f]{8}")
 
 

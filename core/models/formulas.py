@@ -4,7 +4,7 @@ from math import floor, prod
 
 from torch import nn
 
-from core.models.receptive import ATTENTION, WHOLE, Field, ShiftedWindowAttention, along
+from core.models.receptive import ATTENTION, WHOLE, Field, ShiftedWindowAttention, along, reach
 
 Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
 
@@ -26,9 +26,7 @@ def formulas(module: nn.Module, given: Shape, gives: Shape, before: Field, after
     """
     lines = _lines(module, given, gives)
     if after.side < WHOLE and after.side != before.side:
-        window = along(tuple(module.window_size) if isinstance(module, ShiftedWindowAttention) else module.kernel_size)
-        reach = (window - 1) * along(getattr(module, "dilation", 1))
-        lines.append(f"receptive field = {before.side} + {reach} · {before.step} = {after.side} pixels")
+        lines.append(f"receptive field = {before.side} + {reach(module)} · {before.step} = {after.side} pixels")
     return tuple(lines)
 
 
@@ -119,11 +117,10 @@ def _of_norm(module: nn.BatchNorm1d | nn.BatchNorm2d) -> list[str]:
 
 
 def _side(module: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, given: Shape, gives: Shape) -> str:
-    window, step = along(module.kernel_size), along(module.stride)
-    reach = (window - 1) * along(getattr(module, "dilation", 1)) + 1
+    window, step = reach(module) + 1, along(module.stride)
     padding = 0 if isinstance(module.padding, str) else along(module.padding)
-    whole = (given[1] + 2 * padding - reach) / step
-    divided = f"({given[1]} + 2 · {padding} − {reach}) / {step}"
+    whole = (given[1] + 2 * padding - window) / step
+    divided = f"({given[1]} + 2 · {padding} − {window}) / {step}"
     if not whole.is_integer():  # ceil_mode rounds up, but for a last window that would lie in the padding alone
         divided = f"⌊{divided}⌋" if floor(whole) + 1 == gives[1] else f"⌈{divided}⌉"
     return f"side = {divided} + 1 = {gives[1]}"

@@ -23,12 +23,8 @@ class Field:
 
     def through(self, module: nn.Module, dimensions: int) -> "Field":
         """Behind `module`, whose output has so many dimensions, batch included."""
-        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-            window, stride = along(module.kernel_size), along(module.stride)
-            reach = (window - 1) * along(getattr(module, "dilation", 1))
-            return Field(self.side + reach * self.step, self.step * stride)
-        if isinstance(module, ShiftedWindowAttention):
-            return Field(self.side + (along(tuple(module.window_size)) - 1) * self.step, self.step)
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d | ShiftedWindowAttention):
+            return Field(self.side + reach(module) * self.step, self.step * along(getattr(module, "stride", 1)))
         everywhere = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | nn.MultiheadAttention
         # MaxViT looks through windows first and then over a grid of the whole picture; the two are not told apart here
         everywhere |= RelativePositionalMultiHeadAttention
@@ -70,6 +66,12 @@ class FollowFields(TorchFunctionMode):
 
     def _widest(self, tensors: Iterable[Tensor]) -> Field:
         return max((self.of(tensor) for tensor in tensors), key=lambda field: (field.side, field.step), default=Field())
+
+
+def reach(module: nn.Module) -> int:
+    """How many places the window of a convolution, a pooling or attention in windows goes beyond its first one."""
+    window = tuple(module.window_size) if isinstance(module, ShiftedWindowAttention) else module.kernel_size
+    return (along(window) - 1) * along(getattr(module, "dilation", 1))
 
 
 def along(size: int | tuple[int, ...] | Any) -> int:

@@ -76,12 +76,13 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
 
         handles.append(module.register_forward_hook(note))
 
+    whole: set[nn.Parameter] = set()
     for name, module in whole_layers(model):
         listen(name, module, list(module.parameters()), type(module).__name__)
-    whole = {id(value) for _, layer in whole_layers(model) for value in layer.parameters()}
+        whole.update(module.parameters())
     for name, module in model.named_modules():
         for own, value in module.named_parameters(name, recurse=False):
-            if id(value) not in whole:
+            if value not in whole:
                 listen(own, module, [value], PARAMETER)
     was_training = model.training
     try:

@@ -231,7 +231,7 @@ def group_layers(layers: Sequence[Layer]) -> list[Group]:
 def _keys(layers: Sequence[Layer]) -> list[str]:
     """What each layer belongs to: its outermost part, or where that is too large to be drawn a part of it, and so on.
 
-    Some of torchvision's networks have all blocks in one list, which is no block itself.
+    Where torchvision has all blocks in one list, `features`, the blocks are the parts, whatever their size.
     """
     sizes: Counter[str] = Counter()
     parts: dict[str, set[str]] = {}
@@ -244,9 +244,9 @@ def _keys(layers: Sequence[Layer]) -> list[str]:
     keys = []
     for layer in layers:
         path, depth = _path(layer), 1
-        while depth < len(path) - 1:
+        while path[0] != "features" and depth < len(path) - 1:
             whole = ".".join(path[:depth])
-            if whole != "features" and not (sizes[whole] > MOST and len(parts[whole]) <= BLOCKS):
+            if sizes[whole] <= MOST or len(parts[whole]) > BLOCKS:
                 break
             depth += 1
         keys.append(_key(layer, depth))
