@@ -1,10 +1,10 @@
-"""RunConfig: the whole of what a person chooses before a run; form, command line and JSON all come from here."""
+"""RunConfig: all settings of a run; the form, the command line and the JSON documents come from its fields."""
 
 import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import UserMistake
 
@@ -18,14 +18,38 @@ LOWEST_RATE = 1e-7
 LARGEST_SIDE = 512  # pixels, of any image size
 
 
-class _Choices(BaseModel):
+# names that fields had in version 0.1.0: read from old files and command lines, and still printed in JSON documents
+FORMER_NAMES = {"data": {"copies": "duplicates"}, "model": {"trunk": "backbone", "mirror": "flip_tta"}}
+
+
+def current_field(field: str) -> str:
+    """The dotted name of a setting today: model.backbone for model.trunk; any other as it is."""
+    section, _, name = field.partition(".")
+    former = FORMER_NAMES.get(section, {})
+    return f"{section}.{former[name]}" if name in former else field
+
+
+def _with_current_names(document: Any, former: dict[str, str]) -> Any:
+    """Where a document has a field under both names, as those that are printed, the current one counts."""
+    if not isinstance(document, Mapping):
+        return document
+    renamed = {former[name]: value for name, value in document.items() if name in former}
+    return renamed | {name: value for name, value in document.items() if name not in former}
+
+
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DataConfig(_Choices):
-    """Which pictures, how they are cut to a square, and which part each of them is in."""
+class DataConfig(_Section):
+    """Which dataset, how its pictures become squares, and how they are split into parts."""
 
-    dataset: str = Field("sample-artworks", title="Dataset", description="The pictures to learn from, by name.")
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, document: Any) -> Any:
+        return _with_current_names(document, FORMER_NAMES["data"])
+
+    dataset: str = Field("sample-artworks", title="Dataset", description="The dataset to train on, by name.")
     image_size: int = Field(
         32,
         ge=10,
@@ -36,19 +60,22 @@ class DataConfig(_Choices):
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop",
         title="Fit",
-        description="crop: shorter side to the image size, then the centre (the paper's way). squash: both sides, the "
-        "shape is lost. pad: longer side, white bars fill the rest.",
+        description="How a picture becomes a square. Centre crop: the shorter side to the image size, then the centre "
+        "(the paper's way). Squash: both sides, so the aspect ratio is lost. Pad: the longer side, white bars fill the "
+        "rest.",
     )
     balance: Literal["none", "smallest"] = Field(
         "none",
         title="Balance",
-        description="smallest: every class is cut to the size of the smallest one, in name order (the paper's way).",
+        description="Smallest class: every class is cut to the size of the smallest one, in name order (the paper's "
+        "way).",
     )
     split: Literal["stratified", "paper"] = Field(
         "stratified",
         title="Split",
-        description="stratified: drawn by the seed, the same share of each class. paper: the first pictures of each "
-        "class in name order train, the rest tests. A test part that the dataset brings along is always kept.",
+        description="Stratified: drawn by the seed, the same share of each class. Name order: the first pictures of "
+        "each class are for training, the rest is the test part (the paper's way). A test part that the dataset brings "
+        "along is always kept.",
     )
     test_fraction: float = Field(
         0.2, ge=0.02, le=0.8, title="Test share", description="Share of each class that is kept for the final test."
@@ -58,72 +85,77 @@ class DataConfig(_Choices):
         ge=0.0,
         le=0.5,
         title="Validation share",
-        description="Share of what is left after the test part that watches the training without taking part in it.",
+        description="Share of the pictures left after the test part that measures the training without being part of "
+        "it.",
     )
-    copies: Literal["ignore", "together"] = Field(
+    duplicates: Literal["ignore", "together"] = Field(
         "ignore",  # what a config.json without this field meant
-        title="Copies",
-        description="together: pictures that are copies of one another (re-encoded, resized, mirrored, slightly "
-        "cropped) are drawn into one part, so that the test asks about pictures that were never seen. ignore: each "
-        "is drawn by itself. The paper's split and a test part that the dataset brings along stay as they are.",
+        title="Duplicates",
+        description="Keep together: pictures that are nearly the same (re-encoded, resized, mirrored, slightly "
+        "cropped) are drawn into the same part, so that no test picture was seen in training. Ignore: each is drawn by "
+        "itself. A split in name order and a test part that the dataset brings along stay as they are.",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Split seed", description="Draws the stratified split.")
 
 
-class ModelConfig(_Choices):
+class ModelConfig(_Section):
     """Which network, and its options; ACTING says which of them act for which network."""
 
-    name: Literal["paper_cnn", "cnn", "resnet", "pretrained", "transfer"] = Field(
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, document: Any) -> Any:
+        return _with_current_names(document, FORMER_NAMES["model"])
+
+    name: Literal["paper_cnn", "cnn", "resnet", "compact", "pretrained", "transfer"] = Field(
         "paper_cnn",
         title="Network",
-        description="paper_cnn: two convolutions and three linear layers, about 81,000 parameters. cnn: the same kind "
-        "of network with every part to choose; as it is given here it is the paper's. resnet: a residual network of "
-        "about 2 million parameters, the strongest one here for small pictures. pretrained: one that has learnt "
-        "ImageNet. transfer: that of a finished run, to learn on from.",
+        description="Paper CNN: two convolutions and three linear layers, about 81,000 parameters. CNN (own layers): "
+        "the same kind of network with every part to choose; with the defaults it is the paper's. ResNet: a residual "
+        "network of about 2 million parameters, the strongest one here for small pictures. Compact: a narrow residual "
+        "network; with width 32 it has fewer than 100,000 parameters. Pretrained (ImageNet): a "
+        "torchvision network with its published weights. Transfer (from a run): the network of a finished run.",
     )
-    trunk: str = Field(
+    backbone: str = Field(
         "googlenet",
         pattern=r"^[a-z0-9_-]{1,40}$",
-        title="Learns on from",
-        description="The network that has learnt already, without its last layer: a torchvision network with its "
-        "weights from ImageNet, or a finished run.",
+        title="Pretrained backbone",
+        description="A network that has been trained already, without its last layer: a torchvision network with its "
+        "weights from ImageNet, or that of a finished run.",
     )
     trainable: Literal["head", "all"] = Field(
         "head",
-        title="What learns",
-        description="head: only a new last layer; the rest stays as it came, so it sees each picture once and all "
-        "epochs take seconds. all: every layer goes on learning, from a good start, with small steps.",
+        title="Trainable layers",
+        description="Last layer only: the backbone is frozen, so the features of each picture are computed once and "
+        "all epochs take seconds. All layers: the backbone is fine-tuned too; choose a small learning rate.",
     )
     channels: Widths = Field(
         (6, 16),
         min_length=1,
         max_length=6,
         title="Channels of the blocks",
-        description="One number a block: how many patterns its convolutions look for. Each block halves the picture, "
-        "so later blocks see larger things and can afford more channels.",
+        description="One number a block: how many filters its convolutions have. Each block halves the feature maps, "
+        "so later blocks have a larger receptive field and can afford more channels.",
     )
     convolutions: int = Field(
         1,
         ge=1,
         le=4,
         title="Convolutions per block",
-        description="Convolutions, each with its activation, before the block makes the map smaller. Two 3 x 3 see as "
-        "much of the picture as one 5 x 5, with fewer parameters and one more activation.",
+        description="Convolutions, each with its activation, before the block makes the map smaller. Two of 3 x 3 have "
+        "the receptive field of one of 5 x 5, with fewer parameters and one more activation.",
     )
-    kernel: int = Field(
-        3, ge=1, le=11, title="Kernel", description="Side in pixels of the window that a convolution looks through."
-    )
+    kernel: int = Field(3, ge=1, le=11, title="Kernel", description="Side in pixels of a convolution's window.")
     padding: Literal["none", "same"] = Field(
         "none",
         title="Padding",
-        description="same: zeros around the map, so that a convolution keeps its size. none: the map loses kernel - 1 "
+        description="Same: zeros around the map, so that a convolution keeps its size. None: the map loses kernel - 1 "
         "pixels (the paper's way).",
     )
     pool: Literal["max", "average", "strided", "none"] = Field(
         "max",
         title="Pooling",
-        description="How a block halves its map: max and average of each 2 x 2 pixels; strided: its last convolution "
-        "takes steps of 2; none: it stays as large as it is.",
+        description="How a block halves its map. Max and Average: of each 2 x 2 pixels. Strided convolution: its last "
+        "convolution has stride 2. None: it stays as large as it is.",
     )
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = Field(
         "leaky_relu",
@@ -137,56 +169,59 @@ class ModelConfig(_Choices):
     norm_conv: Literal["none", "last", "all"] = Field(
         "last",
         title="Batch norm of convolutions",
-        description="After which convolutions each map is brought to mean 0 and spread 1: none, the last one (the "
-        "paper's way) or all.",
+        description="After which convolutions each map is normalised to mean 0 and standard deviation 1: none, the "
+        "last one (the paper's way) or all.",
     )
     norm_linear: Literal["none", "first", "all"] = Field(
         "first",
         title="Batch norm of linear layers",
-        description="After which hidden linear layers each number is brought to mean 0 and spread 1: none, the first "
-        "one (the paper's way) or all.",
+        description="After which hidden linear layers each feature is normalised to mean 0 and standard deviation 1: "
+        "none, the first one (the paper's way) or all.",
     )
     dropout_conv: float = Field(
         0.0,
         ge=0.0,
         le=0.9,
-        title="Dropout of maps",
-        description="Share of each block's maps that is blanked in every training step, so that none is relied upon.",
+        title="Dropout2d (feature maps)",
+        description="Share of each block's feature maps that is set to zero in every training step, so that none is "
+        "relied upon.",
     )
     dropout_linear: float = Field(
         0.0,
         ge=0.0,
         le=0.9,
-        title="Dropout of numbers",
-        description="Share of each hidden linear layer's numbers that is blanked in every training step.",
+        title="Dropout (linear layers)",
+        description="Share of each hidden linear layer's features that is set to zero in every training step.",
     )
     linear: Widths = Field(
         (120, 84),
         max_length=4,
         title="Hidden linear layers",
-        description="Width of each linear layer between the last block and the answer; none: straight to the answer.",
+        description="Width of each linear layer between the last block and the output layer; none: only the output "
+        "layer.",
     )
     width: int = Field(
         64,
         ge=8,
         le=256,
         title="Width",
-        description="Channels of the first block; the two that follow have four times as many. Twice the width is four "
-        "times the work.",
+        description="Channels of the first block; the two that follow have four times as many (Compact: one and a half "
+        "times). Twice the width is four times the work.",
     )
     depth: int = Field(
         2,
         ge=1,
         le=6,
         title="Convolutions per block",
-        description="Convolutions of each of the three blocks. From the second on they stand beside a shortcut, and "
-        "only learn what to add.",
+        description="Convolutions of each of the three blocks. From the second on they have a skip connection around "
+        "them, and learn only what to add.",
     )
-    mirror: bool = Field(
+    flip_tta: bool = Field(
         False,
-        title="Answer for both sides",
-        description="A finished network answers for the picture and for its mirror image, and the mean counts: right "
-        "more often, for twice the time. Not for pictures in which left and right mean different things, such as text.",
+        title="Flip test-time augmentation",
+        description="In evaluation the network predicts each picture and its horizontal flip, and the mean counts: "
+        "right more often, for twice the time. Not for pictures in which left and right mean different things, such as "
+        "text.",
     )
 
 
@@ -205,20 +240,21 @@ FAMILY = (
     "linear",
 )
 RESIDUAL = ("width", "depth")
-ON_TRUNK = ("trunk", "trainable")
+ON_BACKBONE = ("backbone", "trainable")
 # name of a network -> the fields of ModelConfig that act for it, in the order in which a form shows them
 ACTING: dict[str, tuple[str, ...]] = {
     "paper_cnn": ("negative_slope",),
     "cnn": FAMILY,
     "resnet": RESIDUAL,
-    "pretrained": ON_TRUNK,
-    "transfer": ON_TRUNK,
+    "compact": RESIDUAL,
+    "pretrained": ON_BACKBONE,
+    "transfer": ON_BACKBONE,
 }
 
 
 def acts(field: str, model: Mapping[str, Any]) -> bool:
-    """Whether a field of ModelConfig (name -> value) changes anything beside the others."""
-    if field in ("name", "mirror"):
+    """Whether a field of ModelConfig has an effect with the other values (name -> value)."""
+    if field in ("name", "flip_tta"):
         return True
     if field not in ACTING[model["name"]]:
         return False
@@ -229,10 +265,10 @@ def acts(field: str, model: Mapping[str, Any]) -> bool:
     return True
 
 
-class TrainConfig(_Choices):
+class TrainConfig(_Section):
     """How the network is trained."""
 
-    epochs: int = Field(50, ge=1, le=1000, title="Epochs", description="How often every training picture is seen.")
+    epochs: int = Field(50, ge=1, le=1000, title="Epochs", description="How often every training picture is used.")
     batch_size: int = Field(
         32,
         ge=1,
@@ -240,8 +276,11 @@ class TrainConfig(_Choices):
         title="Batch size",
         description="Pictures per step. Larger is faster per epoch; each step then averages over more pictures.",
     )
-    optimizer: Literal["sgd", "nesterov", "adam", "adamw", "rmsprop"] = Field(
-        "sgd", title="Optimizer", description="The rule that turns gradients into steps."
+    optimizer: Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "muon"] = Field(
+        "sgd",
+        title="Optimizer",
+        description="The rule that turns gradients into steps. Muon: for the filters of convolutions a step of the "
+        "same length in every direction, for all other weights Nesterov's.",
     )
     learning_rate: float = Field(
         0.001,
@@ -264,19 +303,31 @@ class TrainConfig(_Choices):
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = Field(
         "constant",
         title="Schedule",
-        description="How the learning rate moves: constant; step: a tenth after each "
-        "third of the run; cosine: down to zero; one_cycle: up, then down to zero.",
+        description="How the learning rate moves. Constant: not at all. Step: to a tenth after each third of the run. "
+        "Cosine: down to zero. One-cycle: up, then down to zero.",
     )
     warmup: float = Field(
-        0.3, ge=0.0, le=0.9, title="Rise of one-cycle", description="Share of a one-cycle run in which the rate rises."
+        0.3,
+        ge=0.0,
+        le=0.9,
+        title="Warm-up of one-cycle",
+        description="Share of a one-cycle run in which the learning rate rises.",
+    )
+    ema: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        title="Weight averaging",
+        description="The network that answers has the running mean of the weights, of which each step keeps this share "
+        "(0.99: about the last 100 steps); training goes on with the weights themselves. 0: no averaging.",
     )
     augment: tuple[Augmentation, ...] = Field(
         (),
         title="Augmentation",
-        description="Changes drawn anew for each training picture in each epoch, always in this order. flip: mirrored "
-        "left to right, half of the time. shift_crop: moved by up to a tenth. rotate: turned by up to 15 degrees. "
-        "colour: brightness, contrast and saturation by up to 30 %. cutout: a square is blanked. mixup: blended with "
-        "up to half of another picture, whose class then counts by its share.",
+        description="Random changes of each training picture in each epoch, always in this order. Horizontal flip: "
+        "half of the time. Random shift: by up to a tenth. Rotation: by up to 15 degrees. Colour jitter: brightness, "
+        "contrast and saturation by up to 30 %. Cutout: a square is blanked. Mixup: blended with up to half of another "
+        "picture, whose class then counts by its share.",
     )
     label_smoothing: float = Field(
         0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."
@@ -284,8 +335,8 @@ class TrainConfig(_Choices):
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         title="Class weights",
-        description="balanced: the fewer pictures a class has, the more each of them counts, so that a small class is "
-        "learnt as well as a large one. none: every picture counts the same.",
+        description="Balanced: the fewer pictures a class has, the more each of them counts, so that a small class is "
+        "learnt as well as a large one. None: every picture counts the same.",
     )
     patience: int = Field(
         0,
@@ -318,7 +369,7 @@ class TrainConfig(_Choices):
         return tuple(name for name in get_args(Augmentation) if name in augment)
 
 
-class RunConfig(_Choices):
+class RunConfig(_Section):
     """Everything that decides a run: same RunConfig, same pictures, same result."""
 
     preset: str = Field("paper", description="Name of the preset that this started from.")
@@ -328,7 +379,7 @@ class RunConfig(_Choices):
 
 
 def check_with_data(config: TrainConfig, pictures: dict[str, int], processes: int = 1) -> None:
-    """Raise UserMistake where choices do not go with the number of `pictures` in "train" and "val"."""
+    """Raise UserMistake where settings do not go with the number of `pictures` in "train" and "val"."""
     batch_size = min(config.batch_size, pictures["train"])  # a batch larger than the part is the whole part
     if batch_size < 2 * processes:
         raise UserMistake(
@@ -343,43 +394,52 @@ def check_with_data(config: TrainConfig, pictures: dict[str, int], processes: in
 
 
 def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
-    """A copy of `config` with dotted fields changed, e.g. {"train.epochs": 2, "data.fit": "pad"}.
+    """A copy of `config` with some fields changed, by dotted name, e.g. {"train.epochs": 2, "data.fit": "pad"}.
 
     Values may be strings (command line) or typed (form). Unknown fields and values out of range raise UserMistake,
     which names the field, the value and what is allowed.
     """
     document = config.model_dump(mode="json")
     for field, value in changes.items():
-        room, _, name = field.partition(".")
+        field = current_field(field)
+        section, _, name = field.partition(".")
         known = [f"{part}.{leaf}" for part in ("data", "model", "train") for leaf in document[part]]
         if field not in known:
             raise UserMistake(f"unknown setting {field!r}; known: {', '.join(known)}")
-        if isinstance(document[room][name], list) and isinstance(value, str):  # "flip+cutout", "6,16", "none"
+        if isinstance(document[section][name], list) and isinstance(value, str):  # "flip+cutout", "6,16", "none"
             words = (word.strip() for word in value.replace("+", ",").split(","))
             value = [word for word in words if word not in ("", "none")]
-        document[room][name] = value
+        document[section][name] = value
     try:
         return RunConfig.model_validate(document)
     except ValidationError as error:
         raise UserMistake(wrong_fields(error)) from error
 
 
+def config_document(config: RunConfig) -> dict[str, Any]:
+    """The settings as a JSON document, with the names that fields had in version 0.1.0 beside the new ones."""
+    document = config.model_dump(mode="json")
+    for section, names in FORMER_NAMES.items():
+        document[section] |= {former: document[section][name] for former, name in names.items()}
+    return document
+
+
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """["train.epochs=2"] -> {"train.epochs": "2"}; a setting without '=' raises UserMistake."""
+    """["train.epochs=2"] -> {"train.epochs": "2"}, by current names; a setting without '=' raises UserMistake."""
     pairs = {}
     for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals:
             raise UserMistake(f"{setting!r} is not a setting; write it as train.epochs=2")
-        pairs[field.strip()] = value.strip()
+        pairs[current_field(field.strip())] = value.strip()
     return pairs
 
 
 def wrong_fields(error: ValidationError) -> str:
     """Each wrong field, its value and what is allowed, in one line: "train.epochs = 0: input should be ..."."""
-    told = []
+    problems = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         why = problem["msg"].removeprefix("Value error, ")
-        told.append(f"{field} = {reprlib.repr(problem['input'])}: {why[:1].lower()}{why[1:]}")
-    return "; ".join(told)
+        problems.append(f"{field} = {reprlib.repr(problem['input'])}: {why[:1].lower()}{why[1:]}")
+    return "; ".join(problems)

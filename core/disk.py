@@ -1,4 +1,4 @@
-"""How every file of Atelier is written: to a draft, flushed, then moved into place. And why a disk refuses."""
+"""Files on disk: written to a draft, flushed and moved into place; JSON and JSON lines; what a full disk means."""
 
 import errno
 import hashlib
@@ -14,17 +14,17 @@ from typing import Any
 from core.errors import UserMistake
 
 _NETWORK_DRIVES = {"nfs", "nfs3", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afpfs", "webdav", "davfs", "fuse.sshfs"}
-DRAFT = ".draft"  # a file whose name ends in this is an unfinished write and may be swept
+DRAFT = ".draft"  # suffix of an unfinished write, which may be swept
 
 
 def write_atomic(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace `path` by `content` in one step: a reader sees the old file or the new one, never a part.
 
-    Not `durable`, a power cut may leave an empty file: for what is written anew in a moment, since waiting for the
-    disk takes 10 to 50 ms.
+    With durable=False a power cut may leave an empty file; it is for files that are soon written again, because
+    waiting for the disk takes 10 to 50 ms.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = draft_beside(path)
+    draft = draft_path(path)
     try:
         with draft.open("wb") as file:
             file.write(content)
@@ -39,12 +39,14 @@ def write_atomic(path: Path, content: bytes, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
-def draft_beside(path: Path) -> Path:
-    return path.with_name(f"{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}{DRAFT}")
+def draft_path(path: Path) -> Path:
+    """A new name in the folder of `path` for writing it, ending in DRAFT."""
+    begin = os.fsencode(path.name)[:80].decode(errors="ignore")  # file systems count bytes, an emoji has four
+    return path.with_name(f"{begin}.{os.getpid()}.{secrets.token_hex(4)}{DRAFT}")
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut; a no-op where folders cannot be opened (Windows)."""
+    """Make a rename in `folder` survive a power cut; does nothing where folders cannot be opened (Windows)."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -58,7 +60,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON (NaN is a ValueError: callers store null), UTF-8, sorted as given."""
+    """Write strict JSON in UTF-8, keys in the order given. ValueError for NaN and infinity: callers store null."""
     write_atomic(path, (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode())
 
 
@@ -67,7 +69,7 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON value as one line in a single write, so that a reader can only miss an unfinished last line.
+    """Append one JSON value as a line, written at once, so that at most the last line is ever unfinished.
 
     On a full disk the file is left as it was, and OSError is raised.
     """
@@ -75,10 +77,10 @@ def append_line(path: Path, value: Any) -> None:
     with path.open("ab", buffering=0) as file:
         before, rest = file.tell(), line
         try:
-            while rest:  # a disk that is nearly full takes a part without complaint, and refuses the next one
+            while rest:  # a disk that is nearly full writes a part without an error and fails on the next write
                 rest = rest[file.write(rest) :]
         except OSError:
-            with suppress(OSError):  # what is no plain file cannot be cut; the first error is the one to tell
+            with suppress(OSError):  # only a plain file can be cut; the first error is the one to report
                 file.truncate(before)
             raise
 
@@ -101,6 +103,23 @@ def read_lines(path: Path) -> list[Any]:
     return rows
 
 
+def former_name(path: Path, former: str) -> Path:
+    """`path`; a file that an earlier version wrote as `former` in the same folder is renamed to it first.
+
+    Where nothing can be written, the path of the former file, to be read there.
+    """
+    old = path.with_name(former)
+    if path.exists() or not old.exists():
+        return path
+    try:
+        old.replace(path)
+    except FileNotFoundError:  # another process has just renamed it
+        return path
+    except OSError:
+        return old
+    return path
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as file:
@@ -108,7 +127,7 @@ def sha256_of(path: Path) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same value with null for every number that JSON does not know."""
+    """The same value with None for every NaN and infinity, which JSON has no word for."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -119,7 +138,11 @@ def finite(value: Any) -> Any:
 
 
 def disk_trouble(error: OSError, folder: Path, kept: str) -> UserMistake | None:
-    """The sentence for a disk that takes no more, None for any other error. `kept`: what is left, and what to do."""
+    """The mistake for a full, read-only or forbidden disk, None for other errors. `kept`: what was kept, what to do."""
+    if error.errno == errno.ENOSPC and _has_no_inodes(folder):
+        return UserMistake(
+            f"The disk can hold no more files (all its inodes are used; {_free_megabytes(folder)} MB are free). {kept}"
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = f" ({_free_megabytes(folder)} MB free)" if error.errno == errno.ENOSPC else " (your quota is used up)"
         return UserMistake(f"The disk is full{free}. {kept}")
@@ -139,15 +162,23 @@ def _free_megabytes(folder: Path) -> int:
         return 0
 
 
+def _has_no_inodes(folder: Path) -> bool:
+    try:
+        numbers = os.statvfs(existing(folder))
+    except (OSError, AttributeError):  # Windows counts none
+        return False
+    return numbers.f_files > 0 and numbers.f_favail == 0
+
+
 def is_read_only(folder: Path) -> bool:
-    """Whether nothing can be written in `folder`, or where it would be made: its disk or its rights say no."""
+    """Whether `folder`, or the folder where it would be made, cannot be written: by its disk or its permissions."""
     there = existing(folder)
     flags = os.statvfs(there).f_flag if hasattr(os, "statvfs") else 0
     return bool(flags & getattr(os, "ST_RDONLY", 1)) or not os.access(there, os.W_OK)
 
 
 def is_on_network(folder: Path) -> bool:
-    """Whether `folder` lies on a drive that other machines share: locks cannot be relied on there."""
+    """Whether `folder` lies on a network drive, where locks are unreliable."""
     import psutil  # here, because no writer of files needs it
 
     there = str(existing(folder).resolve())
@@ -159,7 +190,7 @@ def is_on_network(folder: Path) -> bool:
 
 
 def existing(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there."""
+    """`folder`, or the nearest folder above it that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
@@ -192,9 +223,9 @@ def rotate(path: Path, most: int, kept: int = 5) -> None:
 
 
 def cut_middle(path: Path, most: int) -> None:
-    """Leave of a log that has grown beyond `most` bytes the first half of that and the newest quarter.
+    """Cut a log of more than `most` bytes to its first most / 2 bytes and its newest most / 4.
 
-    For a log that somebody else is appending to: what is written in the very moment of the cut may be lost.
+    Another process may be appending to it: what that writes at the moment of the cut may be lost.
     """
     if not path.exists() or path.stat().st_size <= most:
         return
@@ -204,7 +235,7 @@ def cut_middle(path: Path, most: int) -> None:
         file.seek(size - most // 4)
         newest = file.read()
         newest = newest[newest.find(b"\n", 0, len(newest) // 2) + 1 :]  # from the beginning of a line, if there is one
-        told = f"\n[... {size - beginning - len(newest):,} bytes were left out here ...]\n".encode()
+        note = f"\n[... {size - beginning - len(newest):,} bytes were left out here ...]\n".encode()
         file.truncate(beginning)
     with path.open("ab") as file:
-        file.write(told + newest)
+        file.write(note + newest)

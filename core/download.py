@@ -1,4 +1,4 @@
-"""Downloads: they go on where they broke off, end in the pinned file or in nothing, and run once for all sessions."""
+"""Downloads: resumed after a broken connection, checked against a pinned SHA-256, one at a time for all sessions."""
 
 import errno
 import http.client
@@ -19,26 +19,27 @@ from filelock import FileLock, Timeout
 
 from core.disk import read_json, sha256_of, sync_folder, write_json
 from core.errors import UserMistake
+from core.locks import process_lock
 
 PIECE = 2**16  # bytes asked of the socket at a time
 TICK_SECONDS = 0.2  # between two reports of progress
-SLOWEST = 1024  # bytes a second, over a whole read timeout; below it the server counts as stalled
-HEADROOM = 2**26  # bytes that must stay free beside the file
+SLOWEST = 1024  # bytes a second over a whole read timeout; below it the server counts as stalled
+HEADROOM = 2**26  # bytes that must stay free besides the file
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long the other side is waited for."""
+class RetryPolicy:
+    """Timeouts and retries of a download."""
 
     connect: float = 10.0  # seconds
     read: float = 30.0  # seconds without a byte
-    tries: int = 4  # in a row that bring nothing new
+    tries: int = 4  # in a row without new bytes
     pause: float = 1.0  # seconds before the second try; doubled for each further one
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    phase: str  # "waiting" (another session downloads it), "downloading", "checking", "done"
+    phase: str  # "waiting" (for another session that downloads it), "downloading", "checking", "done"
     done: int  # bytes
     total: int  # bytes, 0 where unknown
     seconds_left: float | None = None
@@ -51,18 +52,17 @@ def download(
     size: int | None = None,
     *,
     otherwise: str = "",
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Iterator[DownloadProgress]:
-    """Bring the file at `url` to `target`. What lies there has the pinned SHA-256; what came so far is kept beside it.
+    """Download `url` to `target`, which then has the pinned SHA-256; an unfinished part is kept as TARGET.partial.
 
-    `sha256` may be its first digits alone, where whoever publishes the file pins no more of it. A file that is already
-    there and right is not fetched again. `otherwise` is the sentence that tells the user what else can be done; it ends
-    every UserMistake. Raises UserMistake when the server cannot be reached, stalls, or sends another file, and when the
-    disk has no room.
+    sha256: hexadecimal, or its first digits where the publisher pins no more. A file that has it is not downloaded
+    again. otherwise: the sentence that ends every UserMistake and says what else can be done. Raises
+    UserMistake when the server cannot be reached, stalls or sends another file, and when the disk is full.
     """
-    job = _Job(url, target, sha256, size, f" {otherwise}" if otherwise else "", patience or Patience())
+    job = _Download(url, target, sha256, size, f" {otherwise}" if otherwise else "", retry or RetryPolicy())
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{target}.lock")
+    lock = process_lock(target.with_name(f"{target.name}.lock"))
     yield from job.wait_for(lock)
     try:
         yield from job.run()
@@ -71,21 +71,21 @@ def download(
 
 
 @dataclass
-class _Job:
+class _Download:
     url: str
     target: Path
     sha256: str
     size: int | None
     otherwise: str
-    patience: Patience
+    retry: RetryPolicy
 
     @property
-    def draft(self) -> Path:
+    def partial(self) -> Path:
         return self.target.with_name(f"{self.target.name}.partial")
 
     @property
     def stamp(self) -> Path:
-        """What the server said about the file that the draft is a part of."""
+        """ETag and date of the file that .partial is the beginning of."""
         return self.target.with_name(f"{self.target.name}.partial.json")
 
     @property
@@ -93,20 +93,22 @@ class _Job:
         return urllib.parse.urlsplit(self.url).netloc
 
     @property
-    def came(self) -> int:
-        return self.draft.stat().st_size if self.draft.exists() else 0
+    def received(self) -> int:
+        """Bytes that were downloaded so far."""
+        return self.partial.stat().st_size if self.partial.exists() else 0
 
     def is_right(self, path: Path) -> bool:
+        """Whether the file has the pinned checksum."""
         return sha256_of(path).startswith(self.sha256)
 
     def wait_for(self, lock: FileLock) -> Iterator[DownloadProgress]:
-        """Hold the lock; while another session has it, say how far that one is."""
+        """Acquire the lock; yields the progress of the session that holds it meanwhile."""
         while True:
             try:
                 lock.acquire(timeout=0)
                 return
             except Timeout:
-                yield DownloadProgress("waiting", self.came, self.size or 0)
+                yield DownloadProgress("waiting", self.received, self.size or 0)
                 time.sleep(TICK_SECONDS)
 
     def run(self) -> Iterator[DownloadProgress]:
@@ -116,24 +118,24 @@ class _Job:
                 yield DownloadProgress("done", self.target.stat().st_size, self.target.stat().st_size)
                 return
             self.target.unlink()
-        resumed = self.came > 0
+        resumed = self.received > 0
         yield from self._fetch()
-        yield DownloadProgress("checking", self.came, self.came)
-        if resumed and not self.is_right(self.draft):  # the part kept from before may be the wrong one
+        yield DownloadProgress("checking", self.received, self.received)
+        if resumed and not self.is_right(self.partial):  # the part that was kept may be of another file
             self._forget()
             yield from self._fetch()
-        if not self.is_right(self.draft):
+        if not self.is_right(self.partial):
             raise self._other_file()
-        self.draft.replace(self.target)
+        self.partial.replace(self.target)
         sync_folder(self.target.parent)
         self.stamp.unlink(missing_ok=True)
         yield DownloadProgress("done", self.target.stat().st_size, self.target.stat().st_size)
 
     def _fetch(self) -> Iterator[DownloadProgress]:
-        """Try until the draft is whole."""
+        """Try until the file is complete, or RetryPolicy.tries attempts in a row brought nothing new."""
         failures = 0
         while True:
-            before = self.came
+            before = self.received
             self._check_room()
             try:
                 yield from self._one_try()
@@ -143,15 +145,15 @@ class _Job:
                     raise self._mistake(f"{self.host} answered {error.code} {error.reason} for {self.url}") from error
                 if isinstance(error, urllib.error.HTTPError) and error.code == 416:
                     self._forget()
-                failures = 1 if self.came >= before + 2**20 else failures + 1
-                if failures >= self.patience.tries:
+                failures = 1 if self.received >= before + 2**20 else failures + 1
+                if failures >= self.retry.tries:
                     raise self._mistake(self._reason(error)) from error
-                yield DownloadProgress("downloading", self.came, self.size or 0)
+                yield DownloadProgress("downloading", self.received, self.size or 0)
                 # jitter: many machines that lost the same server do not come back in the same second
-                time.sleep(self.patience.pause * 2 ** (failures - 1) * random.uniform(0.8, 1.2))
+                time.sleep(self.retry.pause * 2 ** (failures - 1) * random.uniform(0.8, 1.2))
 
     def _one_try(self) -> Iterator[DownloadProgress]:
-        start = self.came
+        start = self.received
         if self.size is not None and start > self.size:
             self._forget()
             start = 0
@@ -163,12 +165,12 @@ class _Job:
             validator = self._validator()
             if validator:
                 request.add_header("If-Range", validator)
-        with _opener(self.patience, self.host).open(request, timeout=self.patience.connect) as response:
+        with _opener(self.retry, self.host).open(request, timeout=self.retry.connect) as response:
             start, total = self._agree(response, start)
             yield from self._receive(response, start, total)
 
-    def _agree(self, response: Any, start: int) -> tuple[int, int]:
-        """Where the answer begins in the file and how long the whole is; the draft is cut to that beginning."""
+    def _agree(self, response: http.client.HTTPResponse, start: int) -> tuple[int, int]:
+        """(first byte of the response in the file, length of the file or 0); .partial is cut to that first byte."""
         length = response.headers.get("Content-Length")
         if response.status == 206:
             first, total = _content_range(response.headers.get("Content-Range", ""))
@@ -189,10 +191,10 @@ class _Job:
             write_json(self.stamp, {"etag": headers.get("ETag"), "last_modified": headers.get("Last-Modified")})
         return start, self.size or total
 
-    def _receive(self, response: Any, start: int, total: int) -> Iterator[DownloadProgress]:
-        began = told = window = time.monotonic()
+    def _receive(self, response: http.client.HTTPResponse, start: int, total: int) -> Iterator[DownloadProgress]:
+        began = reported = window = time.monotonic()
         done = in_window = start
-        with self.draft.open("ab", buffering=0) as file:
+        with self.partial.open("ab", buffering=0) as file:
             while piece := response.read1(PIECE):
                 if total and done + len(piece) > total:
                     self._forget()
@@ -200,12 +202,12 @@ class _Job:
                 _write(file, piece, self.otherwise)
                 done += len(piece)
                 now = time.monotonic()
-                if now - window >= self.patience.read:
+                if now - window >= self.retry.read:
                     if done - in_window < SLOWEST * (now - window):
                         raise TimeoutError("the server has almost stopped sending")
                     window, in_window = now, done
-                if now - told >= TICK_SECONDS:
-                    told = now
+                if now - reported >= TICK_SECONDS:
+                    reported = now
                     pace = (done - start) / (now - began)
                     yield DownloadProgress("downloading", done, total, (total - done) / pace if total else None)
             os.fsync(file.fileno())
@@ -213,7 +215,7 @@ class _Job:
             raise http.client.IncompleteRead(b"", total - done)
 
     def _validator(self) -> str | None:
-        """The ETag (strong ones only, RFC 9110) or the date of the file that the draft is a part of."""
+        """The strong ETag (RFC 9110) or the date of the file that .partial is the beginning of."""
         try:
             stamp = read_json(self.stamp)
             etag, date = stamp.get("etag"), stamp.get("last_modified")
@@ -222,7 +224,7 @@ class _Job:
         return etag if isinstance(etag, str) and not etag.startswith("W/") else date if isinstance(date, str) else None
 
     def _check_room(self) -> None:
-        needed = (self.size or 0) - self.came + HEADROOM
+        needed = (self.size or 0) - self.received + HEADROOM
         free = shutil.disk_usage(self.target.parent).free
         if free < needed:
             raise UserMistake(
@@ -231,11 +233,11 @@ class _Job:
             )
 
     def _forget(self) -> None:
-        self.draft.unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)
         self.stamp.unlink(missing_ok=True)
 
     def _other_file(self) -> UserMistake:
-        with self.draft.open("rb") as file:
+        with self.partial.open("rb") as file:
             page = file.read(256).lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
         self._forget()
         what = (
@@ -246,20 +248,20 @@ class _Job:
     def _reason(self, error: Exception) -> str:
         cause = getattr(error, "reason", error)
         if isinstance(cause, TimeoutError):
-            told = f"{self.host} is not responding"
+            reason = f"{self.host} is not responding"
         elif isinstance(error, urllib.error.HTTPError):
-            told = f"{self.host} answered {error.code} {error.reason}"
+            reason = f"{self.host} answered {error.code} {error.reason}"
         elif isinstance(error, urllib.error.URLError):
-            told = f"{self.host} cannot be reached ({cause})"
+            reason = f"{self.host} cannot be reached ({cause})"
         else:
-            told = f"the connection to {self.host} broke off"
-        if not self.came:
-            return told
-        whole = f" of {_mb(self.size)}" if self.size else ""
-        return f"{told}; {_mb(self.came)}{whole} were kept and the next try goes on from there"
+            reason = f"the connection to {self.host} broke off"
+        if not self.received:
+            return reason
+        total = f" of {_mb(self.size)}" if self.size else ""
+        return f"{reason}; {_mb(self.received)}{total} were kept and the next try goes on from there"
 
-    def _mistake(self, told: str) -> UserMistake:
-        return UserMistake(f"{told}.{self.otherwise}")
+    def _mistake(self, reason: str) -> UserMistake:
+        return UserMistake(f"{reason}.{self.otherwise}")
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
@@ -279,18 +281,18 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener(patience: Patience, host: str) -> urllib.request.OpenerDirector:
+def _opener(retry: RetryPolicy, host: str) -> urllib.request.OpenerDirector:
     """urllib with its proxies; the timeout of the request is for connecting, then the read timeout takes over."""
 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            self.sock.settimeout(patience.read)
+            self.sock.settimeout(retry.read)
 
     class Secure(http.client.HTTPSConnection):
         def connect(self) -> None:
             super().connect()
-            self.sock.settimeout(patience.read)
+            self.sock.settimeout(retry.read)
 
     class PlainHandler(urllib.request.HTTPHandler):
         def http_open(self, req: Any) -> Any:
@@ -322,7 +324,7 @@ def _write(file: IO[bytes], piece: bytes, otherwise: str) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserMistake(
-                f"the disk is full; what came so far was kept; free some space and try again.{otherwise}"
+                f"the disk is full; what was downloaded so far was kept; free some space and try again.{otherwise}"
             ) from error
         raise RuntimeError(f"{file.name} cannot be written: {error}") from error
 

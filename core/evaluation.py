@@ -1,4 +1,4 @@
-"""Evaluation: what a network answered for every picture of one part, and the numbers that follow. No torch."""
+"""Evaluation: the predictions of a network for every picture of one part, and its metrics. No torch."""
 
 import io
 import math
@@ -7,13 +7,16 @@ from typing import Literal
 
 import numpy as np
 
+from core.intervals import wilson
+
 Measure = Literal["evaluation", "paper"]
+Which = Literal["last", "best"]  # model of a run; best: the one with the lowest loss on the validation part
 MEASURES: tuple[Measure, ...] = ("evaluation", "paper")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Answers for the pictures of one part, in store order for measure "evaluation"."""
+    """The predictions for one part, in store order for measure "evaluation"."""
 
     part: str  # "train" | "val" | "test"
     measure: Measure  # "paper": first two pictures of each batch, batch statistics
@@ -22,6 +25,7 @@ class Evaluation:
     labels: np.ndarray  # int64 (n,)
     probabilities: np.ndarray  # float32 (n, classes), rows sum to 1
     seconds: float = 0.0
+    model: Which = "last"  # whose predictions they are
 
     def __post_init__(self) -> None:
         n = len(self.indices)
@@ -43,12 +47,12 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of pictures answered rightly, 0..1; nan for an empty part."""
+        """Share of correct predictions, 0..1; nan for an empty part."""
         return float(self.correct.mean()) if self.n else math.nan
 
     @property
     def counts(self) -> np.ndarray:
-        """int64 (classes,): pictures a class."""
+        """int64 (classes,): pictures of each class."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
     @property
@@ -70,8 +74,45 @@ class Evaluation:
         return float(np.nanmean(per_class)) if np.isfinite(per_class).any() else math.nan
 
     @property
+    def precision(self) -> np.ndarray:
+        """float64 (classes,): of the pictures that were predicted as a class, the share that are of it; nan where no
+        picture was."""
+        with np.errstate(invalid="ignore"):
+            return np.diag(self.confusion) / self.confusion.sum(axis=0)
+
+    @property
+    def f1(self) -> np.ndarray:
+        """float64 (classes,): harmonic mean of precision and recall (the accuracy of the class), as scikit-learn has
+        it: 0 where a class has pictures and none is found; nan where it has none."""
+        confusion = self.confusion
+        both = confusion.sum(axis=0) + self.counts
+        with np.errstate(invalid="ignore"):
+            return np.where(self.counts > 0, 2 * np.diag(confusion) / both, np.nan)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have pictures, 0..1; nan for an empty part."""
+        return float(np.nanmean(self.f1)) if self.n else math.nan
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of always predicting the largest class of this part, 0..1; nan for an empty part."""
+        return int(self.counts.max()) / self.n if self.n else math.nan
+
+    @property
     def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
         return wilson(int(self.correct.sum()), self.n)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing: 1 / classes."""
+        return 1 / len(self.classes)
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the 95 % interval of the accuracy lies wholly above guessing."""
+        return self.interval[0] > self.chance
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
@@ -84,6 +125,7 @@ class Evaluation:
             labels=self.labels,
             probabilities=self.probabilities.astype(np.float32),
             seconds=np.array(self.seconds),
+            model=np.array(self.model),
         )
         return buffer.getvalue()
 
@@ -98,14 +140,5 @@ class Evaluation:
                 labels=saved["labels"],
                 probabilities=saved["probabilities"],
                 seconds=float(saved["seconds"]),
+                model=str(saved["model"]) if "model" in saved else "last",  # type: ignore[arg-type]  # as in 0.1.0
             )
-
-
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % score interval of a share right/n (Wilson 1927): stays in 0..1 and is honest for small n."""
-    if n == 0:
-        return 0.0, 1.0
-    share = right / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)

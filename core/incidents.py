@@ -18,15 +18,15 @@ def incidents_path() -> Path:
 def report_incident(error: BaseException) -> str:
     """Append the traceback to the log and return the number that leads to it, e.g. "7F3A09".
 
-    A log that cannot be written stops nobody: the traceback goes to standard error.
+    Where the log cannot be written, the traceback goes to standard error.
     """
     number = secrets.token_hex(3).upper()
-    told = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error))
     try:
         incidents_path().parent.mkdir(parents=True, exist_ok=True)
         rotate(incidents_path(), Limits().log_bytes)  # not load_limits: limits.json may be what went wrong
-        append_line(incidents_path(), {"incident": number, "when": datetime.now(UTC).isoformat(), "traceback": told})
+        append_line(incidents_path(), {"incident": number, "when": datetime.now(UTC).isoformat(), "traceback": text})
     except OSError as trouble:
         with suppress(OSError):
-            print(f"incident {number} ({incidents_path()} cannot be written: {trouble})\n{told}", file=sys.stderr)
+            print(f"incident {number} ({incidents_path()} cannot be written: {trouble})\n{text}", file=sys.stderr)
     return number

@@ -1,8 +1,11 @@
-"""What training says while it runs: one IterationRow every 200 iterations, one EpochRow an epoch."""
+"""Rows: what training yields; an IterationRow every 200 iterations or fewer, an EpochRow after each epoch."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+ITERATIONS_A_ROW = 200  # the paper prints the mean loss of 200 iterations; a shorter epoch tells it more often
+_LONG_EPOCH, _ROWS_OF_SHORT_EPOCH, _LEAST_ITERATIONS_A_ROW = 1000, 20, 10
 
 
 class _Row(BaseModel):
@@ -24,7 +27,7 @@ class IterationRow(_Row):
 
 
 class TickRow(_Row):
-    """Where training stands, about twice a second: for progress bars and stop buttons, never kept."""
+    """Progress of the training, about twice a second: for progress bars and stop buttons, never stored."""
 
     kind: Literal["tick"] = "tick"
     epoch: int
@@ -42,10 +45,10 @@ class EpochRow(_Row):
     kind: Literal["epoch"] = "epoch"
     epoch: int  # 1 .. epochs
     step: int
-    # mean over the epoch, while the weights moved, of what training makes small: smoothed, with class weights and mixup
+    # mean over the epoch, while the weights changed, of the training loss: smoothed, with class weights and mixup
     train_loss: float | None
-    # share of training pictures answered rightly as they came by (augmented, train mode); with mixup a picture's label
-    # is that of its larger share
+    # share of correct predictions during the epoch (augmented, train mode); with mixup, of the label with the larger
+    # lambda
     train_accuracy: float
     train_per_class: tuple[float | None, ...]
     val_loss: float | None = None  # evaluation mode, after the epoch; plain cross-entropy, whatever is trained on
@@ -60,3 +63,11 @@ class EpochRow(_Row):
 
 Row = Annotated[IterationRow | EpochRow, Field(discriminator="kind")]
 parse_row = TypeAdapter(Row).validate_python
+
+
+def iterations_a_row(iterations: int) -> int:
+    """Iterations between two rows of an epoch of `iterations`: 200 where it has 1,000 or more, as the paper prints the
+    loss; else a twentieth, so that the first epoch shows a curve and not a single point, but at least 10."""
+    if iterations >= _LONG_EPOCH:
+        return ITERATIONS_A_ROW
+    return max(_LEAST_ITERATIONS_A_ROW, iterations // _ROWS_OF_SHORT_EPOCH)

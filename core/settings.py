@@ -2,19 +2,37 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import wrong_fields
 from core.disk import existing, is_on_network, is_read_only, read_json
 from core.errors import UserMistake
+from core.people import must_be_teacher
+from core.typed import typed_path, unquoted
 
 
 def atelier_home() -> Path:
-    """The folder that holds datasets/, stores/, runs/ and weights/: $ATELIER_HOME, else var/ beside core/."""
+    """The folder that holds datasets/, stores/, runs/ and weights/: $ATELIER_HOME, else var/ next to core/."""
     named = os.environ.get("ATELIER_HOME")
-    return Path(named).expanduser().resolve() if named else Path(__file__).resolve().parent.parent / "var"
+    if not named:
+        return Path(__file__).resolve().parent.parent / "var"
+    try:
+        return typed_path(named)
+    except UserMistake as mistake:
+        raise UserMistake(
+            f"Atelier cannot keep its files there: {mistake}; name another folder in ATELIER_HOME"
+        ) from mistake
+
+
+def make_home() -> None:
+    """Make atelier_home() where it is not there, for its owner alone: the address of the app is no login, and neither
+    is a folder that every account of the machine may read. One that is there keeps the rights that it was given."""
+    with suppress(OSError, UserMistake):  # the first write reports what is wrong with it
+        atelier_home().parent.mkdir(parents=True, exist_ok=True)
+        atelier_home().mkdir(mode=0o700, exist_ok=True)
 
 
 def datasets_root() -> Path:
@@ -39,17 +57,47 @@ def weights_root() -> Path:
 
 
 def features_root() -> Path:
-    """What frozen trunks made of pictures; all of it can be made again."""
+    """Outputs of frozen backbones; all of them can be computed again."""
     return atelier_home() / "features"
 
 
+def explanations_root() -> Path:
+    """How well explanations of runs were measured to be; all of it can be measured again."""
+    return atelier_home() / "explanations"
+
+
+def calibrations_root() -> Path:
+    """Temperatures of runs, fitted on their validation parts; all of it can be fitted again."""
+    return atelier_home() / "calibrations"
+
+
+def novelty_root() -> Path:
+    """Features of the training pictures of runs, and what tells others from them; all of it can be made again."""
+    return atelier_home() / "novelty"
+
+
+def cues_root() -> Path:
+    """What networks were measured to go by; all of it can be measured again."""
+    return atelier_home() / "cues"
+
+
+def at_once_root() -> Path:
+    """How many runs of a network train at once on this machine; all of it can be measured again."""
+    return atelier_home() / "at-once"
+
+
+def trials_root() -> Path:
+    """Answers of trainings that were done for a question, such as cross-validation; all of it can be made again."""
+    return atelier_home() / "trials"
+
+
 def downloads_root() -> Path:
-    """What is being downloaded; emptied when it has become a dataset or a network."""
+    """Unfinished downloads; each is removed when it has become a dataset or weights."""
     return atelier_home() / "downloads"
 
 
 class Limits(BaseModel):
-    """What is refused, with the reason on screen. Overridden by limits.json in atelier_home()."""
+    """Limits on what is imported, queued and written. Overridden by limits.json in atelier_home()."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,6 +109,10 @@ class Limits(BaseModel):
     picture_seconds: float = Field(10.0, description="seconds that one picture may take to read")
     decoder_memory_bytes: int = Field(2 * 2**30, description="address space of one decoding process in bytes")
     zip_bytes: int = Field(1 * 2**30, description="largest uploaded zip in bytes")
+    session_upload_bytes: int = Field(
+        1536 * 2**20, description="most bytes that one browser tab may have uploaded and not removed"
+    )
+    free_memory_bytes: int = Field(256 * 2**20, description="memory in bytes that must be free for an upload")
     zip_entries: int = Field(100_000, description="most files listed in one zip")
     expanded_bytes: int = Field(20 * 2**30, description="most bytes that one zip may expand to")
     ratio_whole: float = Field(20.0, description="expansion of a whole zip, counted from 100 MB on")
@@ -72,12 +124,28 @@ class Limits(BaseModel):
     classes_max: int = 500
     pictures_per_class_min: int = 2
     queue_length: int = Field(20, description="most waiting runs")
-    queue_per_session: int = Field(3, description="most waiting runs that one browser session asked for")
-    silence_seconds: float = Field(60.0, description="seconds without a word until a training is said not to respond")
-    silence_stop_seconds: float = Field(20.0, description="seconds of silence until one that shall stop is ended")
-    silence_end_seconds: float = Field(600.0, description="seconds without a word until a training is ended")
-    run_log_bytes: int = Field(50 * 2**20, description="largest log of a run: its beginning and its newest part stay")
-    log_bytes: int = Field(10 * 2**20, description="largest log of the program until the next is begun; five stay")
+    queue_per_person: int = Field(
+        3,
+        validation_alias=AliasChoices("queue_per_person", "queue_per_session"),
+        description="most waiting runs of one person; where nobody signs in, of one browser session",
+    )
+    watchdog_warn_seconds: float = Field(
+        60.0,
+        validation_alias=AliasChoices("watchdog_warn_seconds", "silence_seconds"),
+        description="seconds without a sign of life until a run is shown as not responding",
+    )
+    watchdog_stop_seconds: float = Field(
+        20.0,
+        validation_alias=AliasChoices("watchdog_stop_seconds", "silence_stop_seconds"),
+        description="seconds without a sign of life until a run that was asked to stop is ended",
+    )
+    watchdog_end_seconds: float = Field(
+        600.0,
+        validation_alias=AliasChoices("watchdog_end_seconds", "silence_end_seconds"),
+        description="seconds without a sign of life until a run is ended",
+    )
+    run_log_bytes: int = Field(50 * 2**20, description="largest log of a run; above it the middle is cut out")
+    log_bytes: int = Field(10 * 2**20, description="largest log of the program until a new one is begun; five are kept")
     free_bytes: int = Field(
         1 * 2**30,
         description="free space in bytes that the disk must have for a run to start; with half of it one pauses",
@@ -100,10 +168,14 @@ def load_limits() -> Limits:
 
 
 def readable_from_page(given: str) -> Path:
-    """The zip or folder that a path typed into a page means. There is no login, so a page reads below import_roots
-    only; the command line reads whatever its user may. Raises UserMistake."""
-    path = Path(given).expanduser().resolve()  # links first, so that none leads out
-    roots = [Path(root).expanduser().resolve() for root in load_limits().import_roots]
+    """The zip or folder at a path that was typed into a page. UserMistake where it is missing or outside import_roots.
+
+    Pages read below import_roots only, where people sign in for teachers only; the command line reads whatever its user
+    may.
+    """
+    must_be_teacher("name a folder of this server; others bring their pictures as an upload")
+    path = typed_path(unquoted(given))  # links first, so that none leads out
+    roots = [typed_path(root) for root in load_limits().import_roots]
     if not any(path.is_relative_to(root) for root in roots):
         below = " or ".join(map(str, roots)) or "nowhere"
         raise UserMistake(
@@ -116,7 +188,7 @@ def readable_from_page(given: str) -> Path:
 
 
 def must_have_room() -> None:
-    """UserMistake where the disk has too little space for a run to start: it would end in the middle of a save."""
+    """UserMistake where the disk has too little space for a run to start: a later save would fail."""
     free, least = free_space(), load_limits().free_bytes
     if free is not None and free < least:
         raise UserMistake(
@@ -126,11 +198,11 @@ def must_have_room() -> None:
 
 
 def short_of_room(folder: Path) -> str:
-    """Why the training in `folder` pauses now, a sentence; "" while its disk has half of what a run needs to start."""
+    """Why the training in `folder` pauses now, a sentence; "" while half of Limits.free_bytes is free."""
     try:
         free, least = free_space(folder), load_limits().free_bytes // 2
     except UserMistake:
-        return ""  # limits that cannot be read are told where they are what it is about
+        return ""  # unreadable limits are reported where a page or command reads them
     if free is None or free >= least:
         return ""
     return (
@@ -140,18 +212,18 @@ def short_of_room(folder: Path) -> str:
 
 
 def free_space(folder: Path | None = None) -> int | None:
-    """Bytes that the disk of `folder`, by default of atelier_home(), has free; None where it does not say."""
+    """Free bytes on the disk of `folder`, by default of atelier_home(); None where they cannot be read."""
     try:
         return shutil.disk_usage(existing(folder or atelier_home())).free
     except OSError:
-        return None  # whatever is wrong there is told by the first write
+        return None  # the first write will report the trouble
 
 
 def home_trouble() -> str:
-    """What is wrong with the place where Atelier keeps its files, in a sentence; "" where nothing is."""
+    """What is wrong with the folder where Atelier keeps its files, a sentence; "" where nothing is."""
     try:
         if is_read_only(atelier_home()):
-            return "The workspace is read-only. You can look at runs and classify, but not train or import."
+            return "The workspace is read-only. You can view runs and classify, but not train or import."
         if is_on_network(atelier_home()):
             return (
                 "The workspace is on a network drive; locking is unreliable there, and two servers could train the "
@@ -164,7 +236,7 @@ def home_trouble() -> str:
                 f"one that trains pauses below {least / 2**21:,.0f} MB. Free some space, e.g. by emptying the trash."
             )
     except (OSError, UserMistake):
-        pass  # whatever is wrong there is told by the first read or write
+        pass  # the first read or write will report the trouble
     return ""
 
 

@@ -1,18 +1,14 @@
-"""The one door for a run.
+"""Train a run folder to its end: the data, the network, the rows, the models, the evaluations.
 
 python -m core.train RUN_FOLDER
 torchrun --nproc-per-node=2 -m core.train RUN_FOLDER
 """
 
 import contextlib
-import math
-import os
-import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,35 +16,38 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from core.data.batches import Part, load_part
-from core.data.dataset import Progress
-from core.data.preprocess import Preprocess
-from core.data.store import TensorStore, build_store, count_parts, load_store, pictures_now
+from core.backbones.registry import BackboneSource, source_of
+from core.data.datasets.dataset import Dataset, find_dataset
+from core.data.pictures.preprocess import Preprocess
+from core.data.store.batches import Part, load_part
+from core.data.store.store import TensorStore, build_store, count_parts, open_store, read_fingerprint
 from core.engine.evaluate import evaluate
-from core.engine.features import build_features, feature_part, open_features, runs_once
+from core.engine.features import build_features, feature_part, open_features, uses_fixed_features
 from core.engine.fit import Diverged, fit
-from core.engine.hardware import Hardware, choose_hardware
-from core.engine.position import Position, ask_position
-from core.engine.stopping import is_last, tell_end
-from core.engine.watching import Watcher
+from core.engine.hardware import Hardware, choose_hardware, is_first_rank, join_ranks
+from core.engine.snapshots import Snapshotter
+from core.engine.stopping import describe_end, is_last
+from core.engine.train_state import Rows, TrainState, ask_train_state
+from core.environment import describe_environment
 from core.errors import UserMistake
-from core.evaluation import MEASURES
+from core.evaluation import MEASURES, Which
 from core.inference.predictor import load_model
 from core.models.build import build_model
-from core.models.pretrained import OnTrunk
+from core.models.transfer import TransferModel
+from core.probes.estimates import TimeLeft, estimate_run
+from core.progress import Progress
 from core.rows import EpochRow, IterationRow, TickRow
+from core.runs.actions import dataset_changed, resume_run
 from core.runs.checkpoint import Checkpoint, read_checkpoint
-from core.runs.deeds import dataset_changed
-from core.runs.run import ModelCard, Run, open_run
+from core.runs.preemption import EXIT_CODE, forget_preemption, is_preempted, stop_on_sigterm
+from core.runs.run import ModelCard, Run, lowest_loss, open_run
+from core.runs.snapshot_writer import SnapshotWriter
 from core.runs.writer import RunWriter
 from core.settings import short_of_room
-from core.trunks import Source, source_of
 
 STOPPED = "Stopped when asked to; what it had learnt is kept."
 SECONDS_IN_AN_EPOCH = 30.0  # between two saves in the middle of an epoch
 SHARE_OF_SAVING = 0.01  # of the time: short epochs do not each save
-SECONDS_BETWEEN_LOOKS = 2.0  # at the network while it learns
-SHARE_OF_LOOKING = 0.005  # of the time: a large network is looked at less often
 
 
 class StoppedEarly(Exception):
@@ -56,17 +55,17 @@ class StoppedEarly(Exception):
 
 
 def train_run(folder: Path) -> None:
-    """Train the run in `folder` to its end; every ending is written there. Raises again what made it fail."""
+    """Train the run in `folder` to its end; every way of ending is written there. Raises again what made it fail."""
     for _ in train_rows(folder):
         pass
 
 
-def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
-    """train_run, handing on each row as it comes: for a progress bar in the same process."""
-    writer = RunWriter(folder) if _leads() else None
+def train_rows(folder: Path, writer: RunWriter | None = None) -> Iterator[IterationRow | TickRow | EpochRow]:
+    """train_run as a generator of its rows: for a progress bar in the same process. `writer`: who writes them."""
+    writer = writer or (RunWriter(folder) if is_first_rank() else None)
     try:
         run = open_run(folder)
-        yield from _train(run, writer, _join_ranks(choose_hardware(run.config)))
+        yield from _train(run, writer, join_ranks(choose_hardware(run.config, run.threads)))
     except StoppedEarly as stopped:
         if writer:
             writer.finish("stopped", str(stopped))
@@ -76,7 +75,7 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
         raise
     except BaseException as fault:
         if writer:
-            writer.fail(_sentence(fault, folder))
+            writer.fail(_describe_fault(fault, folder))
         raise
     finally:
         if dist.is_initialized():
@@ -84,115 +83,217 @@ def train_rows(folder: Path) -> Iterator[IterationRow | TickRow | EpochRow]:
 
 
 def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[IterationRow | TickRow | EpochRow]:
-    config = run.config
+    """The rows of a run, written down as they come. `writer`: of rank 0, None on the others."""
     if writer:
-        writer.starting("Opening the pictures.")
+        writer.starting("Opening the pictures.", describe_environment(hardware.device.type, hardware.world_size))
     checkpoint = read_checkpoint(run.folder)
-    store = _open_store(run, checkpoint, writer, hardware)
+    dataset = find_dataset(run.config.data.dataset)
+    store = _open_store(run, dataset, checkpoint, writer, hardware)
     model = _build(run, checkpoint, store)
-    learner = model  # what fit trains: of a frozen trunk that sees each picture once, only the head
-    if runs_once(config) and isinstance(model, OnTrunk):
-        learner, parts = model.head, _see_once(model, store, writer, hardware)
-    else:
-        parts = {part: load_part(store, part, hardware.device) for part in ("train", "val")}
-    if writer:  # in long phases without a row, such as evaluating, every batch is a sign of life
-        learner.register_forward_pre_hook(lambda *_: writer.beat())
-    start = _go_back(run, checkpoint, writer, hardware)
-    saver = _Saver(model, run, store, writer, hardware) if writer else None
-    looker = _Looker(Watcher(model, store, hardware.device), writer, start) if writer else None
-    stopped = ""  # why, where it ends before its last epoch
-    train, val = parts["train"], parts["val"]
-    rows = fit(learner, train, val if len(val) else None, len(store.classes), config.train, hardware, start)
+    time_left = _estimate(run, dataset, writer)
+    trainable, parts = _load_parts(model, run, store, writer, hardware, time_left)
+    start = _resume(run, checkpoint, writer, hardware)
+    saver = _Saver(model, run, store, dataset.used, writer, hardware) if writer else None
+    snapshots = SnapshotWriter(Snapshotter(model, store, hardware.device).take, writer, start) if writer else None
+    stopped, train, val = "", parts["train"], parts["val"]  # stopped: why, where it ends before its last epoch
+    rows = fit(trainable, train, val if len(val) else None, len(store.classes), run.config.train, hardware, start)
     try:
         for row in rows:
-            assert not isinstance(row, Position), "a position comes only when it is asked for"
+            assert not isinstance(row, TrainState), "a state comes only when it is asked for"
             yield row
             if writer:
-                _write_down(row, writer)
+                _write_row(row, writer, time_left)
             stopped = _why_stop(row, writer, hardware)
             if saver:
-                saver.look(row, rows, ends=bool(stopped))
-            if looker:
-                looker.note(row)
+                saver.note(row, rows, ends=bool(stopped))
+            if snapshots:
+                snapshots.note(row)
             if stopped:
                 break
     except Diverged:
-        if saver and looker:
+        if saver and snapshots:
             saver.save_models()
-            looker.look()
+            snapshots.take()
         raise
     finally:
         rows.close()
-    if writer and saver and looker:
+    if writer and saver and snapshots:
         if not saver.is_saved:
             saver.save_models()
-        looker.look()
-        _evaluate(learner, store, parts, writer, hardware)
-        if stopped:
-            writer.finish("stopped", stopped)
-        else:
-            trained = run.epochs()
-            writer.finish("done", tell_end(config.train, trained[-1]) if trained else "")
-    if hardware.world > 1:
+        snapshots.take()
+        which = _use_best(run, model) if not stopped and _ended_early(run) else "last"
+        if not is_preempted(run.folder):  # then seconds are left
+            _evaluate(trainable, store, parts, writer, hardware, which, time_left.evaluation_seconds)
+        _finish(run, stopped, writer, which)
+    if hardware.world_size > 1:
         dist.barrier()
+
+
+def _open_store(
+    run: Run, dataset: Dataset, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware
+) -> TensorStore:
+    """The pictures that the run was made for; rank 0 makes the store where it is missing and the others wait."""
+    if hardware.world_size > 1 and not hardware.leads:
+        dist.barrier()
+    for progress in build_store(dataset, run.config.data):
+        if writer and writer.stop_requested() and hardware.world_size == 1:
+            raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
+        if writer and progress.phase != "done":
+            writer.running(message=_describe(progress))
+    resumes_transfer = run.config.model.name == "transfer" and checkpoint is not None
+    store = open_store(dataset, run.config.data, None if resumes_transfer else run.config.model)
+    if resumes_transfer:  # its pretrained backbone may be gone by now; the run's own card has the normalisation
+        store = replace(store, preprocess=Preprocess.model_validate(run.card().preprocess))
+    if hardware.world_size > 1 and hardware.leads:
+        dist.barrier()
+    if store.fingerprint != run.fingerprint:
+        if checkpoint:
+            raise dataset_changed(run, checkpoint, dataset.used)
+        raise UserMistake(
+            f"The dataset {run.config.data.dataset!r} is not the one that this run was made for; start a new run"
+        )
+    return store
 
 
 def _build(run: Run, checkpoint: Checkpoint | None, store: TensorStore) -> nn.Module:
-    """The network at its beginning; one that has a trunk and was trained already brings that along itself."""
+    """The network with its first weights; one on a backbone that has been trained already comes from its own file."""
     config = run.config
     if checkpoint is not None and config.model.name in ("pretrained", "transfer"):
-        return load_model(run).train()
+        return load_model(run, "last").train()
     return build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
 
 
-def _see_once(model: OnTrunk, store: TensorStore, writer: RunWriter | None, hardware: Hardware) -> dict[str, Part]:
-    """Every part as what the frozen trunk makes of its pictures; of several ranks the first one runs it."""
-    if hardware.world > 1 and not hardware.leads:
+def _load_parts(
+    model: nn.Module,
+    run: Run,
+    store: TensorStore,
+    writer: RunWriter | None,
+    hardware: Hardware,
+    time_left: TimeLeft,
+) -> tuple[nn.Module, dict[str, Part]]:
+    """(what fit trains, its parts): the network and pictures, or the last layer and the features of its frozen
+    backbone, where those are the same in every epoch."""
+    trainable: nn.Module = model
+    if uses_fixed_features(run.config) and isinstance(model, TransferModel):
+        trainable, parts = model.head, _extract_features(model, run, store, writer, hardware, time_left)
+    else:
+        parts = {part: load_part(store, part, hardware.device) for part in ("train", "val")}
+    if writer:  # in long phases without a row, such as evaluating, every batch is a sign of life
+        writer.pictures_in()
+        trainable.register_forward_pre_hook(lambda *_: writer.beat())
+    return trainable, parts
+
+
+def _extract_features(
+    model: TransferModel,
+    run: Run,
+    store: TensorStore,
+    writer: RunWriter | None,
+    hardware: Hardware,
+    time_left: TimeLeft,
+) -> dict[str, Part]:
+    """Every part as the features of its pictures; of several ranks the first one runs the backbone."""
+    if hardware.world_size > 1 and not hardware.leads:
         dist.barrier()
     model.to(hardware.device)
-    for progress in build_features(model.trunk, model.head.in_features, store, hardware.device):
-        if writer and writer.stop_asked() and hardware.world == 1:
-            raise StoppedEarly("Stopped before it began to learn; what its trunk has seen is kept for the next time.")
+    began = time.monotonic()
+    for progress in build_features(model.backbone, model.head.in_features, store, hardware.device):
+        if writer and writer.stop_requested() and hardware.world_size == 1:
+            raise StoppedEarly("Stopped before it began to learn; the features so far are kept for the next time.")
         if writer:
-            writer.running(message=_in_words(progress), seconds_left=progress.seconds_left)
-    if hardware.world > 1 and hardware.leads:
+            left = time_left.before_training(progress.seconds_left)
+            writer.running(message=_describe(progress), seconds_left=left)
+    if hardware.world_size > 1 and hardware.leads:
         dist.barrier()
-    features = open_features(model.trunk, store)
+    features = open_features(model.backbone, store)
     if writer:
-        writer.running(message="")
+        spent = run.state.backbone_seconds + time.monotonic() - began  # with that of the attempts before
+        writer.running(message="", backbone_seconds=spent)
     return {part: feature_part(features, store, part, hardware.device) for part in ("train", "val", "test")}
 
 
-def _go_back(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> Position | None:
-    """Where to go on from; None for the beginning. What was written after that place is written again."""
+def _describe(progress: Progress) -> str:
+    if progress.phase == "features":
+        return f"The backbone extracts the features of each picture: {progress.done:,} of {progress.total:,}."
+    if progress.phase == "waiting":
+        return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
+    return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."
+
+
+def _resume(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> TrainState | None:
+    """The state to resume from; None for the beginning. What was written after it is written again."""
     if checkpoint is None:
         if writer:
             writer.go_back(step=0, epoch=1)
             writer.running(message="", epoch=1, epochs=run.config.train.epochs)
         return None
-    world = checkpoint.numbers["world"]
-    if world != hardware.world:
+    numbers = checkpoint.numbers
+    world_size = numbers["world_size"] if "world_size" in numbers else numbers["world"]  # its name in 0.1.0
+    if world_size != hardware.world_size:
         raise UserMistake(
-            f"Run {run.id} was trained by {world} process(es) and can only go on with as many, not {hardware.world}"
+            f"Run {run.id} was trained by {world_size} process(es) and can only go on with as many, "
+            f"not {hardware.world_size}"
         )
-    position = Position.from_parts(checkpoint.numbers, checkpoint.arrays)
+    state = TrainState.from_parts(numbers, checkpoint.arrays)
     if writer:
-        writer.go_back(position.step, position.epoch)
-        damaged = f"The newest checkpoint was damaged; the previous one ({position.told}) is used."
+        writer.go_back(state.step, state.epoch)
+        damaged = f"The newest checkpoint was damaged; the previous one ({state.place}) is used."
         writer.running(
-            message=damaged if checkpoint.damaged else f"Goes on from {position.told}.",
-            epoch=min(position.epoch, run.config.train.epochs),
+            message=damaged if checkpoint.damaged else f"Goes on from {state.place}.",
+            epoch=min(state.epoch, run.config.train.epochs),
             epochs=run.config.train.epochs,
-            step=position.step,
-            seconds=position.seconds + position.epoch_seconds,
+            step=state.step,
+            seconds=state.seconds + state.epoch_seconds,
         )
-    return position
+    return state
+
+
+def _estimate(run: Run, dataset: Dataset, writer: RunWriter | None) -> TimeLeft:
+    """What tells the time that is left; the estimate is kept, so that it can be compared with the time that it took."""
+    answer = estimate_run(run.config, dataset) if writer else None
+    if writer and answer and run.state.attempt == 1:
+        writer.running(estimated_seconds=answer["seconds"])
+    return TimeLeft(answer, count_parts(dataset, run.config.data), run.config.train.epochs)
+
+
+def _write_row(row: IterationRow | TickRow | EpochRow, writer: RunWriter, time_left: TimeLeft) -> None:
+    if isinstance(row, TickRow):
+        writer.running(
+            epoch=row.epoch,
+            step=row.step,
+            steps=row.steps,
+            seconds=row.seconds,
+            seconds_left=time_left.at(row, time.monotonic()),
+            images_per_second=row.images_per_second,
+        )
+        return
+    if isinstance(row, EpochRow):
+        time_left.note_epoch(row)
+    writer.append(row)
+
+
+def _why_stop(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None, hardware: Hardware) -> str:
+    """Why training ends after this row, a sentence; "" where it goes on."""
+    if hardware.world_size == 1:  # after an IterationRow comes a TickRow at once, and there a state can be saved
+        return "" if isinstance(row, IterationRow) or writer is None else _asked_or_short(writer)
+    if not isinstance(row, IterationRow):
+        return ""  # ranks tick at different moments; the ends of rows they reach together
+    why = _asked_or_short(writer) if writer else ""
+    ends = torch.tensor([int(why != "")], device=hardware.device)
+    dist.broadcast(ends, src=0)
+    return why or (STOPPED if ends.item() else "")
+
+
+def _asked_or_short(writer: RunWriter) -> str:
+    return STOPPED if writer.stop_requested() else short_of_room(writer.folder)
 
 
 class _Saver:
-    """Keeps a run safe while it trains: the last model, the best one, and a place to go on from."""
+    """Saves a run while it trains: the last model, the best one, and checkpoints to resume from."""
 
-    def __init__(self, model: nn.Module, run: Run, store: TensorStore, writer: RunWriter, hardware: Hardware) -> None:
+    def __init__(
+        self, model: nn.Module, run: Run, store: TensorStore, pictures: int, writer: RunWriter, hardware: Hardware
+    ) -> None:
         self.model, self.run, self.writer, self.hardware = model, run, writer, hardware
         self.card = ModelCard(
             classes=store.classes,
@@ -203,29 +304,24 @@ class _Saver:
             fingerprint=store.fingerprint,
             source=_source_of(run),
         )
-        self.pictures = pictures_now(run.config.data)[1]
-        self.lowest = _lowest_loss(run)  # on the validation part so far
+        self.pictures = pictures  # in the dataset
+        self.lowest = lowest_loss(run)  # on the validation part so far
         self.best: tuple[dict[str, np.ndarray], ModelCard] | None = None  # what is not on the disk yet
-        self.saved, self.cost = time.monotonic(), 0.0  # when, and seconds that it took
-        self.is_saved = False  # whether what the last row told is on the disk
+        self.saved_at, self.cost = time.monotonic(), 0.0  # cost: seconds that saving takes, a running mean
+        self.is_saved = False  # whether the model after the last row is on the disk
 
-    def look(
-        self,
-        row: IterationRow | TickRow | EpochRow,
-        rows: Generator[IterationRow | TickRow | EpochRow | Position, bool | None],
-        ends: bool,
-    ) -> None:
-        """Save if it is time. A place to go on from is found after an epoch and, on one rank, in the middle of one."""
+    def note(self, row: IterationRow | TickRow | EpochRow, rows: Rows, ends: bool) -> None:
+        """Save if it is time: after an epoch or, on one rank, in the middle of one. ends: no row follows."""
         self.is_saved = False
         if isinstance(row, EpochRow):
             self._note_best(row)
             ends = ends or is_last(self.run.config.train, row)
-        elif not (isinstance(row, TickRow) and self.hardware.world == 1):
+        elif not (isinstance(row, TickRow) and self.hardware.world_size == 1):
             return
-        waited = time.monotonic() - self.saved
+        waited = time.monotonic() - self.saved_at
         shortest = 0.0 if isinstance(row, EpochRow) else SECONDS_IN_AN_EPOCH
         if ends or waited > max(shortest, self.cost / SHARE_OF_SAVING):
-            self._save(ask_position(rows))
+            self._save(ask_train_state(rows))
 
     def save_models(self) -> None:
         """The last model as it is now, and the best one if the disk has not got it."""
@@ -234,14 +330,14 @@ class _Saver:
             self.writer.save_model(*self.best, which="best")
             self.best = None
 
-    def _save(self, position: Position) -> None:
+    def _save(self, state: TrainState) -> None:
         began = time.monotonic()
-        self.save_models()  # first: whoever goes on from the position finds the best model of the epochs before
-        numbers, arrays = position.to_parts()
-        told = {"pictures": self.pictures, "fingerprint": self.card.fingerprint, "world": self.hardware.world}
-        self.writer.save_checkpoint(position.step, numbers | told, arrays)
-        self.is_saved, self.saved = True, time.monotonic()
-        self.cost = (self.cost + self.saved - began) / 2 if self.cost else self.saved - began
+        self.save_models()  # first: whoever resumes from the checkpoint finds the best model of the epochs before
+        numbers, arrays = state.to_parts()
+        numbers |= {"pictures": self.pictures, "fingerprint": self.card.fingerprint}
+        self.writer.save_checkpoint(state.step, numbers | {"world_size": self.hardware.world_size}, arrays)
+        self.is_saved, self.saved_at = True, time.monotonic()
+        self.cost = (self.cost + self.saved_at - began) / 2 if self.cost else self.saved_at - began
 
     def _note_best(self, row: EpochRow) -> None:
         """Copy the model if its loss on the validation part is the lowest; a loss that is not finite is None."""
@@ -251,108 +347,9 @@ class _Saver:
             self.best = weights, self.card.model_copy(update={"epoch": row.epoch, "val_loss": row.val_loss})
 
 
-class _Looker:
-    """Lets people look at the network while it learns: about every two seconds, and for a small share of the time."""
-
-    def __init__(self, watcher: Watcher, writer: RunWriter, start: Position | None) -> None:
-        self.watcher, self.writer = watcher, writer
-        self.began = time.monotonic()
-        self.looked = -math.inf  # when
-        self.spent: float | None = None  # seconds that the looks took; the first one warms up and is not counted
-        self.epoch, self.step = (start.epoch, start.step) if start else (1, 0)
-
-    def note(self, row: IterationRow | TickRow | EpochRow) -> None:
-        """Look if it is time. Rows come every 200 iterations and every 0.4 s, so a short step never waits for this."""
-        self.epoch, self.step = row.epoch, row.step
-        now = time.monotonic()
-        allowed = SHARE_OF_LOOKING * (now - self.began)
-        if now - self.looked >= SECONDS_BETWEEN_LOOKS and (self.spent or 0.0) <= allowed:
-            self.look()
-
-    def look(self) -> None:
-        """Look, and keep what was seen."""
-        began = time.monotonic()
-        self.writer.save_watch(self.watcher.look(self.epoch, self.step))
-        self.looked = time.monotonic()
-        self.spent = 0.0 if self.spent is None else self.spent + self.looked - began
-
-
-def _source_of(run: Run) -> Source | None:
-    is_copy = run.config.model.name == "transfer" and run.has_model  # what it learnt on from may be gone by now
-    return run.card().source if is_copy else source_of(run.config.model)
-
-
-def _lowest_loss(run: Run) -> float:
-    """Loss of the best model that an earlier attempt kept."""
-    try:
-        if run.has_best_model and run.weights("best"):
-            loss = run.card("best").val_loss
-            return math.inf if loss is None else loss  # 0.0 is a loss, and as low as it gets
-    except UserMistake:
-        pass  # damaged: the next epoch is the best again
-    return math.inf
-
-
-def _open_store(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> TensorStore:
-    """The pictures that the run was made for; rank 0 makes the store where it is missing and the others wait."""
-    if hardware.world > 1 and not hardware.leads:
-        dist.barrier()
-    for progress in build_store(run.config.data):
-        if writer and writer.stop_asked() and hardware.world == 1:
-            raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
-        if writer and progress.phase != "done":
-            writer.running(message=_in_words(progress))
-    is_copy = run.config.model.name == "transfer" and checkpoint is not None
-    store = load_store(run.config.data, None if is_copy else run.config.model)
-    if is_copy:  # what it learnt on from may be gone by now; its own card says what that had seen
-        store = replace(store, preprocess=Preprocess.model_validate(run.card().preprocess))
-    if hardware.world > 1 and hardware.leads:
-        dist.barrier()
-    if store.fingerprint != run.fingerprint:
-        if checkpoint:
-            raise dataset_changed(run, checkpoint, pictures_now(run.config.data)[1])
-        raise UserMistake(
-            f"The dataset {run.config.data.dataset!r} is not the one that this run was made for; start a new run"
-        )
-    return store
-
-
-def _in_words(progress: Progress) -> str:
-    if progress.phase == "features":
-        return f"The trunk sees each picture once: {progress.done:,} of {progress.total:,}."
-    if progress.phase == "waiting":
-        return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
-    return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."
-
-
-def _write_down(row: IterationRow | TickRow | EpochRow, writer: RunWriter) -> None:
-    if isinstance(row, TickRow):
-        writer.running(
-            epoch=row.epoch,
-            step=row.step,
-            steps=row.steps,
-            seconds=row.seconds,
-            seconds_left=row.seconds / row.step * (row.steps - row.step),
-            images_per_second=row.images_per_second,
-        )
-    else:
-        writer.append(row)
-
-
-def _why_stop(row: IterationRow | TickRow | EpochRow, writer: RunWriter | None, hardware: Hardware) -> str:
-    """Why training ends after this row, a sentence; "" where it goes on."""
-    if hardware.world == 1:  # after an IterationRow comes a TickRow at once, and there a place to go on from is found
-        return "" if isinstance(row, IterationRow) or writer is None else _asked_or_short(writer)
-    if not isinstance(row, IterationRow):
-        return ""  # ranks tick at different moments; rows of 200 iterations they reach together
-    why = _asked_or_short(writer) if writer else ""
-    ends = torch.tensor([int(why != "")], device=hardware.device)
-    dist.broadcast(ends, src=0)
-    return why or (STOPPED if ends.item() else "")
-
-
-def _asked_or_short(writer: RunWriter) -> str:
-    return STOPPED if writer.stop_asked() else short_of_room(writer.folder)
+def _source_of(run: Run) -> BackboneSource | None:
+    has_own_card = run.config.model.name == "transfer" and run.has_model  # the pretrained backbone may be gone by now
+    return run.card().source if has_own_card else source_of(run.config.model)
 
 
 def _weights(model: nn.Module) -> dict[str, np.ndarray]:
@@ -360,44 +357,64 @@ def _weights(model: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.detach().cpu().contiguous().numpy() for name, value in model.state_dict().items()}
 
 
+def _ended_early(run: Run) -> str:
+    """Why early stopping ended the run, a sentence; "" where it had all its epochs, or no loss was ever finite."""
+    epochs = run.epochs()
+    return describe_end(run.config.train, epochs[-1]) if epochs and epochs[-1].best_epoch else ""
+
+
+def _use_best(run: Run, model: nn.Module) -> Which:
+    """Give the network the weights of the best model, after everything else was saved; returns which one it is."""
+    try:
+        weights = run.weights("best")
+    except UserMistake:  # damaged since it was written: the last model is whole
+        return "last"
+    model.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in weights.items()})
+    return "best"
+
+
 def _evaluate(
-    model: nn.Module, store: TensorStore, parts: dict[str, Part], writer: RunWriter, hardware: Hardware
+    model: nn.Module,
+    store: TensorStore,
+    parts: dict[str, Part],
+    writer: RunWriter,
+    hardware: Hardware,
+    which: Which,
+    expected_seconds: float,
 ) -> None:
-    writer.running(message="Evaluating.", seconds_left=0.0)
+    total = done = sum(len(store.parts[name]) for name in ("test", "val", "train"))
     for name in ("test", "val", "train"):
         part = parts.get(name) or load_part(store, name, hardware.device)
+        writer.running(message="Evaluating.", seconds_left=expected_seconds * done / total)
+        done -= len(part)
         if len(part):
             for measure in MEASURES:
-                writer.save_evaluation(evaluate(model, part, name, store.classes, measure))
+                writer.save_evaluation(evaluate(model, part, name, store.classes, measure, which))
 
 
-def _leads() -> bool:
-    """Whether this process writes; known before anything that can fail, so that the failure can be written down."""
-    return int(os.environ.get("RANK", 0)) == 0
+def _finish(run: Run, stopped: str, writer: RunWriter, which: Which) -> None:
+    epochs = run.epochs()
+    if stopped:
+        writer.finish("stopped", stopped)
+    else:
+        writer.finish("done", describe_end(run.config.train, epochs[-1]) if epochs else "", which)
 
 
-def _join_ranks(hardware: Hardware) -> Hardware:
-    if hardware.world > 1:
-        backend = "nccl" if hardware.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(minutes=30))
-    return hardware
-
-
-def _sentence(fault: BaseException, folder: Path) -> str:
-    """What a fault of the machine or of the program is called on screen; the log has the traceback."""
-    told = str(fault)
+def _describe_fault(fault: BaseException, folder: Path) -> str:
+    """A fault of the machine or of the program in a sentence; the log has the traceback."""
     if isinstance(fault, KeyboardInterrupt | SystemExit | GeneratorExit):  # the last one: its caller left
         return "Training was interrupted; what had been saved is kept."
-    if isinstance(fault, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in told:
-        return _memory_sentence(folder)
+    if isinstance(fault, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(fault):
+        return _describe_memory(folder)
     return f"Training failed because of a fault in the program ({type(fault).__name__}); the log has the details."
 
 
-def _memory_sentence(folder: Path) -> str:
+def _describe_memory(folder: Path) -> str:
     config = open_run(folder).config
     batch, side = config.train.batch_size, config.data.image_size
     with contextlib.suppress(Exception):  # where even counting takes too much memory, the number that was asked for
-        batch = min(batch, count_parts(config.data)["train"])  # a batch larger than the part is the whole part
+        counts = count_parts(find_dataset(config.data.dataset), config.data)
+        batch = min(batch, counts["train"])  # a batch larger than the part is the whole part
     smaller = [f"batches of {batch // 2}"] if batch > 3 else []  # batch norm needs 2 pictures a step
     smaller += [f"{side // 2} px"] if side > 63 else []
     tried = f" Try {' or '.join(smaller)}." if smaller else ""
@@ -408,14 +425,25 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m core.train RUN_FOLDER", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the run says that it was interrupted
+    folder = Path(arguments[0]).resolve()  # its name is the run's id
+    stop_on_sigterm(folder)
     try:
-        train_run(Path(arguments[0]).resolve())  # the folder's name is the run's id
+        if is_first_rank():
+            _go_on(folder)
+        train_run(folder)
     except UserMistake as mistake:
-        if _leads():
+        if is_first_rank():
             print(mistake, file=sys.stderr)
         return 2
-    return 0
+    return EXIT_CODE if is_preempted(folder) else 0
+
+
+def _go_on(folder: Path) -> None:
+    """Begin the next attempt of a run whose machine was taken away, by whatever; what a person stopped stays so."""
+    run = open_run(folder)
+    if run.state.status == "lost" or (run.state.ended and is_preempted(folder)):
+        resume_run(run, *read_fingerprint(run.config.data))
+    forget_preemption(folder)
 
 
 if __name__ == "__main__":

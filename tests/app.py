@@ -7,8 +7,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, change_config
-from core.data.dataset import Dataset, import_pictures
-from core.runs.run import Run, create_run, replace_state, write_state
+from core.data.datasets.dataset import Dataset
+from core.data.imports.pipeline import import_pictures
+from core.runs.actions import create_run
+from core.runs.run import Run
+from core.runs.state import replace_state, write_state
 from tests.pictures import png
 
 ROOT = Path(__file__).resolve().parent.parent

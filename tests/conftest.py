@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from core import people
 from core.runs.queue import stop_supervisor
-from tests import tiny
+from tests import slowest, tiny
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items):
+    """Mark what slow.txt lists; tests/slowest.py says how that list comes to be."""
+    moved = set() if os.environ.get("ATELIER_ALL_QUICK") else slowest.listed()
+    for item in items:
+        if item.nodeid.partition("[")[0] in moved:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +43,19 @@ def nobody_stays(monkeypatch):
     """A supervisor that a test has started ends with the test; `monkeypatch`, so that the home is still that test's."""
     yield
     stop_supervisor()
+
+
+@pytest.fixture(autouse=True)
+def owner_of_the_store(monkeypatch):
+    """Who acts outside of a server, also after a page was drawn in this process."""
+    monkeypatch.setattr(people, "_who", [])
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An ATELIER_HOME of the test's own, which is not there yet."""
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ import psutil
 from PIL import Image
 
 from core.config import DataConfig, TrainConfig
-from core.data.child import ROOT
-from core.data.dataset import find_dataset, import_pictures, list_datasets
-from core.data.store import load_store, split_dataset
+from core.data.datasets.dataset import find_dataset, list_datasets
+from core.data.imports.pipeline import import_pictures
+from core.data.pictures.child import ROOT
+from core.data.store.store import load_store, split_dataset
 
 DIFFERENT = 4096
 CLASSES = 10
@@ -76,7 +77,7 @@ def peak() -> float:
 
 def measure_opening(count: int) -> dict[str, float]:
     """Milliseconds of what pages and runs ask of a dataset first, and again."""
-    data = DataConfig(dataset=name_of(count), copies="ignore")
+    data = DataConfig(dataset=name_of(count), duplicates="ignore")
     dataset = find_dataset(data.dataset)
     told = {"labels": timed(lambda: dataset.labels), "a name": timed(lambda: dataset.names[count // 2])}
     told["a name again"] = timed(lambda: dataset.names[count // 3])
@@ -89,23 +90,23 @@ def measure_opening(count: int) -> dict[str, float]:
     return told
 
 
-def timed(deed: Callable[[], object]) -> float:
+def timed(action: Callable[[], object]) -> float:
     began = time.perf_counter()
-    deed()
+    action()
     return 1000 * (time.perf_counter() - began)
 
 
 def measure_training(count: int) -> dict[str, float]:
     """Memory in MB while some hundred steps at batch 512 go by; steps a second."""
     from core.config import ModelConfig
-    from core.data.batches import load_part
+    from core.data.store.batches import load_part
     from core.engine.fit import fit
     from core.engine.hardware import choose_hardware
     from core.models.build import build_model
     from core.rows import TickRow
 
     hardware = choose_hardware()
-    store = load_store(DataConfig(dataset=name_of(count), copies="ignore"))
+    store = load_store(DataConfig(dataset=name_of(count), duplicates="ignore"))
     part = load_part(store, "train", hardware.device)
     model = build_model(ModelConfig(), len(store.classes), 32, seed=0)
     config = TrainConfig(epochs=4 + 2 * STEPS * 512 // len(part), batch_size=512)  # more than is waited for
@@ -147,7 +148,7 @@ def measure_page(count: int, home: Path) -> None:
         print(
             f"  on the wire: {statistics.median(opened):.2f} s; the server has {process.memory_info().rss / MB:.0f} MB"
         )
-        for tab in ("Balance and split", "What the network receives", "Sizes and colours", "Ledger"):
+        for tab in ("Balance and split", "What the network receives", "Sizes and colours", "Import log"):
             with Wire(server.address, "data", f"{query}&tab={quote(tab)}") as wire:
                 first = wire.rerun()
                 print(f"  tab {tab}: {first:.2f} s, again {wire.rerun():.2f} s", flush=True)
@@ -176,10 +177,10 @@ def measure_page(count: int, home: Path) -> None:
         server.kill()
 
 
-def in_a_process(deed: str, count: int) -> dict[str, float]:
+def in_a_process(action: str, count: int) -> dict[str, float]:
     """Run a deed in a process of its own, so that its memory is its own."""
     told = subprocess.run(
-        [sys.executable, "-m", "tests.measure_scale", str(count), "--only", deed],
+        [sys.executable, "-m", "tests.measure_scale", str(count), "--only", action],
         cwd=ROOT,
         env=os.environ,
         capture_output=True,
@@ -192,7 +193,7 @@ def in_a_process(deed: str, count: int) -> dict[str, float]:
 
 def measure_mapped(count: int) -> dict[str, float]:
     """As measure_training, with pictures that are read from the map however few they are."""
-    from core.data import batches
+    from core.data.store import batches
 
     batches.RESIDENT_BYTES = 0
     return measure_training(count)

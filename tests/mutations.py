@@ -212,19 +212,19 @@ def _chunks(draw: random.Random, content: bytes) -> bytes:
         return content
     which = draw.randrange(len(chunks))
     kind, body = chunks[which]
-    deed = draw.choice(("body", "body", "body", "kind", "drop", "double", "swap", "new"))
-    if deed == "body" and body:
+    action = draw.choice(("body", "body", "body", "kind", "drop", "double", "swap", "new"))
+    if action == "body" and body:
         chunks[which] = (kind, draw.choice((_flip, _overwrite, _cut, _double, _claim))(draw, body))
-    elif deed == "kind":
+    elif action == "kind":
         chunks[which] = (
             draw.choice((b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"zTXt", b"iCCP", b"acTL", b"fcTL", b"eXIf")),
             body,
         )
-    elif deed == "drop":
+    elif action == "drop":
         del chunks[which]
-    elif deed == "double":
+    elif action == "double":
         chunks.insert(which, chunks[which])
-    elif deed == "swap":
+    elif action == "swap":
         chunks[which], chunks[0] = chunks[0], chunks[which]
     else:
         bomb = zlib.compress(bytes(draw.choice((100, 10**6, 10**7))))

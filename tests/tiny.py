@@ -6,10 +6,12 @@ import numpy as np
 from PIL import Image
 
 from core.config import DataConfig, RunConfig, TrainConfig, change_config
-from core.data.dataset import Dataset, import_pictures
-from core.data.preprocess import Preprocess
-from core.data.store import TensorStore, load_store
-from core.runs.run import Run, create_run, open_run
+from core.data.datasets.dataset import Dataset
+from core.data.imports.pipeline import import_pictures
+from core.data.pictures.preprocess import Preprocess
+from core.data.store.store import TensorStore, load_store
+from core.runs.actions import create_run
+from core.runs.run import Run, open_run
 from tests.pictures import encoded, finish
 
 COLOURS = {"blue": (40, 60, 200), "orange": (230, 140, 30)}

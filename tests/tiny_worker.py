@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from core.runs.writer import RunWriter
-from tests.test_run import row
+from tests.core.runs.test_run import row
 
 
 def count(folder: Path) -> None:
@@ -20,7 +20,7 @@ def count(folder: Path) -> None:
         pen.append(row(step))
         pen.running(epoch=step, step=step)
         print("step", step, flush=True)
-        if pen.stop_asked():
+        if pen.stop_requested():
             return pen.finish("stopped")
         time.sleep(0.02)
     pen.finish("done")
@@ -31,7 +31,7 @@ def save_slowly(folder: Path) -> None:
     pen = RunWriter(folder)
     pen.starting()
     pen.running(epoch=1, step=1)
-    while not pen.stop_asked():
+    while not pen.stop_requested():
         pen.running(step=1)
         time.sleep(0.02)
     for _ in range(8):

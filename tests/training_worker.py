@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-import torch._dynamo  # noqa: F401 - what core/supervise.py warms as well
+import torch._dynamo  # noqa: F401 - what core/jobs/supervisor.py warms as well
 
 import core.train
 from core.engine import fit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.data import decoding
+from core.data.pictures import decode_pool as decoding
 
 
 def spin():

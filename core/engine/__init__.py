@@ -1,1 +1,1 @@
-"""Model and batches -> rows of metrics. May import config, rows, evaluation and data."""
+"""Training and evaluation: a model and the parts of a store -> rows of metrics, predictions, snapshots."""

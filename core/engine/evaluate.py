@@ -1,4 +1,4 @@
-"""evaluate: the answers of a network for every picture of a part, in evaluation mode or the paper's own way."""
+"""evaluate: a network's predictions for every picture of a part, in evaluation mode or the paper's own way."""
 
 import copy
 import time
@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.data.batches import Part, ordered_batches
-from core.evaluation import Evaluation, Measure
+from core.data.store.batches import Part, ordered_batches
+from core.evaluation import Evaluation, Measure, Which
 
 EVALUATION_PIXELS = 500 * 32 * 32  # in a batch: 6 MB as floats, so that large pictures do not exhaust the memory
 FEATURES_AT_ONCE = 4096  # 16 MB of 1,024 floats
@@ -17,15 +17,20 @@ PAPER_COUNTED = 2  # its loop runs over len(data), which is 2 (images, labels)
 
 
 def evaluate(
-    model: nn.Module, part: Part, part_name: str, classes: tuple[str, ...], measure: Measure = "evaluation"
+    model: nn.Module,
+    part: Part,
+    part_name: str,
+    classes: tuple[str, ...],
+    measure: Measure = "evaluation",
+    which: Which = "last",
 ) -> Evaluation:
-    """Answers for a part; the model is left as it was.
+    """Predictions for a part; the model is left as it was. `which`: the model of a run that it is.
 
     "evaluation": every picture, running statistics. "paper": the first two of each batch of 32, statistics of the
-    batch at hand, the part in a mixed order (the same every time): 626 of 10,000 pictures, 134 of 2,142.
+    current batch, the part in a mixed order (the same every time): 626 of 10,000 pictures, 134 of 2,142.
     """
     began = time.perf_counter()
-    indices, labels, logits = (_answer if measure == "evaluation" else _answer_like_the_paper)(
+    indices, labels, logits = (_predict if measure == "evaluation" else _predict_like_the_paper)(
         model, part, len(classes)
     )
     return Evaluation(
@@ -36,42 +41,42 @@ def evaluate(
         labels=labels.cpu().numpy(),
         probabilities=np.asarray(logits.float().softmax(1).cpu().numpy(), dtype=np.float32),
         seconds=time.perf_counter() - began,
+        model=which,
     )
 
 
-def answer(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits float (B, classes) of a network in evaluation mode for images float (B, 3, S, S).
+def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
+    """images float (B, 3, S, S) -> logits float (B, classes) of a network in evaluation mode.
 
-    Where `model.mirror` is set (build_model sets it from ModelConfig), the mean of those for the picture and for its
-    mirror image: a kind of test-time augmentation (Krizhevsky et al. 2012, section 4.1).
+    With flip test-time augmentation (`model.flip_tta`, which build_model sets from ModelConfig) the mean of the logits
+    for each picture and its horizontal flip (Krizhevsky et al. 2012, section 4.1).
     """
     logits: Tensor = model(images)
-    return (logits + model(images.flip(3))) / 2 if getattr(model, "mirror", False) else logits
+    return (logits + model(images.flip(3))) / 2 if getattr(model, "flip_tta", False) else logits
 
 
 def evaluation_batch(image_size: int) -> int:
-    """Pictures that are answered at once: 500 of 32 pixels, at least 4. In evaluation mode they do not affect each
-    other."""
+    """Pictures in a batch: 500 of 32 pixels, at least 4. In evaluation mode they do not affect each other."""
     return max(4, EVALUATION_PIXELS // image_size**2)
 
 
 @torch.no_grad()
-def _answer(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+def _predict(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
     was_training = model.training
     model.eval()
     try:
         at_once = FEATURES_AT_ONCE if part.holds_features else evaluation_batch(part.preprocess.image_size)
         batches = ordered_batches(part, at_once)
-        answers = [answer(model, batch.images) for batch in batches]
+        blocks = [predict_logits(model, batch.images) for batch in batches]
     finally:
         model.train(was_training)
-    logits = torch.cat(answers) if answers else torch.empty(0, classes, device=part.device)
+    logits = torch.cat(blocks) if blocks else torch.empty(0, classes, device=part.device)
     return part.indices, part.labels, logits
 
 
 @torch.no_grad()
-def _answer_like_the_paper(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    # a copy in training mode: batch norm uses the batch at hand, and the model's own running statistics stay
+def _predict_like_the_paper(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    # a copy in training mode: batch norm uses the current batch, and the model's own running statistics stay
     copied = copy.deepcopy(model).train()
     with torch.random.fork_rng(devices=[]):  # dropout acts too, as it would in the paper, and the same each time
         torch.default_generator.manual_seed(0)
@@ -93,8 +98,7 @@ def _count_the_papers_way(copied: nn.Module, part: Part, classes: int) -> tuple[
 
 @torch.no_grad()
 def mean_loss_and_predictions(model: nn.Module, part: Part) -> tuple[float, Tensor]:
-    """Cross-entropy in evaluation mode (mean over the part, no smoothing) and int64 (n,): the predicted classes.
-
-    The part has at least one picture."""
-    _, labels, logits = _answer(model, part, 0)
+    """(cross-entropy, int64 (n,) predicted classes) in evaluation mode: the mean over the part, which has at least one
+    picture, without smoothing."""
+    _, labels, logits = _predict(model, part, 0)
     return float(nn.functional.cross_entropy(logits.float(), labels)), logits.argmax(1)

@@ -3,7 +3,6 @@
 points = list(find_rate(model, train, classes, TrainConfig(), Hardware(torch.device("cpu"))))
 """
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ import torch
 from torch import nn
 
 from core.config import TrainConfig, check_with_data
-from core.data.batches import Batch, Part, training_batches
+from core.data.store.batches import Batch, Part, training_batches
 from core.engine.flat import FlatWeights
-from core.engine.hardware import Hardware
+from core.engine.hardware import Hardware, autocast
 from core.engine.loss import Loss
-from core.engine.optimizers import build_optimizer
+from core.engine.optimizers import NEEDS_SHAPES, build_optimizer
 
 BATCHES = 100  # as fastai's lr_find
 LOWEST, HIGHEST = 1e-7, 10.0  # as there; clipped to what TrainConfig allows
@@ -43,7 +42,7 @@ class Suggestion:
 def find_rate(
     model: nn.Module, train: Part, classes: int, config: TrainConfig, hardware: Hardware, batches: int = BATCHES
 ) -> Iterator[RatePoint]:
-    """Train `model` (fresh weights; what becomes of them is of no use) for `batches` batches, each with a higher rate.
+    """Train `model` (fresh weights, useless afterwards) for `batches` batches, each with a higher rate.
 
     Optimizer, momentum, weight decay, loss, batch size, augmentation and precision are those of `config`.
     Ends early where the smoothed loss is above 4 times its minimum or not finite. Small parts are passed over again.
@@ -53,28 +52,27 @@ def find_rate(
     batch_size = min(config.batch_size, len(train))
     model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
-    flat = FlatWeights(model)
-    optimizer = build_optimizer([flat.vector], config)
-    precision = (
-        torch.autocast(hardware.device.type, torch.bfloat16)
-        if config.precision == "bfloat16"
-        else contextlib.nullcontext()
-    )
-    loss_of = Loss(config, train.labels, classes)
+    flat = None if config.optimizer in NEEDS_SHAPES else FlatWeights(model)
+    optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
+    half_precision, criterion = autocast(config, hardware), Loss(config, train.labels, classes)
     mean, smallest = 0.0, math.inf
     for number, batch in zip(range(batches), _endless(train, batch_size, config), strict=False):
         rate = lowest * (highest / lowest) ** (number / (batches - 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with precision:
+        with half_precision:
             logits = model(batch.images)
-        loss = loss_of(logits.float(), batch)
-        flat.backward(loss)
+        loss = criterion(logits.float(), batch)
+        if flat:
+            flat.backward(loss)
+        else:
+            optimizer.zero_grad()
+            loss.backward()
         optimizer.step()
-        told = float(loss.detach())
-        mean = MEMORY * mean + (1 - MEMORY) * told
+        batch_loss = float(loss.detach())
+        mean = MEMORY * mean + (1 - MEMORY) * batch_loss
         smoothed = mean / (1 - MEMORY ** (number + 1))
-        yield RatePoint(rate, told, smoothed)
+        yield RatePoint(rate, batch_loss, smoothed)
         smallest = min(smallest, smoothed)
         if not math.isfinite(smoothed) or smoothed > TOO_HIGH * smallest:
             return
@@ -84,7 +82,7 @@ def suggest_rate(points: Sequence[RatePoint]) -> Suggestion | None:
     """The rate at which half of the fall of the smoothed loss is done; None where it never fell.
 
     The fall is from the loss of the first fifth of the points (their median: rates too small to change anything) to
-    the minimum. On an S-shaped curve that is its steepest place, but told by the whole curve instead of by two
+    the minimum. On an S-shaped curve that is its steepest place, but found from the whole curve instead of from two
     neighbouring points.
 
     Measured with the paper's network, three seeds each, against short runs at fixed rates (CIFAR-10: 2 epochs of 12,000

@@ -3,39 +3,43 @@
 rows = list(fit(model, train, None, classes, TrainConfig(epochs=1), Hardware(torch.device("cpu"))))
 """
 
-import contextlib
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from core.config import LOWEST_RATE, TrainConfig, check_with_data
-from core.data.batches import Part, count_batches, mixed_seed, ordered_batches, training_batches
+from core.data.store.batch_count import count_batches
+from core.data.store.batches import Batch, Part, mixed_seed, ordered_batches, training_batches
+from core.engine.averaging import Averaging
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
-from core.engine.hardware import Hardware, has_bfloat16
+from core.engine.hardware import Hardware, autocast
 from core.engine.loss import Loss
-from core.engine.optimizers import build_optimizer
-from core.engine.position import Best, EpochAtHand, Position, copy_state, restore, take_position
+from core.engine.optimizers import NEEDS_SHAPES, build_optimizer
 from core.engine.schedule import learning_rate
 from core.engine.stopping import has_stalled
+from core.engine.train_state import Best, EpochState, Rows, TrainState, copy_state, restore, take_train_state
 from core.errors import UserMistake
-from core.rows import EpochRow, IterationRow, TickRow
+from core.rows import EpochRow, IterationRow, TickRow, iterations_a_row
 
-ITERATIONS_A_ROW = 200  # the paper prints the mean loss of 200 iterations
+Shown = TypeVar("Shown", IterationRow, TickRow, EpochRow, TrainState)
+
 SECONDS_A_TICK = 0.4
-SEEN_FIRST = 2000  # pictures; as many patches as 2,000 times the pixels, for a matrix of 12 x 12
+WHITENING_PICTURES = 2000  # as many patches as 2,000 times the pixels, for a matrix of 12 x 12
 
 
 class Diverged(UserMistake):
     """The loss left the finite numbers; the model holds the last good weights: those of the last finished epoch, or
     the ones that training began or was resumed with."""
 
-    def __init__(self, told: str, try_rate: float) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, try_rate: float) -> None:
+        super().__init__(message)
         self.try_rate = try_rate  # a learning rate for another run
 
 
@@ -46,144 +50,313 @@ def fit(
     classes: int,
     config: TrainConfig,
     hardware: Hardware,
-    start: Position | None = None,
-) -> Generator[IterationRow | TickRow | EpochRow | Position, bool | None]:
-    """Train `model` in place. Closing the generator stops after the iteration at hand.
+    start: TrainState | None = None,
+) -> Rows:
+    """Train `model` in place. Closing the generator stops after the current iteration. With config.ema the model holds
+    the running mean of its weights whenever it can be looked at: at every row, and when training has ended.
 
-    `ask_position(rows)` after an EpochRow, or on one rank after a TickRow, tells everything that going on from there
-    needs. With such a position as `start`, and all other arguments as before, the rows and weights that follow are
+    `ask_train_state(rows)` after an EpochRow, or on one rank after a TickRow, gives everything that resuming there
+    needs. With such a state as `start`, and all other arguments as before, the rows and weights that follow are
     bit for bit (on the CPU, with as many threads) those of training that was never interrupted, times excepted;
     config.epochs may be higher than it was. With config.patience the rows end early, after as many epochs without a
     lower loss on the validation part.
 
-    Under torchrun every rank calls fit with the same arguments; the rows tell of all ranks together, except that the
+    Under torchrun every rank calls fit with the same arguments; the rows are of all ranks together, except that the
     loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
     """
-    check_with_data(config, {"train": len(train), "val": len(val) if val else 0}, hardware.world)
-    batch_size = min(config.batch_size, len(train))
-    iterations = count_batches(len(train), batch_size, hardware.world)
-    steps, step, trained = config.epochs * iterations, start.step if start else 0, start.seconds if start else 0.0
+    check_with_data(config, {"train": len(train), "val": len(val) if val else 0}, hardware.world_size)
     if start is None:
-        _show_first(model, train)
-    network = _spread(model, hardware)
-    flat = FlatWeights(model) if hardware.world == 1 else None  # DistributedDataParallel has buckets of its own
-    optimizer = build_optimizer([flat.vector] if flat else model.parameters(), config)
-    precision, loss_of = _precision(config, hardware), Loss(config, train.labels, classes)
-    if start:
-        restore(start, model, optimizer, hardware.device)
-    best = start.best if start else Best()
-    last_good, kept = copy_state(model), f"the model of {start.told} was" if start else "the first weights were"
-    for epoch in range(start.epoch if start else 1, config.epochs + 1):
-        if has_stalled(config, epoch - 1, best.epoch):
-            return
-        model.train()
-        at_hand = start.at_hand(hardware.device) if start and start.epoch == epoch else EpochAtHand()
-        if not at_hand.iteration:  # in the middle of an epoch the position has brought the state along
-            _seed_dropout(config.seed, epoch, hardware.rank)
-        losses, labels, answers, predicted = at_hand.losses, at_hand.labels, at_hand.answers, at_hand.predicted
-        done = at_hand.iteration
-        row_began = tick_began = time.perf_counter()
-        began = row_began - at_hand.seconds
-        row_iteration = done - done % ITERATIONS_A_ROW
-        row_pictures = tick_pictures = pictures = min(done * batch_size, len(train))
-        batches = training_batches(
-            train, batch_size, config.augment, config.seed, epoch, hardware.rank, hardware.world, done
-        )
-        for iteration, batch in enumerate(batches, start=done + 1):
-            rate = learning_rate(config, step, steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with precision:
-                logits = network(batch.images)
-            loss = loss_of(logits.float(), batch)
-            if hardware.world > 1:  # the mean over the pictures of all ranks: each share counts by its size
-                loss = loss * (len(batch.labels) * hardware.world / batch.whole)
-            if flat:
-                flat.backward(loss)
-            else:
-                optimizer.zero_grad()
-                loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-            labels.append(batch.labels)
-            answers.append(logits.detach())
-            step += 1
-            pictures += batch.whole
+        _init_whitening(model, train)
+    training = _Training(model, train, classes, config, hardware, start)
+    for number in range(start.epoch if start else 1, config.epochs + 1):
+        if has_stalled(config, number - 1, training.best.epoch):
+            break
+        begun = start.epoch_state(hardware.device) if start and start.epoch == number else EpochState()
+        pictures = min(begun.iteration * training.batch_size, len(train))
+        epoch = _Epoch(number, begun, pictures, iterations_a_row(training.iterations))
+        yield from training.train_one_epoch(epoch)
+        if (yield from training.show(training.evaluate(epoch, val))):
+            yield from training.show(training.state_between_epochs(number + 1))
+    training.averaging.swap()
+
+
+class _Training:
+    """What lasts from the first epoch to the last: the network, what moves its weights, and how far it has come."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Part,
+        classes: int,
+        config: TrainConfig,
+        hardware: Hardware,
+        start: TrainState | None,
+    ) -> None:
+        self.model, self.train, self.classes, self.config, self.hardware = model, train, classes, config, hardware
+        self.batch_size = min(config.batch_size, len(train))
+        self.iterations = count_batches(len(train), self.batch_size, hardware.world_size)  # of an epoch
+        self.steps = config.epochs * self.iterations
+        self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)  # seconds: of the epochs before
+        self.network = _distribute(model, hardware)
+        # DistributedDataParallel has buckets of its own
+        in_one_vector = hardware.world_size == 1 and config.optimizer not in NEEDS_SHAPES
+        self.flat = FlatWeights(model) if in_one_vector else None
+        self.optimizer = build_optimizer([self.flat.vector] if self.flat else model.parameters(), config)
+        self.autocast, self.criterion = autocast(config, hardware), Loss(config, train.labels, classes)
+        if start:
+            restore(start, model, self.optimizer, hardware.device)
+        self.averaging = Averaging(model, config.ema)
+        self.averaging.restore(start.averaged if start else {})
+        self.best = start.best if start else Best()
+        self.last_good = self.shown_state()
+        self.kept = f"the model of {start.place} was" if start else "the first weights were"  # of last_good
+
+    def train_one_epoch(self, epoch: "_Epoch") -> Generator[IterationRow | TickRow | TrainState, bool | None]:
+        """Train on every batch that the epoch has not seen yet; a row every 200 iterations or fewer, a tick every
+        0.4 s."""
+        self.model.train()
+        if not epoch.state.iteration:  # resumed within an epoch, the generator has its state back already
+            _seed_dropout(self.config.seed, epoch.number, self.hardware.rank)
+        for batch in self.batches_left(epoch):
+            epoch.add(batch, *self.take_step(batch))
             now = time.perf_counter()
-            ends_row = iteration % ITERATIONS_A_ROW == 0 or iteration == iterations
-            if not (ends_row or now - tick_began > SECONDS_A_TICK):
+            ends_row = epoch.state.iteration % epoch.row_iterations == 0 or epoch.state.iteration == self.iterations
+            if not (ends_row or now - epoch.tick_began > SECONDS_A_TICK):
                 continue
-            if ends_row or hardware.world == 1:  # ranks tick at different moments; at the end of a row they meet
-                _check_finite(
-                    torch.stack(losses[row_iteration:]), epoch, row_iteration, config, model, last_good, kept, hardware
-                )
+            if ends_row or self.hardware.world_size == 1:  # ranks tick at different moments; at a row's end they meet
+                self.check_finite(epoch)
             if ends_row:
-                predicted.append(torch.cat(answers).argmax(1))
-                answers.clear()
-                yield IterationRow(
-                    epoch=epoch,
-                    iteration=iteration,
-                    iterations=iterations,
-                    step=step,
-                    train_loss=float(torch.stack(losses[row_iteration:]).mean()),
-                    learning_rate=rate,
-                    seconds=trained + now - began,
-                    images_per_second=(pictures - row_pictures) / (now - row_began),
-                )
-                row_iteration, row_pictures, row_began = iteration, pictures, now
-            asked = yield TickRow(
-                epoch=epoch,
-                iteration=iteration,
-                iterations=iterations,
-                step=step,
-                steps=steps,
-                seconds=trained + now - began,
-                images_per_second=(pictures - tick_pictures) / (now - tick_began),
-            )
-            if asked:
-                at_hand.iteration, at_hand.seconds = iteration, time.perf_counter() - began
-                yield take_position(epoch, at_hand, step, trained, copy_state(model), optimizer, best)
-            tick_pictures, tick_began = pictures, time.perf_counter()
-        seconds = time.perf_counter() - began
-        trained += seconds
-        last_good, kept = copy_state(model), f"the model of epoch {epoch} was"
-        hits, counts = _count(torch.cat(labels), torch.cat(predicted), classes, hardware)
-        val_began = time.perf_counter()
-        val_loss, val_hits, val_counts = _validate(model, val, classes, hardware)
-        if val_loss is not None and val_loss < best.val_loss:
-            best = Best(epoch, val_loss)
-        asked = yield EpochRow(
-            epoch=epoch,
-            step=step,
-            train_loss=_mean_loss(torch.stack(losses), hardware),
-            train_accuracy=float(hits.sum() / counts.sum()),
-            train_per_class=_shares(hits, counts),
+                yield from self.show(self.iteration_row(epoch, now))
+            if (yield from self.show(self.tick_row(epoch, now))):
+                yield from self.show(self.state_within(epoch))
+            epoch.start_tick()
+        epoch.state.seconds = time.perf_counter() - epoch.began
+
+    def evaluate(self, epoch: "_Epoch", val: Part | None) -> EpochRow:
+        """The row of an epoch that has ended, with its answers for the validation part; its weights are kept."""
+        self.seconds += epoch.state.seconds
+        self.last_good, self.kept = self.shown_state(), f"the model of epoch {epoch.number} was"
+        trained = _count(torch.cat(epoch.state.labels), torch.cat(epoch.state.predicted), self.classes)
+        trained = trained.over_ranks(self.hardware)
+        began = time.perf_counter()
+        self.averaging.swap()
+        val_loss, validated = _validate(self.model, val, self.classes, self.hardware)
+        self.averaging.swap()
+        if val_loss is not None and val_loss < self.best.val_loss:
+            self.best = Best(epoch.number, val_loss)
+        return EpochRow(
+            epoch=epoch.number,
+            step=self.step,
+            train_loss=_mean_loss(torch.stack(epoch.state.losses), self.hardware),
+            train_accuracy=trained.accuracy,
+            train_per_class=trained.per_class,
             val_loss=val_loss,
-            val_accuracy=None if val_hits is None else float(val_hits.sum() / val_counts.sum()),
-            val_per_class=None if val_hits is None else _shares(val_hits, val_counts),
-            best_epoch=None if val_hits is None else best.epoch,
-            learning_rate=learning_rate(config, step - 1, steps),
-            seconds=seconds,
-            val_seconds=time.perf_counter() - val_began if val is not None else 0.0,
-            images_per_second=pictures / seconds,
+            val_accuracy=validated.accuracy if validated else None,
+            val_per_class=validated.per_class if validated else None,
+            best_epoch=self.best.epoch if validated else None,
+            learning_rate=self.last_rate,
+            seconds=epoch.state.seconds,
+            val_seconds=time.perf_counter() - began if val is not None else 0.0,
+            images_per_second=epoch.pictures / epoch.state.seconds,
         )
-        if asked:
-            yield take_position(epoch + 1, EpochAtHand(), step, trained, last_good, optimizer, best)
+
+    def batches_left(self, epoch: "_Epoch") -> Iterator[Batch]:
+        config, ranks, skip = self.config, (self.hardware.rank, self.hardware.world_size), epoch.state.iteration
+        return training_batches(
+            self.train, self.batch_size, config.augment, config.seed, epoch.number, *ranks, skip=skip
+        )
+
+    def take_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer; the loss () and the logits (B, classes) that led to it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        with self.autocast:
+            logits = self.network(batch.images)
+        loss = self.criterion(logits.float(), batch)
+        if self.hardware.world_size > 1:  # the mean over the pictures of all ranks: each share counts by its size
+            loss = loss * (len(batch.labels) * self.hardware.world_size / batch.global_batch_size)
+        if self.flat:
+            self.flat.backward(loss)
+        else:
+            self.optimizer.zero_grad()
+            loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        self.averaging.update(self.step)
+        return loss.detach(), logits.detach()
+
+    def show(self, shown: Shown) -> Generator[Shown, bool | None, bool | None]:
+        """Yield it while the model holds the mean of its weights; a caller that leaves then keeps the mean."""
+        self.averaging.swap()
+        asked = yield shown
+        self.averaging.swap()
+        return asked
+
+    def shown_state(self) -> dict[str, Tensor]:
+        """A copy of the network as others see it."""
+        return copy_state(self.model) | self.averaging.copy()
+
+    @property
+    def last_rate(self) -> float:
+        """The learning rate of the last step."""
+        return learning_rate(self.config, self.step - 1, self.steps)
+
+    def iteration_row(self, epoch: "_Epoch", now: float) -> IterationRow:
+        """The row that ends here; the next one begins."""
+        row = IterationRow(
+            epoch=epoch.number,
+            iteration=epoch.state.iteration,
+            iterations=self.iterations,
+            step=self.step,
+            train_loss=float(epoch.losses_of_row().mean()),
+            learning_rate=self.last_rate,
+            seconds=self.seconds + now - epoch.began,
+            images_per_second=(epoch.pictures - epoch.row_pictures) / (now - epoch.row_began),
+        )
+        epoch.start_row(now)
+        return row
+
+    def tick_row(self, epoch: "_Epoch", now: float) -> TickRow:
+        return TickRow(
+            epoch=epoch.number,
+            iteration=epoch.state.iteration,
+            iterations=self.iterations,
+            step=self.step,
+            steps=self.steps,
+            seconds=self.seconds + now - epoch.began,
+            images_per_second=(epoch.pictures - epoch.tick_pictures) / (now - epoch.tick_began),
+        )
+
+    def check_finite(self, epoch: "_Epoch") -> None:
+        """Where a loss of the row, or the model, is not finite: put the last good weights back and raise Diverged."""
+        losses = epoch.losses_of_row()
+        # the last one: the step that follows a finite loss can still end in weights or running statistics that are not
+        finite = torch.cat([torch.isfinite(losses), _is_finite(self.model)[None]]).int()
+        if self.hardware.world_size > 1:
+            dist.all_reduce(finite, dist.ReduceOp.MIN)  # one rank alone must not leave: the others would wait for it
+        bad = (finite == 0).nonzero()
+        if len(bad):
+            self.model.load_state_dict(self.last_good)
+            iteration = epoch.row_iteration + min(int(bad[0]) + 1, len(losses))
+            raise _diverged(epoch.number, iteration, self.config.learning_rate, self.kept)
+
+    def state_within(self, epoch: "_Epoch") -> TrainState:
+        """For resuming in the middle of an epoch."""
+        epoch.state.seconds = time.perf_counter() - epoch.began
+        return self.state(epoch.number, epoch.state)
+
+    def state_between_epochs(self, next_epoch: int) -> TrainState:
+        """For resuming at the beginning of an epoch."""
+        return self.state(next_epoch, EpochState())
+
+    def state(self, epoch: int, epoch_state: EpochState) -> TrainState:
+        weights, averaged = copy_state(self.model), self.averaging.copy()
+        return take_train_state(
+            epoch, epoch_state, self.step, self.seconds, weights, averaged, self.optimizer, self.best
+        )
 
 
-def _show_first(model: nn.Module, train: Part) -> None:
-    """Some training pictures, evenly from all over the part, for a network that fits its first layer to them."""
-    see_first = getattr(model, "see_first", None)
-    if see_first is not None:
-        some = torch.linspace(0, len(train) - 1, min(len(train), SEEN_FIRST)).long()
+class _Epoch:
+    """One epoch in training: what it has gathered, and where its next row and its next tick begin."""
+
+    def __init__(self, number: int, state: EpochState, pictures: int, row_iterations: int) -> None:
+        self.number, self.state, self.row_iterations = number, state, row_iterations
+        self.pictures = self.row_pictures = self.tick_pictures = pictures  # that all ranks have seen in it
+        self.row_iteration = state.iteration - state.iteration % row_iterations
+        self.row_began = self.tick_began = time.perf_counter()
+        self.began = self.row_began - state.seconds
+
+    def add(self, batch: Batch, loss: Tensor, logits: Tensor) -> None:
+        """Count an iteration."""
+        self.state.iteration += 1
+        self.state.losses.append(loss)
+        self.state.labels.append(batch.labels)
+        self.state.logits.append(logits)
+        self.pictures += batch.global_batch_size
+
+    def losses_of_row(self) -> Tensor:
+        """float32 (n,): one an iteration."""
+        return torch.stack(self.state.losses[self.row_iteration :])
+
+    def start_row(self, now: float) -> None:
+        self.state.predicted.append(torch.cat(self.state.logits).argmax(1))
+        self.state.logits.clear()
+        self.row_iteration, self.row_pictures, self.row_began = self.state.iteration, self.pictures, now
+
+    def start_tick(self) -> None:
+        self.tick_pictures, self.tick_began = self.pictures, time.perf_counter()
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """Right predictions of each class."""
+
+    right: Tensor  # float64 (classes,)
+    pictures: Tensor  # float64 (classes,)
+
+    def over_ranks(self, hardware: Hardware) -> "_Hits":
+        """Those of all ranks together, on the CPU."""
+        if hardware.world_size > 1:
+            dist.all_reduce(self.right)
+            dist.all_reduce(self.pictures)
+        return _Hits(self.right.cpu(), self.pictures.cpu())
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.sum() / self.pictures.sum())
+
+    @property
+    def per_class(self) -> tuple[float | None, ...]:
+        """None for a class without pictures."""
+        pairs = zip(self.right, self.pictures, strict=True)
+        return tuple(float(right / count) if count else None for right, count in pairs)
+
+
+def _count(labels: Tensor, predicted: Tensor, classes: int) -> _Hits:
+    """labels, predicted: int64 (n,)."""
+    pictures = torch.bincount(labels, minlength=classes).double()
+    return _Hits(torch.bincount(labels[labels == predicted], minlength=classes).double(), pictures)
+
+
+def _validate(
+    model: nn.Module, val: Part | None, classes: int, hardware: Hardware
+) -> tuple[float | None, _Hits | None]:
+    """The loss, None where it is not finite, and the right predictions; None without a validation part.
+
+    Every rank answers for the whole part with its own copy: no picture is counted twice. Each has running statistics
+    of its own, so the loss is that of the first one: by it all of them end in the same epoch."""
+    if val is None or not len(val):
+        return None, None
+    loss, predicted = mean_loss_and_predictions(model, val)
+    if hardware.world_size > 1:
+        shared = torch.tensor(loss, dtype=torch.float64, device=hardware.device)
+        dist.broadcast(shared, src=0)
+        loss = float(shared)
+    hits = _count(val.labels, predicted, classes)
+    return (loss if math.isfinite(loss) else None), _Hits(hits.right.cpu(), hits.pictures.cpu())
+
+
+def _mean_loss(losses: Tensor, hardware: Hardware) -> float | None:
+    mean = losses.mean()
+    if hardware.world_size > 1:
+        dist.all_reduce(mean)
+        mean = mean / hardware.world_size
+    return float(mean) if math.isfinite(float(mean)) else None
+
+
+def _init_whitening(model: nn.Module, train: Part) -> None:
+    """Give a network that fits its first layer to pictures some of the training part, evenly from all over it."""
+    init_whitening = getattr(model, "init_whitening", None)
+    if init_whitening is not None:
+        some = torch.linspace(0, len(train) - 1, min(len(train), WHITENING_PICTURES)).long()
         model.to(train.device)
-        see_first(next(iter(ordered_batches(train, len(some), some))).images)
+        init_whitening(next(iter(ordered_batches(train, len(some), some))).images)
 
 
-def _spread(model: nn.Module, hardware: Hardware) -> nn.Module:
+def _distribute(model: nn.Module, hardware: Hardware) -> nn.Module:
     """The model itself, laid out for speed; under torchrun wrapped so that the ranks share their gradients."""
     model.to(device=hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if hardware.world == 1:
+    if hardware.world_size == 1:
         return model
     # a network may leave out a weight whose gradient is zero
     return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
@@ -195,81 +368,16 @@ def _seed_dropout(seed: int, epoch: int, rank: int) -> None:
     torch.manual_seed(mixed_seed(seed, epoch, rank + 1))
 
 
-def _precision(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:
-    if config.precision == "bfloat16" and has_bfloat16(hardware):
-        return torch.autocast(hardware.device.type, torch.bfloat16)
-    return contextlib.nullcontext()
-
-
-def _check_finite(
-    losses: Tensor,
-    epoch: int,
-    before: int,
-    config: TrainConfig,
-    model: nn.Module,
-    last_good: dict[str, Tensor],
-    kept: str,
-    hardware: Hardware,
-) -> None:
-    # the last one: the step that follows a finite loss can still end in weights or running statistics that are not
-    finite = torch.cat([torch.isfinite(losses), _is_finite(model)[None]]).int()
-    if hardware.world > 1:
-        dist.all_reduce(finite, dist.ReduceOp.MIN)  # one rank alone must not leave: the others would wait for it
-    bad = (finite == 0).nonzero()
-    if len(bad):
-        model.load_state_dict(last_good)
-        try_rate = float(f"{max(LOWEST_RATE, config.learning_rate / 10):.3g}")
-        raise Diverged(
-            f"Training diverged in epoch {epoch}, iteration {before + min(int(bad[0]) + 1, len(losses))}: the loss is "
-            f"no longer a finite number; {kept} kept. The learning rate {config.learning_rate:g} is too high for this "
-            f"run: try {try_rate:g}.",
-            try_rate,
-        )
-
-
 def _is_finite(model: nn.Module) -> Tensor:
     """bool (): whether every weight and running statistic is a finite number."""
     floats = [value for value in model.state_dict().values() if value.is_floating_point()]
     return torch.stack([torch.isfinite(value).all() for value in floats]).all()
 
 
-def _count(labels: Tensor, predicted: Tensor, classes: int, hardware: Hardware) -> tuple[Tensor, Tensor]:
-    """float64 (classes,) each: pictures answered rightly, and pictures, over all ranks."""
-    hits, counts = _hits(labels, predicted, classes)
-    if hardware.world > 1:
-        dist.all_reduce(hits)
-        dist.all_reduce(counts)
-    return hits.cpu(), counts.cpu()
-
-
-def _hits(labels: Tensor, predicted: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    counts = torch.bincount(labels, minlength=classes).double()
-    return torch.bincount(labels[labels == predicted], minlength=classes).double(), counts
-
-
-def _mean_loss(losses: Tensor, hardware: Hardware) -> float | None:
-    mean = losses.mean()
-    if hardware.world > 1:
-        dist.all_reduce(mean)
-        mean = mean / hardware.world
-    return float(mean) if math.isfinite(float(mean)) else None
-
-
-def _validate(
-    model: nn.Module, val: Part | None, classes: int, hardware: Hardware
-) -> tuple[float | None, Tensor | None, Tensor]:
-    """Every rank answers for the whole part with its own copy: no picture is counted twice. Each has running statistics
-    of its own, so the loss is that of the first one: by it all of them end in the same epoch."""
-    if val is None or not len(val):
-        return None, None, torch.zeros(classes)
-    loss, predicted = mean_loss_and_predictions(model, val)
-    if hardware.world > 1:
-        told = torch.tensor(loss, dtype=torch.float64, device=hardware.device)
-        dist.broadcast(told, src=0)
-        loss = float(told)
-    hits, counts = _hits(val.labels, predicted, classes)
-    return (loss if math.isfinite(loss) else None), hits.cpu(), counts.cpu()
-
-
-def _shares(hits: Tensor, counts: Tensor) -> tuple[float | None, ...]:
-    return tuple(float(hit / count) if count else None for hit, count in zip(hits, counts, strict=True))
+def _diverged(epoch: int, iteration: int, rate: float, kept: str) -> Diverged:
+    try_rate = float(f"{max(LOWEST_RATE, rate / 10):.3g}")
+    return Diverged(
+        f"Training diverged in epoch {epoch}, iteration {iteration}: the loss is no longer a finite number; {kept} "
+        f"kept. The learning rate {rate:g} is too high for this run: try {try_rate:g}.",
+        try_rate,
+    )

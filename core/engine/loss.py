@@ -1,15 +1,15 @@
-"""Loss: what training makes small, from the choices of TrainConfig."""
+"""Loss: the training criterion of a TrainConfig."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from core.config import TrainConfig
-from core.data.batches import Batch
+from core.data.store.batches import Batch
 
 
 class Loss:
-    """Cross-entropy of a batch, the mean over its pictures, as a run is trained on it.
+    """Cross-entropy of a batch, the mean over its pictures.
 
     A picture's loss is smoothed, then multiplied by the weight of its class. With mixup it is the sum of the losses
     against both labels, each by its share. The validation loss has none of these: it is plain cross-entropy.
@@ -22,11 +22,11 @@ class Loss:
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """logits float32 (B, classes) -> float32 ()."""
-        if self.weights is None and batch.shares is None:
+        if self.weights is None and batch.lam is None:
             return F.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)
         losses = self._each(logits, batch.labels)
-        if batch.shares is not None and batch.blended is not None:
-            losses = torch.lerp(self._each(logits, batch.blended), losses, batch.shares)
+        if batch.lam is not None and batch.mixed_labels is not None:
+            losses = torch.lerp(self._each(logits, batch.mixed_labels), losses, batch.lam)
         # divided by the pictures, not by their weights: the mean over steps and ranks is then the mean over the part
         return losses.mean()
 

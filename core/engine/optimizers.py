@@ -1,10 +1,11 @@
-"""From the names in TrainConfig to torch's optimizers."""
+"""build_optimizer: torch's optimizer by its name in TrainConfig."""
 
 from collections.abc import Callable, Iterable
 
 from torch import nn, optim
 
 from core.config import TrainConfig
+from core.engine.muon import MuonOnFilters
 
 Build = Callable[[Iterable[nn.Parameter], TrainConfig], optim.Optimizer]
 
@@ -44,7 +45,9 @@ OPTIMIZERS: dict[str, Build] = {
         weight_decay=config.weight_decay,
         foreach=True,
     ),
+    "muon": MuonOnFilters,
 }
+NEEDS_SHAPES = ("muon",)  # rules that act on a layer as a whole; the others act on each number alone, in one vector
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> optim.Optimizer:

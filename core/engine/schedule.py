@@ -1,4 +1,4 @@
-"""How the learning rate moves over a run. No torch: the Train page draws the same function."""
+"""learning_rate: the learning-rate schedules, as functions of the step. No torch: the Train page draws them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""When training ends: after all its epochs, or early. No torch: pages ask the same."""
+"""When training ends: after all its epochs, or early. No torch: pages use it too."""
 
 from core.config import TrainConfig
 from core.rows import EpochRow
@@ -14,8 +14,8 @@ def is_last(config: TrainConfig, row: EpochRow) -> bool:
     return row.epoch >= config.epochs or has_stalled(config, row.epoch, row.best_epoch)
 
 
-def tell_end(config: TrainConfig, row: EpochRow) -> str:
-    """What to say of a run whose last epoch is `row`: why it ended early; "" where it did not."""
+def describe_end(config: TrainConfig, row: EpochRow) -> str:
+    """Why a run whose last epoch is `row` ended early; "" where it did not."""
     if row.epoch >= config.epochs or not has_stalled(config, row.epoch, row.best_epoch):
         return ""
     waited = f"{config.patience} epoch{'s' * (config.patience > 1)}"
@@ -23,5 +23,5 @@ def tell_end(config: TrainConfig, row: EpochRow) -> str:
         return f"Stopped early after epoch {row.epoch}: the validation loss was not a finite number for {waited}."
     return (
         f"Stopped early after epoch {row.epoch}: the validation loss had not fallen for {waited}; "
-        f"the best model, of epoch {row.best_epoch}, is kept."
+        f"the best model, of epoch {row.best_epoch}, is used."
     )

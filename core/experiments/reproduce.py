@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.config import RunConfig, change_config
-from core.data.store import count_parts, load_store
+from core.config import RunConfig
+from core.data.datasets.dataset import find_dataset
+from core.data.store.store import load_store
 from core.evaluation import MEASURES, Evaluation, Measure
+from core.experiments.dataset_runs import find_finished
 from core.experiments.paper import paper_accuracy, paper_numbers
-from core.presets import preset
 from core.rows import EpochRow, IterationRow, TickRow
-from core.runs.run import Run, create_run, list_runs, open_run
+from core.runs.run import Run, list_runs, open_run
+from core.submit import create_checked_run, fitted_config
 from core.train import train_rows
 
 PLANS = (("paper", 1), ("quick", None), ("better", None))  # preset, seeds (None: as many as asked for)
-TOLD: dict[Measure, str] = {"evaluation": "whole part, evaluation mode", "paper": "the paper's own way"}
+MEASURE_LABELS: dict[Measure, str] = {"evaluation": "whole part, evaluation mode", "paper": "the paper's own way"}
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,11 @@ class Reproduction:
 def planned(datasets: tuple[str, ...], seeds: int) -> list[tuple[str, str, RunConfig]]:
     """(preset, dataset, config) of every run that a reproduction consists of."""
     return [
-        (name, dataset, change_config(_fitted(name, dataset), {"data.dataset": dataset, "train.seed": seed}))
+        (name, dataset, fitted_config(name, find_dataset(dataset), {"train.seed": seed}))
         for name, count in PLANS
         for dataset in datasets
         for seed in range(min(seeds, count or seeds))
     ]
-
-
-def _fitted(name: str, dataset: str) -> RunConfig:
-    data = preset(name).data.model_copy(update={"dataset": dataset})
-    return preset(name, count_parts(data)["train"])
 
 
 def reproduce(
@@ -55,21 +52,12 @@ def reproduce(
 ) -> Iterator[Run | IterationRow | TickRow | EpochRow]:
     """Train what is not there yet; yields each run when it begins and when it has ended, and its rows in between."""
     for _, _, config in planned(datasets, seeds):
-        if find_finished(config, list_runs()) is None:
-            store = load_store(config.data)
-            run = create_run(config, store.fingerprint, store.classes)
+        store = load_store(config.data)
+        if find_finished(config, store.fingerprint, list_runs()) is None:
+            run = create_checked_run(config)
             yield run
             yield from train_rows(run.folder)
             yield open_run(run.folder)
-
-
-def find_finished(config: RunConfig, runs: list[Run]) -> Run | None:
-    """The newest finished run, of these, of exactly these settings on the pictures as they are now."""
-    fingerprint = load_store(config.data).fingerprint
-    for run in runs:
-        if run.config == config and run.fingerprint == fingerprint and run.state.status == "done":
-            return run
-    return None
 
 
 def collect(datasets: tuple[str, ...], seeds: int) -> list[Reproduction]:
@@ -77,14 +65,14 @@ def collect(datasets: tuple[str, ...], seeds: int) -> list[Reproduction]:
     found: dict[tuple[str, str], list[Run]] = {}
     runs = list_runs()
     for name, dataset, config in planned(datasets, seeds):
-        run = find_finished(config, runs)
+        run = find_finished(config, load_store(config.data).fingerprint, runs)
         if run is not None:
             found.setdefault((name, dataset), []).append(run)
     return [Reproduction(name, dataset, tuple(runs)) for (name, dataset), runs in found.items()]
 
 
 def to_markdown(reproductions: list[Reproduction]) -> str:
-    """Two tables: all presets at a glance, and the paper's table class by class beside ours."""
+    """Two tables: all presets at a glance, and the paper's table class by class with ours."""
     lines = [
         "| preset | dataset | runs | train pictures | train % | test pictures | test % (95 % interval) "
         "| test %, the paper's own way | seconds of training | seconds an epoch |",
@@ -93,39 +81,40 @@ def to_markdown(reproductions: list[Reproduction]) -> str:
     lines += [_line(reproduction) for reproduction in reproductions]
     for reproduction in reproductions:
         if reproduction.preset == "paper":
-            lines += ["", *_beside_the_paper(reproduction)]
+            lines += ["", *_compare_with_paper(reproduction)]
     return "\n".join(lines) + "\n"
 
 
-def _line(told: Reproduction) -> str:
-    run, rows = told.runs[0], [row for run in told.runs for row in run.epochs()]
+def _line(reproduction: Reproduction) -> str:
+    runs = reproduction.runs
+    run, rows = runs[0], [row for run in runs for row in run.epochs()]
     train, test = (_answers(run, part, "evaluation") for part in ("train", "test"))
     counted = _answers(run, "test", "paper")
-    epochs = len(rows) / len(told.runs)
-    whole = [sum(row.seconds for row in run.epochs()) for run in told.runs]
+    epochs = len(rows) / len(runs)
+    seconds = [sum(row.seconds for row in run.epochs()) for run in runs]
     interval = ""
-    if len(told.runs) == 1:
+    if len(runs) == 1:
         low, high = test.interval
         interval = f" ({100 * low:.2f}-{100 * high:.2f})"
     return _cells(
-        told.preset,
-        told.dataset,
-        str(len(told.runs)),
+        reproduction.preset,
+        reproduction.dataset,
+        str(len(runs)),
         f"{train.n:,}",
-        _mean(told.accuracy("train", "evaluation")),
+        _mean(reproduction.accuracy("train", "evaluation")),
         f"{test.n:,}",
-        _mean(told.accuracy("test", "evaluation")) + interval,
-        f"{_mean(told.accuracy('test', 'paper'))} of {counted.n:,}",
-        f"{statistics.mean(whole):.1f} ({epochs:.0f} epochs)",
+        _mean(reproduction.accuracy("test", "evaluation")) + interval,
+        f"{_mean(reproduction.accuracy('test', 'paper'))} of {counted.n:,}",
+        f"{statistics.mean(seconds):.1f} ({epochs:.0f} epochs)",
         f"{statistics.median(row.seconds for row in rows):.2f}",
     )
 
 
-def _beside_the_paper(told: Reproduction) -> list[str]:
-    run = told.runs[0]
+def _compare_with_paper(reproduction: Reproduction) -> list[str]:
+    run = reproduction.runs[0]
     numbers = paper_numbers(run.classes)
     lines = [
-        f"### {told.dataset}, preset paper, run {run.id}",
+        f"### {reproduction.dataset}, preset paper, run {run.id}",
         "",
         "| part | how measured | pictures | mean of classes | " + " | ".join(run.classes) + " |",
         "|---" * (4 + len(run.classes)) + "|",
@@ -140,7 +129,7 @@ def _beside_the_paper(told: Reproduction) -> list[str]:
             answers = _answers(run, part, measure)
             cells = [f"{100 * share:.2f}" if np.isfinite(share) else "-" for share in answers.per_class]
             mean = f"**{100 * answers.mean_class_accuracy:.2f}**"
-            lines.append(_cells(part, f"ours, {TOLD[measure]}", f"{answers.n:,}", mean, *cells))
+            lines.append(_cells(part, f"ours, {MEASURE_LABELS[measure]}", f"{answers.n:,}", mean, *cells))
     return lines
 
 

@@ -1,1 +1,1 @@
-"""A finished run -> predictions. May import config, data, models and runs."""
+"""The model of a finished run -> predictions, evaluations, features and activations."""

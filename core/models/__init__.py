@@ -1,1 +1,1 @@
-"""ModelConfig -> nn.Module. May import config."""
+"""Networks: a ModelConfig -> nn.Module, its layers and receptive fields, and the weights of backbones."""

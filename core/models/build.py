@@ -5,20 +5,22 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from core.backbones.registry import BackboneSource, check_weights, source_of
 from core.config import ModelConfig
 from core.errors import UserMistake
 from core.models.cnn import CNN
+from core.models.compact import Compact
 from core.models.paper_cnn import PaperCNN
-from core.models.pretrained import OnTrunk, cut_last, learnt_config, published_network, with_versions
 from core.models.resnet import ResNet
 from core.models.shapes import check_network
-from core.models.weights import load_trunk
-from core.trunks import Source, check_weights, source_of
+from core.models.transfer import TransferModel, cut_last, published_network, trainable_config, with_versions
+from core.models.weights import load_backbone
 
 MODELS: dict[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "paper_cnn": lambda config, classes, image_size: PaperCNN(classes, image_size, config.negative_slope),
     "cnn": CNN,
     "resnet": ResNet,
+    "compact": Compact,
 }
 
 
@@ -28,13 +30,13 @@ def build_model(
     image_size: int,
     seed: int = 0,
     *,
-    learnt: bool = True,
-    source: Source | None = None,
+    load_weights: bool = True,
+    source: BackboneSource | None = None,
 ) -> nn.Module:
     """The network for `classes` classes and pictures of (3, image_size, image_size), weights drawn from `seed`.
 
-    A network on a trunk begins with what that has learnt. With learnt=False no weights are read, for whoever brings
-    them or only wants the layers; `source` is then how the trunk of a run is built, where the card of a model has it.
+    A pretrained backbone comes with its weights. With load_weights=False none are read, for whoever loads them later or
+    only wants the layers; `source` is then how the backbone of a run is built, where the card of a model has it.
     The global random state is left as it was. An unknown network, an impossible size or weights that are not here raise
     UserMistake.
     """
@@ -45,23 +47,26 @@ def build_model(
         if config.name in MODELS:
             model = MODELS[config.name](config, classes, image_size)
         else:
-            model = _on_trunk(config, classes, image_size, learnt, source)
-    model.mirror = config.mirror  # type: ignore[assignment]  # what core/engine/evaluate.py `answer` goes by
+            model = _transfer_model(config, classes, image_size, load_weights, source)
+    model.flip_tta = config.flip_tta  # type: ignore[assignment]  # read by predict_logits in core/engine/evaluate.py
     return model
 
 
-def _on_trunk(config: ModelConfig, classes: int, image_size: int, learnt: bool, source: Source | None) -> OnTrunk:
+def _transfer_model(
+    config: ModelConfig, classes: int, image_size: int, load_weights: bool, source: BackboneSource | None
+) -> TransferModel:
     source = source or source_of(config)
     check_network(config, classes, image_size, source)
-    if learnt:
+    if load_weights:
         check_weights(config)
     if source is None:
-        trunk, features = cut_last(published_network(config.trunk))
-        if learnt:
-            trunk.load_state_dict(with_versions(load_trunk(config.trunk), trunk))
+        backbone, features = cut_last(published_network(config.backbone))
+        if load_weights:
+            backbone.load_state_dict(with_versions(load_backbone(config.backbone), backbone))
     else:
-        network = build_model(learnt_config(source), source.classes, image_size, learnt=False, source=source.source)
-        if learnt:
-            network.load_state_dict(load_trunk(config.trunk))
-        trunk, features = cut_last(network)
-    return OnTrunk(trunk, features, classes, frozen=config.trainable == "head")
+        config_of_run = trainable_config(source)
+        network = build_model(config_of_run, source.classes, image_size, load_weights=False, source=source.source)
+        if load_weights:
+            network.load_state_dict(load_backbone(config.backbone))
+        backbone, features = cut_last(network)
+    return TransferModel(backbone, features, classes, frozen=config.trainable == "head")

@@ -1,4 +1,4 @@
-"""Receptive fields: how much of the picture one number of a map depends on, followed through any network."""
+"""Receptive fields: how much of the picture one value of a map depends on, followed through any network."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ ATTENTION = (nn.MultiheadAttention, ShiftedWindowAttention, RelativePositionalMu
 
 @dataclass(frozen=True)
 class Field:
-    """What one number sees, and how far apart in the picture its neighbour looks."""
+    """The receptive field of one value of a map, and its distance from that of the neighbouring value."""
 
     side: int = 1  # pixels
     step: int = 1  # pixels
 
     def through(self, module: nn.Module, dimensions: int) -> "Field":
-        """Behind `module`, whose output has so many dimensions, batch included."""
+        """The field after `module`, whose output has so many dimensions, batch included."""
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d | ShiftedWindowAttention):
             return Field(self.side + reach(module) * self.step, self.step * along(getattr(module, "stride", 1)))
         everywhere = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | nn.MultiheadAttention
-        # MaxViT looks through windows first and then over a grid of the whole picture; the two are not told apart here
+        # MaxViT attends within windows first, then over a grid of the whole picture; both count as the second here
         everywhere |= RelativePositionalMultiHeadAttention
         if isinstance(module, everywhere) or (isinstance(module, nn.Linear) and dimensions == 2):
             return Field(WHOLE, self.step)
@@ -34,12 +34,12 @@ class Field:
 
 
 class FollowFields(TorchFunctionMode):
-    """While it is entered, every tensor that is computed from others sees at least what they see: also through
-    branches, shortcuts and functions between the layers. Layers themselves are told by `passed`, from a hook."""
+    """While it is entered, every tensor has at least the field of those it is computed from: also through branches,
+    skip connections and functions between the layers. Layers themselves are recorded by `passed`, from a hook."""
 
     def __init__(self) -> None:
         super().__init__()
-        # the tensors are kept beside their fields: a number of a tensor that is gone is given to another one
+        # tensors are kept with their fields: the id of one that is gone would be given to another
         self._known: dict[int, tuple[Tensor, Field]] = {}
 
     def __torch_function__(
@@ -48,11 +48,11 @@ class FollowFields(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         outputs = list(_tensors(result if isinstance(result, tuple) else (result,)))
         if outputs:
-            seen = self._widest(_tensors((*args, *(kwargs or {}).values())))
-            if "attention" in getattr(function, "__name__", ""):  # each place looks at every other one
-                seen = Field(WHOLE, seen.step)
+            field = self._widest(_tensors((*args, *(kwargs or {}).values())))
+            if "attention" in getattr(function, "__name__", ""):  # each token attends to every other one
+                field = Field(WHOLE, field.step)
             for output in outputs:
-                self._put(output, seen)
+                self._put(output, field)
         return result
 
     def of(self, tensor: Tensor) -> Field:
@@ -69,7 +69,7 @@ class FollowFields(TorchFunctionMode):
 
 
 def reach(module: nn.Module) -> int:
-    """How many places the window of a convolution, a pooling or attention in windows goes beyond its first one."""
+    """How many values the window of a convolution, a pooling or windowed attention reaches beyond its first one."""
     window = tuple(module.window_size) if isinstance(module, ShiftedWindowAttention) else module.kernel_size
     return (along(window) - 1) * along(getattr(module, "dilation", 1))
 

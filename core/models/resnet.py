@@ -2,10 +2,11 @@
 
 What makes it quick is known from the records on CIFAR-10 (Page 2018, "How to train your ResNet"; Jordan 2024, "94% on
 CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498): a first layer that whitens small patches and is not
-learnt, pooling right after the first convolution of a block, filters that begin as the identity, batch norm without a
+trained, pooling right after the first convolution of a block, filters that begin as the identity, batch norm without a
 scale and with a quick bias.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -16,16 +17,16 @@ from core.config import ModelConfig
 from core.models.shapes import WHITENED, check_network
 
 PATCH = 2  # pixels: side of the patches that are whitened
-FLAT = 5e-4  # added to the spread of each direction, so that those which hardly occur are not blown up to noise
-QUICK = 8.0  # the bias of batch norm is multiplied by it: a step changes it by its square, 64 times as much
-LOGITS = 1 / 9  # the answers begin small: identity filters and a maximum make them large
-NEW = 0.4  # share of the batch at hand in the running statistics: a short training must forget its beginning
+WHITENING_EPS = 5e-4  # added to the variance of each direction, so that rare ones are not scaled up to noise
+BIAS_SCALE = 8.0  # the bias of batch norm is multiplied by it: a step changes it by its square, 64 times as much
+LOGIT_SCALE = 1 / 9  # identity filters and max pooling make the first logits large
+NORM_MOMENTUM = 0.4  # of the running statistics: a short training must forget its beginning
 
 
 class ResNet(nn.Module):
     """images float (B, 3, S, S), S at least 9 -> logits float (B, classes).
 
-    see_first() fits the first layer to pictures; until then it has random filters.
+    init_whitening() fits the first layer to pictures; until then it has random filters.
     """
 
     def __init__(self, config: ModelConfig, classes: int, image_size: int = 32) -> None:
@@ -45,40 +46,45 @@ class ResNet(nn.Module):
         x = self.whiten_act(self.whiten(images))
         for number in (1, 2, 3):
             x = self.get_submodule(f"block{number}")(x)
-        logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGITS
+        logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGIT_SCALE
         return logits
 
     @torch.no_grad()
-    def see_first(self, images: Tensor) -> None:
-        """Set the first layer to the main directions of 2 x 2 patches of these pictures, each scaled to spread 1, and
-        their negatives. images float (B, 3, S, S), as training will give them."""
-        patches = F.unfold(images.float(), PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH).double()
-        spread, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
-        filters = (directions.T / (spread + FLAT).sqrt()[:, None]).view(-1, 3, PATCH, PATCH).flip(0)
-        self.whiten.weight.copy_(torch.cat([filters, -filters]))
+    def init_whitening(self, images: Tensor) -> None:
+        """Set the first layer to what whitening_filters finds in these pictures."""
+        self.whiten.weight.copy_(whitening_filters(images))
         assert self.whiten.bias is not None
         self.whiten.bias.zero_()
 
 
-class Block(nn.Module):
-    """A convolution that widens, a pooling to half the side, then `depth` - 1 convolutions beside a shortcut."""
+def whitening_filters(images: Tensor) -> Tensor:
+    """float64 (24, 3, 2, 2): the main directions of 2 x 2 patches of these pictures, each scaled to variance 1, and
+    their negatives. images float (B, 3, S, S), as training will give them."""
+    patches = F.unfold(images.float(), PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH).double()
+    variance, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    filters = (directions.T / (variance + WHITENING_EPS).sqrt()[:, None]).view(-1, 3, PATCH, PATCH).flip(0)
+    return torch.cat([filters, -filters])
 
-    def __init__(self, inputs: int, outputs: int, depth: int) -> None:
+
+class Block(nn.Module):
+    """A convolution that widens, a pooling to half the side, then `depth` - 1 convolutions with a skip connection."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int, activation: Callable[[], nn.Module] = nn.GELU) -> None:
         super().__init__()
         self.conv1, self.pool = convolution(inputs, outputs), nn.MaxPool2d(2)
-        self.norm1, self.act1 = Norm(outputs), nn.GELU()
+        self.norm1, self.act1 = Norm(outputs), activation()
         self.depth = depth
         for number in range(2, depth + 1):
             self.add_module(f"conv{number}", convolution(outputs, outputs))
             self.add_module(f"norm{number}", Norm(outputs))
-            self.add_module(f"act{number}", nn.GELU())
+            self.add_module(f"act{number}", activation())
 
     def forward(self, x: Tensor) -> Tensor:
-        x = kept = self.act1(self.norm1(self.pool(self.conv1(x))))
+        x = skipped = self.act1(self.norm1(self.pool(self.conv1(x))))
         for number in range(2, self.depth + 1):
             x = self.get_submodule(f"norm{number}")(self.get_submodule(f"conv{number}")(x))
             if number == self.depth:
-                x = x + kept
+                x = x + skipped
             x = self.get_submodule(f"act{number}")(x)
         return x
 
@@ -87,12 +93,12 @@ class Norm(nn.BatchNorm2d):
     """Batch norm without a scale, whose bias moves quickly: the convolution before it has none of its own."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=NEW)
+        super().__init__(channels, momentum=NORM_MOMENTUM)
         self.weight.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self.running_mean, self.running_var
-        return F.batch_norm(x, mean, variance, self.weight, self.bias * QUICK, self.training, NEW, self.eps)
+        mean, variance, bias = self.running_mean, self.running_var, self.bias * BIAS_SCALE
+        return F.batch_norm(x, mean, variance, self.weight, bias, self.training, NORM_MOMENTUM, self.eps)
 
 
 def convolution(inputs: int, outputs: int) -> nn.Conv2d:

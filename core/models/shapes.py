@@ -1,19 +1,19 @@
-"""What becomes of a picture's size on its way through a network, before there is one. No torch: a form asks too."""
+"""trace_shapes: the shapes in a network before it is built, and whether it can be built. No torch: forms use it too."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from core.backbones.registry import BackboneSource, must_be_known, source_of
 from core.config import ModelConfig
 from core.errors import UserMistake
-from core.trunks import Source, must_be_known, source_of
 
 Kind = Literal["conv", "norm", "act", "pool", "drop", "flatten", "linear"]
 WINDOW = 2  # pixels: side and step of a pooling
 MOST_PARAMETERS = 100_000_000  # 400 MB; in training three to four times as much, for gradients and momentum
 MOST_VALUES = 50_000_000  # of the maps of one picture: 200 MB, and training keeps them for every picture of a batch
-WHITENED = 24  # channels of the first layer of `resnet`: a patch of 2 x 2 pixels has 12 directions, each with two signs
+WHITENED = 24  # channels of the first layer of `resnet` and `compact`: 12 directions of 2 x 2 pixels, with two signs
 RESNET_SMALLEST = 9  # pixels; three poolings halve 9 - 1, 4 and 2
 PAPER_SMALLEST = 10  # pixels; below, the second pooling has no full window: (10-2)/2 = 4, (4-2)/2 = 1
 
@@ -34,22 +34,24 @@ class Step:
         return self.shape[0]
 
 
-def check_network(config: ModelConfig, classes: int, image_size: int, source: Source | None = None) -> None:
+def check_network(config: ModelConfig, classes: int, image_size: int, source: BackboneSource | None = None) -> None:
     """UserMistake where the network cannot be built for such pictures, with the layer at which it fails.
 
     `source`: how the network of `transfer` is built, where the weights that say so are no longer here."""
     if config.name == "pretrained":
-        _check_published(config.trunk, image_size)
+        _check_published(config.backbone, image_size)
     if config.name == "transfer":
         _check_source(source or source_of(config), image_size)
     if config.name == "paper_cnn" and image_size < PAPER_SMALLEST:
         raise UserMistake(
             f"paper_cnn needs pictures of at least {PAPER_SMALLEST} pixels; the image size is {image_size}"
         )
-    if config.name == "resnet" and image_size < RESNET_SMALLEST:
-        raise UserMistake(f"resnet needs pictures of at least {RESNET_SMALLEST} pixels; the image size is {image_size}")
+    if config.name in ("resnet", "compact") and image_size < RESNET_SMALLEST:
+        raise UserMistake(
+            f"{config.name} needs pictures of at least {RESNET_SMALLEST} pixels; the image size is {image_size}"
+        )
     if config.name == "cnn":
-        walk(config, classes, image_size)
+        trace_shapes(config, classes, image_size)
 
 
 def _check_published(name: str, image_size: int) -> None:
@@ -61,12 +63,12 @@ def _check_published(name: str, image_size: int) -> None:
         )
     if image_size < published.smallest:
         raise UserMistake(
-            f"{name} needs pictures of at least {published.smallest} pixels, and has learnt for {published.side}; the "
+            f"{name} needs pictures of at least {published.smallest} pixels, and was trained on {published.side}; the "
             f"image size is {image_size}"
         )
 
 
-def _check_source(source: Source | None, image_size: int) -> None:
+def _check_source(source: BackboneSource | None, image_size: int) -> None:
     assert source is not None, "transfer has a source, or source_of has said that it is not here"
     if source.model.name in ("paper_cnn", "cnn") and image_size != source.image_size:
         raise UserMistake(
@@ -76,7 +78,7 @@ def _check_source(source: Source | None, image_size: int) -> None:
     check_network(source.model, source.classes, image_size, source.source)
 
 
-def walk(config: ModelConfig, classes: int, image_size: int) -> list[Step]:
+def trace_shapes(config: ModelConfig, classes: int, image_size: int) -> list[Step]:
     """The layers of `cnn` in the order in which a picture (3, image_size, image_size) passes them.
 
     UserMistake where one has nothing left to work on, or where the network would not fit into memory.

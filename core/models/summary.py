@@ -1,4 +1,4 @@
-"""What a network is made of: layers with output shapes, parameters and multiply-adds, and torchsummary's table."""
+"""layer_table: the layers of a network with shapes, parameters and multiply-adds; and torchsummary's own table."""
 
 import contextlib
 import copy
@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -24,22 +25,22 @@ _PRINTING = threading.Lock()  # standard output is the whole process's: two page
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as a picture passes it."""
+    """One layer, for one picture."""
 
     name: str  # as in the state dict, e.g. "conv1"
     kind: str  # e.g. "Conv2d"
     input_shape: tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
     output_shape: tuple[int, ...]
     parameters: int
-    learnt: int  # of the parameters; the others stay as they came
+    trainable: int  # of the parameters; the others are fixed
     multiply_adds: int  # for one picture; 0 where a layer only compares, adds or scales
     detail: str  # the layer's own settings, e.g. "3 -> 6, kernel 3x3, stride 1"
-    receptive_field: int  # pixels: side of the part of the picture that one number of the output depends on
-    formulas: tuple[str, ...]  # what it computes, with its numbers put in
+    receptive_field: int  # pixels: side of the part of the picture that one value of the output depends on
+    formulas: tuple[str, ...]  # with the layer's own numbers
 
     @property
     def memory(self) -> int:
-        """Bytes of what leaves the layer, for one picture."""
+        """Bytes of the output, for one picture."""
         return BYTES * prod(self.output_shape)
 
 
@@ -49,51 +50,66 @@ def layer_table(model: nn.Module, image_size: int, channels: int = 3) -> list[La
     Weights that belong to no such layer, as a transformer's positions, have lines of their own, of the kind PARAMETER.
     """
     layers: list[Layer] = []
-    handles = []
-    follow = FollowFields()
-
-    def listen(name: str, module: nn.Module, own: list[nn.Parameter], kind: str) -> None:
-        def note(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            output = output[0] if isinstance(output, tuple) else output  # attention also tells who looked where
-            before, computes = follow.of(given[0]), kind != PARAMETER
-            if computes:
-                follow.passed(module, given[0], output)
-            came, shape, seen = tuple(given[0].shape[1:]), tuple(output.shape[1:]), follow.of(output)
-            layers.append(
-                Layer(
-                    name,
-                    kind,
-                    maps_first(came),
-                    maps_first(shape),
-                    sum(p.numel() for p in own),
-                    sum(p.numel() for p in own if p.requires_grad),
-                    multiply_adds(module, shape) if computes else 0,
-                    describe(module) if computes else "",
-                    min(seen.side, image_size),
-                    formulas(module, came, shape, before, seen) if computes else (),
-                )
-            )
-
-        handles.append(module.register_forward_hook(note))
-
-    whole: set[nn.Parameter] = set()
-    for name, module in whole_layers(model):
-        listen(name, module, list(module.parameters()), type(module).__name__)
-        whole.update(module.parameters())
-    for name, module in model.named_modules():
-        for own, value in module.named_parameters(name, recurse=False):
-            if value not in whole:
-                listen(own, module, [value], PARAMETER)
+    fields = FollowFields()
+    handles = [
+        module.register_forward_hook(partial(_record, layers, fields, image_size, name, kind, parameters))
+        for name, module, kind, parameters in _lines(model)
+    ]
     was_training = model.training
     try:
         model.eval()
-        with torch.no_grad(), follow:
+        with torch.no_grad(), fields:
             model(torch.zeros(1, channels, image_size, image_size, device=next(model.parameters()).device))
     finally:
         model.train(was_training)
         for handle in handles:
             handle.remove()
     return layers
+
+
+def _lines(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, list[nn.Parameter]]]:
+    """(name, module, kind, parameters) of every line of the table; of a PARAMETER the module that holds it."""
+    counted: set[nn.Parameter] = set()
+    for name, module in whole_layers(model):
+        yield name, module, type(module).__name__, list(module.parameters())
+        counted.update(module.parameters())
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if parameter not in counted:
+                yield name, module, PARAMETER, [parameter]
+
+
+def _record(
+    layers: list[Layer],
+    fields: FollowFields,
+    image_size: int,
+    name: str,
+    kind: str,
+    parameters: list[nn.Parameter],
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    output: Any,
+) -> None:
+    """A forward hook: append the line."""
+    output = output[0] if isinstance(output, tuple) else output  # attention also returns its weights
+    is_layer, before = kind != PARAMETER, fields.of(inputs[0])
+    if is_layer:
+        fields.passed(module, inputs[0], output)
+    input_shape, output_shape, field = tuple(inputs[0].shape[1:]), tuple(output.shape[1:]), fields.of(output)
+    layers.append(
+        Layer(
+            name=name,
+            kind=kind,
+            input_shape=maps_first(input_shape),
+            output_shape=maps_first(output_shape),
+            parameters=sum(p.numel() for p in parameters),
+            trainable=sum(p.numel() for p in parameters if p.requires_grad),
+            multiply_adds=multiply_adds(module, output_shape) if is_layer else 0,
+            detail=describe(module) if is_layer else "",
+            receptive_field=min(field.side, image_size),
+            formulas=formulas(module, input_shape, output_shape, before, field) if is_layer else (),
+        )
+    )
 
 
 def whole_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -131,6 +147,7 @@ def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
 
 
 def describe(module: nn.Module) -> str:
+    """A layer's own settings, e.g. "3 -> 6, kernel 3x3, stride 1"; "" where it has none worth a line."""
     if isinstance(module, nn.Conv2d):
         return (
             f"{module.in_channels} -> {module.out_channels}, kernel {module.kernel_size[0]}x{module.kernel_size[1]}, "
@@ -163,14 +180,14 @@ def torchsummary_text(model: nn.Module, image_size: int, channels: int = 3) -> s
     if any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
         raise UserMistake("torchsummary cannot print a network with attention.")
     printed = io.StringIO()
-    # evaluation mode: running statistics stay, and every layer is called as a module, which is what it listens to
+    # evaluation mode: running statistics stay, and every layer is called as a module, as its hooks need
     copied = copy.deepcopy(model).cpu().eval()
     with _PRINTING, contextlib.redirect_stdout(printed), torch.random.fork_rng(devices=[]):
         try:
             torchsummary.summary(copied, (channels, image_size, image_size), device="cpu")
         except (AttributeError, TypeError, IndexError, KeyError) as error:  # it expects one tensor in and one out
             raise UserMistake(
-                "torchsummary cannot print this network: some of its layers are given, or give, other things than one "
+                "torchsummary cannot print this network: some of its layers take or return other things than one "
                 "tensor."
             ) from error
     return printed.getvalue()

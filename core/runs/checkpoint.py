@@ -1,4 +1,4 @@
-"""Checkpoints: what exact going on needs, in checkpoint/ of a run. The newest that verifies counts.
+"""Checkpoints: everything to resume a run exactly, in checkpoint/ of its folder. The newest that verifies counts.
 
 checkpoint/000000001200.safetensors     the arrays after 1,200 steps
 checkpoint/000000001200.json            written last: the numbers, and the SHA-256 of the arrays and of itself
@@ -26,7 +26,7 @@ KEPT = 2  # the one before the newest stays: a disk may damage a file long after
 @dataclass(frozen=True)
 class Checkpoint:
     step: int
-    numbers: dict[str, Any]  # whatever JSON knows
+    numbers: dict[str, Any]  # JSON
     arrays: dict[str, np.ndarray]
     damaged: int = 0  # newer checkpoints that did not verify
 
@@ -34,7 +34,7 @@ class Checkpoint:
 def write_checkpoint(folder: Path, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Add a checkpoint of the run in `folder`; once it has been read back, all but the newest two are removed.
 
-    UserMistake where it reads back as something else; OSError where the disk takes no more. The others are kept."""
+    UserMistake where it reads back as something else; OSError where the disk is full. The others are kept then."""
     content = safetensors.numpy.save({name: np.asarray(values, order="C") for name, values in arrays.items()})
     path = _path(folder, step)
     before = _verified(path)
@@ -86,7 +86,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def newest_place(folder: Path) -> str:
-    """Where the run could go on, in words, e.g. "epoch 3" or "epoch 4, iteration 120"; "" where nothing was kept."""
+    """Where the run would resume, in words: "epoch 3" or "epoch 4, iteration 120"; "" without a checkpoint."""
     for path in sorted(_paths(folder), reverse=True):
         try:
             numbers = read_json(path)["numbers"]
@@ -98,7 +98,7 @@ def newest_place(folder: Path) -> str:
 
 
 def remove_checkpoints(folder: Path, after: int) -> None:
-    """Remove the checkpoints of more than `after` steps: a run that went back writes its own."""
+    """Remove the checkpoints of more than `after` steps: a run that went back writes them anew."""
     _remove([path for path in _paths(folder) if int(path.stem) > after])
 
 

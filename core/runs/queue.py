@@ -1,4 +1,4 @@
-"""The waiting line and the supervisor that empties it: submit a run, see its place, make sure that somebody trains."""
+"""The queue and the supervisor that trains what waits in it: submit, limits, positions, one supervisor a home."""
 
 import hashlib
 import os
@@ -16,14 +16,18 @@ from typing import Any
 
 from core.disk import disk_trouble, read_json, rotate, write_json
 from core.errors import UserMistake
-from core.runs.people import Asker
-from core.runs.process import ProcessMark, mark_process
-from core.runs.run import Run, must_exist, open_run, read_launch, read_stored_state
-from core.runs.tickets import add_ticket, move_ticket, queue_lock, waiting_ids
+from core.locks import is_held
+from core.people import must_be_own
+from core.runs.process import ProcessMark, mark_process, read_launch
+from core.runs.queue_entries import add_queue_entry, move_queue_entry, queue_lock, waiting_ids
+from core.runs.requester import Requester
+from core.runs.run import Run, open_run
+from core.runs.state import must_exist, read_stored_state
 from core.settings import Limits, atelier_home, load_limits, runs_root
 
-WORKER = "core.train.train_run"  # a name, because this room stands before core.train and knows no torch
+WORKER = "core.train.train_run"  # a name: core.train imports torch, and this room must not
 IDLE_SECONDS = 600.0
+_NAMING_SECONDS = 5.0  # until a supervisor that has just begun, or whose file was damaged, has written its file
 _START_SECONDS = 60.0  # a cold disk takes its time to load Python's libraries
 
 
@@ -31,51 +35,61 @@ _START_SECONDS = 60.0  # a cold disk takes its time to load Python's libraries
 class SupervisorHandle:
     """The process that takes queued runs in order."""
 
-    pid: int
-    started: str
+    pid: int | None  # None where it runs but cannot be named: it has just started, or is in another container
+    started: str = ""
 
     def is_alive(self) -> bool:
-        return ProcessMark(self.pid, self.started).is_alive()
+        return (
+            ProcessMark(self.pid, self.started).is_alive() if self.pid is not None else is_held(supervisor_lock_path())
+        )
 
 
 def submit(run: Run) -> int:
-    """Put a queued run at the end of the line and return its position, 1 for the next one, 0 where it has begun.
+    """Put a run at the end of the queue and return its position, 1 for the next one, 0 where it has begun.
 
-    Submitting it again changes nothing, also when it trains already. Where the line is full, or the run's asker has
-    enough in it, the run is withdrawn again and UserMistake says so.
+    Submitting it again changes nothing, also when it trains already. UserMistake where the queue is full, or has
+    enough runs of this requester; a run that was never trained is then removed.
     """
     with queue_lock():
         must_exist(run.folder)
         if run.id not in waiting_ids():
             launch = read_launch(run.folder)
-            if read_stored_state(run.folder).status != "queued" or (launch and launch[0] == "worker"):
+            if read_stored_state(run.folder).status != "queued" or (launch and launch.role == "worker"):
                 return 0
             try:
-                refuse_if_full(run.asker)
+                refuse_if_full(run.requester)
             except UserMistake:
                 if run.state.attempt == 1:  # a later attempt has a model to lose
                     shutil.rmtree(run.folder, ignore_errors=True)
                 raise
-            add_ticket(run.id)
+            add_queue_entry(run.id)
         return waiting_ids().index(run.id) + 1
 
 
-def refuse_if_full(asker: Asker | None = None) -> None:
-    """UserMistake where the line takes no more, or no more of this asker. Under queue_lock."""
+def refuse_if_full(requester: Requester | None = None) -> None:
+    """UserMistake where the queue takes no more runs, or no more of this requester. Under queue_lock."""
+    reason = why_queue_is_full(requester)
+    if reason:
+        raise UserMistake(f"{reason} This run was not added. Try again when one of them has started, or cancel one.")
+
+
+def why_queue_is_full(requester: Requester | None) -> str:
+    """Why the queue takes no more runs of this person, or where nobody signs in of this browser session (None: of the
+    command line), in a sentence; "" where it does."""
     waiting, limits = waiting_ids(), load_limits()
     if len(waiting) >= limits.queue_length:
-        raise UserMistake(
-            f"The queue is full: {len(waiting)} waiting, {limits.queue_length} may wait. This run was not added. "
-            "Try again when one of them has started, or cancel one."
-        )
-    if asker is None:
-        return
-    own = sum(run.asker is not None and run.asker.session == asker.session for run in _readable(waiting))
-    if own >= limits.queue_per_session:
-        raise UserMistake(
-            f"You have {own} runs waiting, {limits.queue_per_session} may, so that others have their turn. This run "
-            "was not added. Try again when one of yours has started, or cancel one."
-        )
+        return f"The queue is full: {len(waiting)} waiting, {limits.queue_length} may wait."
+    if requester is None:
+        return ""
+    own = sum(run.requester is not None and _is_same(run.requester, requester) for run in _readable(waiting))
+    if own >= limits.queue_per_person:
+        return f"You have {own} runs waiting, {limits.queue_per_person} may, so that others have their turn."
+    return ""
+
+
+def _is_same(one: Requester, other: Requester) -> bool:
+    """Whether both are one person; who is not signed in is known by the browser tab."""
+    return one.person == other.person if one.person or other.person else one.session == other.session
 
 
 def waiting_runs() -> list[Run]:
@@ -85,28 +99,20 @@ def waiting_runs() -> list[Run]:
 
 def queue_position(run: Run) -> int | None:
     """1 for the run that is next, None for one that does not wait."""
-    line = waiting_ids()
-    return line.index(run.id) + 1 if run.id in line else None
-
-
-def queue_sentence(run: Run) -> str:
-    """Where a waiting run stands and who is in front; "" for one that does not wait. People's words: escape it."""
-    line = waiting_ids()
-    if run.id not in line:
-        return ""
-    at_work = run_at_work()
-    in_front = [*([at_work] if at_work else []), *_readable(line[: line.index(run.id)])]
-    if not in_front:
-        return "It is the next one."
-    first = in_front[0]
-    whose = f" of {first.asker.name}" if first.asker and first.asker.name else ""
-    return f"{len(in_front)} in front, {'first ' if len(in_front) > 1 else ''}{first.title}{whose}."
+    waiting = waiting_ids()
+    return waiting.index(run.id) + 1 if run.id in waiting else None
 
 
 def move_in_queue(run: Run, position: int) -> None:
-    """Give a waiting run another position, 1 for the next; one that does not wait any more stays where it is."""
+    """Give a waiting run another position, 1 for the next one; a run that does not wait is left as it is. UserMistake
+    where somebody would overtake other people's runs."""
     with queue_lock():
-        move_ticket(run.id, position)
+        must_be_own(run.owner, f"Run {run.id}")
+        waiting = waiting_ids()
+        overtaken = waiting[max(0, position - 1) : waiting.index(run.id)] if run.id in waiting else []
+        for other in _readable(overtaken):
+            must_be_own(other.owner, f"Run {other.id}, which waits before it,")
+        move_queue_entry(run.id, position)
 
 
 def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> SupervisorHandle:
@@ -116,49 +122,70 @@ def ensure_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) 
     where the supervisor does not come up, UserMistake where the disk is full or read-only.
     """
     heartbeat()
-    handle = find_supervisor()
+    handle = _named(find_supervisor())
     if handle is not None:
         return handle
     try:
         process = start_supervisor(worker, idle_seconds)
     except OSError as error:
-        told = disk_trouble(error, atelier_home(), "What was saved before is kept. Free some space, then train.")
-        raise told or error from error
+        mistake = disk_trouble(error, atelier_home(), "What was saved before is kept. Free some space, then train.")
+        raise mistake or error from error
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        handle = find_supervisor()  # ours, or one that somebody else started in the same moment
+        handle = _named(find_supervisor())  # ours, or one that another process started in the same moment
         if handle is not None:
             return handle
-        if process.poll() not in (None, 0):
+        if process.poll() is not None:
+            if process.poll() == 0 and is_held(supervisor_lock_path()):
+                return SupervisorHandle(None)  # one lives, although nobody knows its supervisor.json
             break
         time.sleep(0.02)
     raise RuntimeError(f"the supervisor did not start; the end of {_log_path()}: {_log_end()}")
 
 
+def _named(handle: SupervisorHandle | None) -> SupervisorHandle | None:
+    """The handle, once a supervisor that lives has had the time to write its name."""
+    deadline = time.monotonic() + _NAMING_SECONDS
+    while handle is not None and handle.pid is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+        handle = find_supervisor()
+    return handle
+
+
 def find_supervisor() -> SupervisorHandle | None:
-    """The living supervisor of this atelier_home(), None where there is none."""
-    try:
+    """The living supervisor of this atelier_home(), None where there is none.
+
+    Where supervisor.json is damaged, or names a process of another container, its lock tells that it lives; without
+    the file it is about to end, and takes no more runs.
+    """
+    with suppress(ValueError, KeyError, TypeError):
         mark = ProcessMark.from_json(_read_supervisor())
-    except (ValueError, KeyError, TypeError):
-        return None
-    return SupervisorHandle(mark.pid, mark.started) if mark.is_alive() else None
+        if mark.is_alive():
+            return SupervisorHandle(mark.pid, mark.started)
+    unnamed = SupervisorHandle(None)
+    with suppress(UserMistake):  # a home that cannot be
+        if _supervisor_path().exists() and unnamed.is_alive():
+            return unnamed
+    return None
 
 
 def stop_supervisor() -> None:
     """End the supervisor in good order and wait for it: a run in training stops and keeps its model.
 
-    It ends by itself: a worker that neither writes nor computes is not waited for (see core/runs/silence.py)."""
-    handle = find_supervisor()
+    It ends by itself: a worker that neither writes nor computes is not waited for (see core/runs/watchdog.py)."""
+    handle = _named(find_supervisor())
     if handle is None:
         return
+    if handle.pid is None:
+        raise UserMistake("The supervisor runs where this program cannot reach it, e.g. in a container; end it there.")
     os.kill(handle.pid, signal.SIGTERM)
     while handle.is_alive():
         time.sleep(0.02)
 
 
 def heartbeat() -> None:
-    """Say that somebody is there: the supervisor stays ready until this is idle_seconds old."""
-    with suppress(OSError):  # a read-only disk is told where somebody wants to write on it
+    """Note that a page is open: the supervisor stays ready until this is idle_seconds old."""
+    with suppress(OSError):  # whoever wants to keep something on a read-only disk gets the message
         atelier_home().mkdir(parents=True, exist_ok=True)
         _heartbeat_path().touch()
 
@@ -170,44 +197,47 @@ def seconds_since_heartbeat() -> float:
         return float("inf")
 
 
-def run_at_work() -> Run | None:
-    """The run that the supervisor trains just now; None where it waits for one, or where there is no supervisor."""
-    told = _read_supervisor()
-    return next(_readable([str(told["run"])]), None) if told.get("run") and find_supervisor() else None
+def announce_supervisor() -> None:
+    """Called by the supervisor once it holds its lock: from now on find_supervisor() finds it."""
+    write_json(_supervisor_path(), mark_process().to_json())
 
 
-def announce_supervisor(run_id: str = "") -> None:
-    """Called by the supervisor once it holds its lock, and with the run that it takes, and "" after it."""
-    write_json(_supervisor_path(), mark_process().to_json() | {"run": run_id})
+def keep_announced() -> bool:
+    """Called by the supervisor again and again: its file is written anew where somebody has damaged it. False where
+    the file is gone, and atelier_home() with it."""
+    known = find_supervisor()
+    if known is not None and known.pid != os.getpid():
+        announce_supervisor()
+    return known is not None
 
 
-def withdraw_supervisor(whoever_waits: bool = False) -> bool:
-    """Called by the supervisor before it leaves for lack of work: False where a run was submitted meanwhile.
+def withdraw_supervisor(even_if_runs_wait: bool = False) -> bool:
+    """Called by the supervisor before it ends for lack of work: False where a run was submitted meanwhile.
 
     Whoever submits after this finds no supervisor and starts the next one.
     """
     with queue_lock():
-        if waiting_ids() and not whoever_waits:
+        if waiting_ids() and not even_if_runs_wait:
             return False
         _supervisor_path().unlink(missing_ok=True)
         return True
 
 
 def program_stamp() -> str:
-    """What the program's files are like now: after an update the supervisor makes way for its new version."""
-    core, told = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    """A hash of the names, sizes and times of the program's files: it changes with an update."""
+    core, digest = Path(__file__).resolve().parent.parent, hashlib.sha256()
     for path in sorted(core.rglob("*.py")):
         with suppress(OSError):
-            told.update(f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}".encode())
-    return told.hexdigest()
+            digest.update(f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}".encode())
+    return digest.hexdigest()
 
 
 def start_supervisor(worker: str = WORKER, idle_seconds: float = IDLE_SECONDS) -> "subprocess.Popen[bytes]":
-    """Start a supervisor beside whatever there is; it leaves at once where another one holds the lock."""
+    """Start a supervisor; it ends at once where another one holds the lock."""
     rotate(_log_path(), Limits().log_bytes)
     with _log_path().open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "core.supervise", "--worker", worker, "--idle", str(idle_seconds)],
+            [sys.executable, "-m", "core.jobs.supervisor", "--worker", worker, "--idle", str(idle_seconds)],
             cwd=Path(__file__).resolve().parent.parent.parent,
             env=os.environ | {"ATELIER_HOME": str(atelier_home())},
             stdin=subprocess.DEVNULL,
@@ -244,6 +274,11 @@ def _read_supervisor() -> dict[str, Any]:
         return dict(read_json(_supervisor_path()))
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def supervisor_lock_path() -> Path:
+    """Its lock, which it holds while it lives."""
+    return atelier_home() / "supervisor.lock"
 
 
 def _supervisor_path() -> Path:

@@ -1,11 +1,11 @@
-"""RunWriter: the worker's pen. Appends rows, says how far it is, saves the model, and ends the run exactly once."""
+"""RunWriter: how a worker writes its run: rows, progress, checkpoints, models, evaluations, and one end."""
 
 import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -14,85 +14,104 @@ import numpy as np
 import safetensors.numpy
 
 from core.disk import append_line, disk_trouble, finite, write_atomic, write_json
+from core.environment import Environment
 from core.errors import UserMistake
-from core.evaluation import Evaluation
+from core.evaluation import Evaluation, Which
+from core.locks import give_back, hold_for_life
 from core.rows import EpochRow, IterationRow, parse_row
 from core.runs.checkpoint import remove_checkpoints, write_checkpoint
-from core.runs.process import mark_process
-from core.runs.run import (
-    MODEL_FILES,
+from core.runs.environments import add_environment
+from core.runs.notices import announce
+from core.runs.process import is_at_work, mark_process, read_launch, stop_requested, work_lock, write_launch
+from core.runs.queue_entries import drop_queue_entry, has_queue_entry, queue_lock
+from core.runs.run import MODEL_FILES, ModelCard, evaluation_name, read_manifest
+from core.runs.state import (
     TRANSITIONS,
-    ModelCard,
     RunState,
     Status,
-    Which,
-    evaluation_name,
-    read_launch,
-    read_manifest,
     read_stored_state,
     replace_state,
     run_lock,
-    write_launch,
     write_state,
 )
-from core.runs.tickets import drop_ticket, has_ticket, queue_lock
 from core.settings import must_have_room
-from core.watch import Watch
+from core.snapshot import Snapshot
 
-_SECONDS_BETWEEN_STATES = 0.5  # a page looks once a second
+_SECONDS_BETWEEN_STATES = 0.5  # a page reads once a second
 _SECONDS_BETWEEN_BEATS = 2.0
-_RESERVE_BYTES = 64 * 1024  # given back when a run ends, so that a full disk still takes its last words
+_RESERVE_BYTES = 64 * 1024  # given back when a run ends, so that its last state fits on a full disk
 
 
 class RunWriter:
-    """One worker, one pen, one run. Every method tells a full or read-only disk as a UserMistake in one sentence."""
+    """One worker writes one run. Every method raises UserMistake where the disk is full or read-only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._state: RunState | None = None  # what this pen wrote last; None before starting()
-        self._news: dict[str, Any] = {}  # progress told since then
-        self._written = -math.inf  # time.monotonic() of that
+        self._state: RunState | None = None  # as it was written last; None before starting()
+        self._pending: dict[str, Any] = {}  # fields of the state that changed since then
+        self._began = time.monotonic()  # of starting()
+        self._backbone_seconds = 0.0  # of the attempts before
+        self._written = -math.inf  # time.monotonic() of that write
         self._me = mark_process()
         self._rows_are_whole = False
 
-    def starting(self, message: str = "Getting ready.") -> None:
-        """Take the run: from now on it is this process's. UserMistake where it has ended or another process has it."""
+    def starting(self, message: str = "Getting ready.", environment: Environment | None = None) -> None:
+        """Make the run this process's, which works in `environment`. UserMistake where it has ended or another process
+        trains it."""
         self._must_exist()
-        with self._plainly(), run_lock(self.folder):
+        with self._disk_mistakes(), run_lock(self.folder):
             self._must_exist()
             state = read_stored_state(self.folder)
-            launch = read_launch(self.folder)
-            me = self._me
             must_have_room()
             if state.ended:
                 raise UserMistake(f"Run {self.folder.name} has already ended ({state.status}). Start a new one.")
-            if launch and launch[0] == "worker" and launch[1] != me:
-                if launch[1].is_alive():
-                    raise UserMistake(f"Run {self.folder.name} is already being trained by process {launch[1].pid}.")
-                raise UserMistake(f"Run {self.folder.name} was lost: its training process is gone. Start a new one.")
-            if not launch or launch[1] != me or launch[0] != "worker":
-                write_launch(self.folder, me, role="worker", attempt=state.attempt)
+            self._take_over(state.attempt)
+            hold_for_life(work_lock(self.folder))
+            self._began = time.monotonic()
             (self.folder / "reserve").write_bytes(os.urandom(_RESERVE_BYTES))
-            self._state = state
-            self._keep(replace_state(state, status="starting", message=message))
-        if has_ticket(self.folder.name):  # somebody trains here what waits for the supervisor
+            if environment:
+                add_environment(self.folder, environment)
+            self._state, self._backbone_seconds = state, state.backbone_seconds
+            self._write_state(replace_state(state, status="starting", message=message))
+        if has_queue_entry(self.folder.name):  # it waits for the supervisor and is trained from the command line
             with queue_lock():
-                drop_ticket(self.folder.name)
+                drop_queue_entry(self.folder.name)
+
+    def add_environment(self, environment: Environment) -> None:
+        """Note where the run is trained, where that is another machine than this."""
+        with self._alone():
+            add_environment(self.folder, environment)
+
+    def _take_over(self, attempt: int) -> None:
+        launch = read_launch(self.folder)
+        if launch and launch.role == "worker" and launch.process != self._me:
+            pid = launch.process.pid
+            if is_at_work(self.folder):
+                raise UserMistake(f"Run {self.folder.name} is already being trained by process {pid}.")
+            raise UserMistake(f"Run {self.folder.name} was lost: its training process is gone. Start a new one.")
+        if not launch or launch.role != "worker":
+            write_launch(self.folder, self._me, role="worker", attempt=attempt)
 
     def running(self, **progress: Any) -> None:
-        """Say how far the run is: any of message, epoch, epochs, step, steps, seconds, seconds_left,
-        images_per_second. Written at most twice a second; what came in between is in the next one."""
-        self._news |= progress
+        """Report progress: any of message, epoch, epochs, step, steps, seconds, seconds_left, images_per_second.
+        Written at most twice a second; the newest values are in the next write."""
+        self._pending |= progress
         if self._mine().status != "running":
-            self._move_to("running", **({"message": ""} | self._news))
+            self._move_to("running", **({"message": ""} | self._pending))
         elif time.monotonic() - self._written >= _SECONDS_BETWEEN_STATES:
-            self._take_news()
+            self._take_pending()
             self._write()
 
+    def pictures_in(self) -> None:
+        """Note that the pictures are read: what went by since starting() is theirs, but for the backbone's pass."""
+        before, state = self._backbone_seconds, self._take_pending()
+        spent = time.monotonic() - self._began - (state.backbone_seconds - before)
+        self._pending["pictures_seconds"] = state.pictures_seconds + max(0.0, spent)
+
     def beat(self) -> None:
-        """A sign of life where nothing else is said for long; written when the last word is two seconds old."""
-        if self._state and not self._state.ended and time.monotonic() - self._written >= _SECONDS_BETWEEN_BEATS:
-            self._take_news()
+        """A sign of life while there is no progress to report; written when the last write is two seconds old."""
+        if self._state and self._state.is_live and time.monotonic() - self._written >= _SECONDS_BETWEEN_BEATS:
+            self._take_pending()
             self._write()
 
     def append(self, row: IterationRow | EpochRow) -> None:
@@ -104,9 +123,9 @@ class RunWriter:
             append_line(self.folder / "rows.jsonl", finite(row.model_dump(mode="json")))
 
     def save_model(self, weights: dict[str, np.ndarray], card: ModelCard, which: Which = "last") -> None:
-        """Replace the last or the best model: weights by state_dict name, and the card that goes with them.
+        """Replace the last or the best model: weights by state_dict name, and their card.
 
-        With a new last model the answers of the one before are void."""
+        A new last model removes the evaluations of the former one."""
         # not ascontiguousarray, which gives a single number (batch norm's count of batches) a dimension
         dense = {name: np.asarray(values, order="C") for name, values in weights.items()}
         if which == "last":
@@ -115,18 +134,18 @@ class RunWriter:
             f"{MODEL_FILES[which]}.json": (card.model_dump_json(indent=1) + "\n").encode(),
             f"{MODEL_FILES[which]}.safetensors": safetensors.numpy.save(dense),
         }
-        # the best one's card comes last: killed in between, a loss is never claimed for weights that are not there yet
+        # the best one's card comes last: killed in between, no card has the loss of weights that are not there yet
         for name in sorted(files, reverse=which == "best"):
             self._publish(name, files[name])
 
     def save_checkpoint(self, step: int, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Keep a place to go on from; every row that was appended before is on the disk by then."""
+        """Save a place to resume from; every row that was appended before is on the disk by then."""
         with self._alone():
             _flush(self.folder / "rows.jsonl")
             write_checkpoint(self.folder, step, numbers, arrays)
 
     def go_back(self, step: int, epoch: int) -> None:
-        """Forget rows and checkpoints beyond `step` steps in all; `epoch` is the one in work there, and unfinished."""
+        """Remove rows and checkpoints beyond `step` steps of the run; `epoch` is the unfinished one at that step."""
         with self._alone():
             remove_checkpoints(self.folder, after=step)
             path = self.folder / "rows.jsonl"
@@ -137,64 +156,78 @@ class RunWriter:
                 write_atomic(path, b"".join(line + b"\n" for line in kept))
 
     def save_evaluation(self, evaluation: Evaluation) -> None:
-        """Save the answers on one part; also allowed after the run has ended."""
-        if self._state is None and not read_stored_state(self.folder).ended:
+        """Save the predictions for one part; also allowed after the run has ended."""
+        if self._state is None and read_stored_state(self.folder).is_live:
             raise UserMistake(f"Run {self.folder.name} trains again; the answers are those of another network now.")
         self._publish(evaluation_name(evaluation.part, evaluation.measure), evaluation.to_bytes())
         if (evaluation.part, evaluation.measure) == ("test", "evaluation"):
-            self._news["score"] = (int(evaluation.correct.sum()), evaluation.n)
+            self._pending |= {"score": (int(evaluation.correct.sum()), evaluation.n), "model": evaluation.model}
 
-    def save_watch(self, watch: Watch) -> None:
-        """Replace what people see of the network while it learns. A disk that refuses it costs nobody the run."""
+    def answer_with(self, model: Which, answers: Sequence[Evaluation]) -> None:
+        """Of a run that has ended: from now on this model predicts for it, and these are its answers."""
+        for evaluation in answers:
+            self.save_evaluation(evaluation)
+        with queue_lock(), self._alone():  # nobody resumes it in between
+            state = read_stored_state(self.folder)
+            if state.is_live:
+                raise UserMistake(f"Run {self.folder.name} trains again; its last model is another one now.")
+            write_state(self.folder, replace_state(state, **({"score": None} | self._pending | {"model": model})))
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot that pages draw while it trains. The run goes on where the disk refuses it."""
         with self._alone(), suppress(OSError):
-            write_atomic(self.folder / "watch.npz", watch.to_bytes(), durable=False)
+            write_atomic(self.folder / "snapshot.npz", snapshot.to_bytes(), durable=False)
+            (self.folder / "watch.npz").unlink(missing_ok=True)  # as version 0.1.0 called it
 
-    def stop_asked(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether somebody asked this run to stop; cheap enough for every step."""
-        return (self.folder / "stop").exists()
+        return stop_requested(self.folder)
 
-    def finish(self, status: Literal["done", "stopped"] = "done", message: str = "") -> None:
-        """End the run; everything that is to be kept has been saved before."""
-        self._move_to(status, message=message, seconds_left=0.0)
+    def finish(self, status: Literal["done", "stopped"] = "done", message: str = "", model: Which = "last") -> None:
+        """End the run; its models and evaluations have been saved before. `model`: the one that predicts for it."""
+        self._move_to(status, message=message, seconds_left=0.0, model=model)
+        give_back(work_lock(self.folder))
+        announce(self.folder)
 
     def fail(self, message: str, try_rate: float | None = None) -> None:
-        """End the run with a sentence that says why. Does nothing where it has ended already or is another's.
+        """End the run with a sentence that says why. Does nothing where it has ended or another process trains it.
 
-        try_rate: for a run that diverged, a learning rate at which another one may not."""
+        `try_rate`: for a run that diverged, a learning rate at which another one may not."""
         if self._is_anothers():
             return
         if self._state is not None:
-            self._news["try_rate"] = try_rate
-            self._take_news()
+            self._pending["try_rate"] = try_rate
+            self._take_pending()
         attempt = self._state.attempt if self._state else None
         mark_ended(self.folder, "failed", message, known=self._state, attempt=attempt)
+        give_back(work_lock(self.folder))
 
     def _move_to(self, status: Status, **changes: Any) -> None:
-        state = self._take_news()
+        state = self._take_pending()
         if status not in TRANSITIONS[state.status]:
             raise RuntimeError(f"run {self.folder.name} cannot go from {state.status} to {status}")
         self._state = replace_state(state, status=status, **finite(changes))
         self._write()
 
-    def _take_news(self) -> RunState:
-        """The state with the progress that was told since it was last written."""
-        self._state = replace_state(self._mine(), **finite(self._news))
-        self._news.clear()
+    def _take_pending(self) -> RunState:
+        """The state with the progress that was reported since it was written."""
+        self._state = replace_state(self._mine(), **finite(self._pending))
+        self._pending.clear()
         return self._state
 
     def _write(self) -> None:
-        # not the queue's lock: a worker that is halted here would halt everybody
+        # not the queue's lock: a worker that is halted here would block everybody
         self._must_exist()
-        with self._plainly(), run_lock(self.folder):
+        with self._disk_mistakes(), run_lock(self.folder):
             self._must_exist()
             self._must_be_mine()
-            self._keep(self._mine())
+            self._write_state(self._mine())
 
-    def _keep(self, state: RunState) -> None:
+    def _write_state(self, state: RunState) -> None:
         if state.ended:
             (self.folder / "reserve").unlink(missing_ok=True)
-        self._state = state
-        write_state(self.folder, state)
+        self._state = state.model_copy(update={"process_seconds": time.monotonic() - self._began})
+        write_state(self.folder, self._state)
         self._written = time.monotonic()
 
     def _drop_evaluations(self) -> None:
@@ -205,7 +238,7 @@ class RunWriter:
                 _write_manifest(self.folder, {name: sums for name, sums in files.items() if name not in void})
             for name in void:
                 (self.folder / name).unlink(missing_ok=True)
-        self._news["score"] = None
+        self._pending |= {"score": None, "model": "last"}
 
     def _publish(self, name: str, content: bytes) -> None:
         """Replace a file and its checksum so that whenever the process is killed, the file on disk verifies."""
@@ -220,47 +253,49 @@ class RunWriter:
 
     def _mine(self) -> RunState:
         if self._state is None:
-            raise RuntimeError(f"starting() comes before anything else is said about run {self.folder.name}")
+            raise RuntimeError(f"starting() comes before every other write to run {self.folder.name}")
         return self._state
 
     def _is_anothers(self) -> bool:
         launch = read_launch(self.folder)
-        return launch is not None and launch[0] == "worker" and launch[1] != mark_process() and launch[1].is_alive()
+        if launch is None or launch.role != "worker" or launch.process == mark_process():
+            return False
+        return is_at_work(self.folder)
 
     def _must_exist(self) -> None:
-        """A run that was deleted under its worker is not brought to life again by its next write."""
+        """UserMistake where the run was deleted meanwhile: no write brings a part of it back."""
         if not (self.folder / "config.json").exists():
             raise UserMistake(f"The files of run {self.folder.name} are gone from disk; training was stopped.")
 
     def _must_be_mine(self) -> None:
-        """A worker that was declared lost while it slept, and whose run was resumed elsewhere, writes no more."""
+        """UserMistake where the worker was declared lost while it slept: its run may be trained elsewhere by now."""
         state = self._mine()
         launch = read_launch(self.folder)
-        mine = launch and launch[1] == self._me and launch[2].get("attempt", state.attempt) == state.attempt
+        mine = launch and launch.process == self._me and launch.attempt in (None, state.attempt)
         if not mine or read_stored_state(self.folder).ended:
             raise UserMistake(f"Run {self.folder.name} is no longer this process's; nothing was written.")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """For one file of a run that is there and still this worker's: nobody can resume it in between."""
+        """Hold the run for one file, while it exists and is this worker's: nobody can resume it in between."""
         self._must_exist()
-        with self._plainly(), run_lock(self.folder):
+        with self._disk_mistakes(), run_lock(self.folder):
             self._must_exist()
-            if self._state and not self._state.ended:  # else answers are added to a run that has ended
+            if self._state and self._state.is_live:  # else evaluations are added to a run that has ended
                 self._must_be_mine()
             yield
 
     @contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _disk_mistakes(self) -> Iterator[None]:
+        """UserMistake instead of OSError for a disk that is full or read-only."""
         try:
             yield
         except OSError as error:
-            told = disk_trouble(
-                error, self.folder, "What was saved before is kept. Free some space, then resume the run."
-            )
-            if told is None:
+            kept = "What was saved before is kept. Free some space, then resume the run."
+            mistake = disk_trouble(error, self.folder, kept)
+            if mistake is None:
                 raise
-            raise told from error
+            raise mistake from error
 
 
 def mark_ended(
@@ -270,10 +305,10 @@ def mark_ended(
     known: RunState | None = None,
     attempt: int | None = None,
 ) -> bool:
-    """End a run for a worker that cannot do it in good order; whether that was still to be done.
+    """End a run whose worker cannot do it in good order; returns whether it was still to be ended.
 
-    `known` is the newest progress where the caller has it, `attempt` the one that is to end: of a run that has been
-    resumed since then nothing is written. For the worker itself, and for the supervisor once the worker is dead.
+    `known`: the newest progress, where the caller has it. `attempt`: the one to end; nothing is written to a run that
+    has been resumed since then. Called by the worker, or by the supervisor once the worker is dead.
     """
     with queue_lock():
         if not (folder / "config.json").exists():
@@ -282,10 +317,11 @@ def mark_ended(
             stored = read_stored_state(folder)
             if stored.ended or (attempt is not None and stored.attempt != attempt):
                 return False
-            drop_ticket(folder.name)
+            drop_queue_entry(folder.name)
             (folder / "reserve").unlink(missing_ok=True)
             write_state(folder, replace_state(known or stored, status=status, message=message, seconds_left=None))
-            return True
+    announce(folder)
+    return True
 
 
 def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:
@@ -293,7 +329,7 @@ def _write_manifest(folder: Path, files: dict[str, list[str]]) -> None:
 
 
 def _comes_before(line: bytes, step: int, epoch: int) -> bool:
-    """Whether a row was written before the position of `step` steps in `epoch`; false for a damaged line."""
+    """Whether a row lies before `step` steps of the run, within `epoch`; false for a damaged line."""
     try:
         row = parse_row(json.loads(line))
     except ValueError:
@@ -309,7 +345,7 @@ def _flush(path: Path) -> None:
 
 
 def _drop_unfinished_line(path: Path) -> None:
-    """Cut what follows the last newline: a killed worker leaves half a row, and the next row would be lost with it."""
+    """Cut what follows the last newline: a killed worker leaves half a row, which would damage the next one."""
     if not path.is_file():
         return
     with path.open("r+b") as file:

@@ -25,11 +25,18 @@ class Server:
     def __init__(self, home: Path, threads: int | None = 1) -> None:
         """`threads` of torch for all that it starts; None leaves the choice to the program."""
         self.home = home
+        self.options: tuple[str, ...] = ()  # of streamlit, beside those of every server here
         self.environment = {"ATELIER_HOME": str(home)} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.prepare()
         self.start()
+
+    def prepare(self) -> None:
+        """What a server needs that has a port and does not run yet."""
+
+    base = ""  # the sub-path under which it serves
 
     @property
     def address(self) -> str:
@@ -37,6 +44,7 @@ class Server:
 
     def start(self) -> None:
         options = ["--server.headless", "true", "--server.port", str(self.port), "--server.fileWatcherType", "none"]
+        options += self.options
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *options],
@@ -48,7 +56,7 @@ class Server:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=2) as reply:
+                with urllib.request.urlopen(f"{self.address}{self.base}/_stcore/health", timeout=2) as reply:
                     if reply.read() == b"ok":
                         return
             except OSError:

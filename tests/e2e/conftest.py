@@ -36,7 +36,17 @@ def chromium():
 @pytest.fixture
 def page(chromium):
     """A new browser; what goes wrong in it, and every request that leaves this machine, is in page.problems."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
+    yield from _new_page(chromium, {"width": 1400, "height": 900})
+
+
+@pytest.fixture
+def phone(chromium):
+    """The browser of somebody else, as wide as a phone."""
+    yield from _new_page(chromium, {"width": 390, "height": 844})
+
+
+def _new_page(chromium, viewport):
+    context = chromium.new_context(viewport=viewport, color_scheme="light")
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.problems = []

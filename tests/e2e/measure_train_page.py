@@ -34,12 +34,14 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.config import RunConfig, change_config
-from core.data.dataset import find_dataset, import_dataset
-from core.data.samples import import_sample
-from core.data.store import load_store
+from core.data.datasets.dataset import find_dataset
+from core.data.imports.pipeline import import_dataset
+from core.data.imports.samples import import_sample
+from core.data.store.store import load_store
 from core.presets import preset
+from core.runs.actions import ask_to_stop, create_run
 from core.runs.queue import ensure_supervisor, find_supervisor, stop_supervisor, submit
-from core.runs.run import Run, ask_to_stop, create_run, is_run_id, list_runs, read_run
+from core.runs.run import Run, is_run_id, list_runs, read_run
 from core.settings import runs_root
 from tests.e2e.browser import Server, at_rest
 from tests.e2e.conftest import CHROMIUM_FLAGS
@@ -54,7 +56,7 @@ def starts(server: Server, count: int = 20) -> None:
     """From the click on "Start training" to the first loss on the page, with what happens in between."""
     with chromium() as browser:
         page = visit(browser, f"{server.address}/train")
-        page.get_by_role("combobox", name="Pictures").first.click()  # of the form; the table has one too
+        page.get_by_role("combobox", name="Dataset").first.click()  # of the form; the table has one too
         page.get_by_role("option", name=SAMPLE).click()
         at_rest(page)
         _start(page)  # the first one waits until the supervisor has loaded torch, which a page does while it is read
@@ -78,7 +80,7 @@ def _start(page: Page) -> tuple[float, ...]:
     asked = datetime.fromisoformat(run.created).timestamp()
     process = (run.folder / "launch.json").stat().st_mtime  # changes hands when the process takes it
     end(run)
-    page.get_by_role("button", name=re.compile("^(Resume|Train on)$")).wait_for()
+    page.get_by_role("button", name=re.compile("^(Resume|Train longer)$")).wait_for()
     at_rest(page)
     return seen - began, asked - began, process - asked, written[0] - process, seen - written[0]
 
@@ -130,8 +132,8 @@ def _pick_preset(page: Page, preset: str) -> float:
           });
           watch.observe(document.body, {subtree: true, childList: true, characterData: true});
           setTimeout(() => fail(new Error('the number of epochs did not change')), 30000);
-          const buttons = [...document.querySelectorAll('.st-key-form-preset button')];
-          buttons.find(button => button.textContent.trim() === preset).click();
+          const cards = [...document.querySelectorAll('.st-key-form-preset [data-testid=stRadioOption]')];
+          cards.find(card => card.textContent.trim().toLowerCase() === preset).click();
         })""",
         preset,
     )
@@ -234,12 +236,12 @@ def memory(server: Server, reruns: int = 300, ticks: int = 5400) -> None:
     run = train_on(dataset_name())
     process = psutil.Process(server.process.pid)
     with Wire(server.address, "train", f"run={run.id}") as wire:
-        for what, count, deed in (("reruns", reruns, wire.rerun), ("ticks", ticks, wire.tick)):
+        for what, count, action in (("reruns", reruns, wire.rerun), ("ticks", ticks, wire.tick)):
             told = []
             for number in range(count + 1):
                 if number % (count // 10) == 0:
                     told.append(process.memory_info().rss / 2**20)
-                deed()
+                action()
             print(f"{count} {what}: {' '.join(f'{size:.0f}' for size in told)} MB")
     end(run)
 

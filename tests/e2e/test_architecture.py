@@ -10,10 +10,10 @@ from tests.e2e.browser import at_rest, move_slider
 pytestmark = pytest.mark.browser
 
 
-def test_a_slider_redraws_and_a_click_tells_the_formula(visit, page):
+def test_a_slider_redraws_and_a_click_shows_the_formula(visit, page):
     visit("/architecture")
     page.locator(".st-key-design-model-name input").click()
-    page.get_by_role("option", name="cnn", exact=True).click()
+    page.get_by_role("option", name="CNN (own layers)", exact=True).click()
     page.get_by_text("81,574").first.wait_for()
     move_slider(page, "design-model-kernel", "ArrowRight", "5")
     page.get_by_text("62,278").first.wait_for()
@@ -29,11 +29,11 @@ def test_a_slider_redraws_and_a_click_tells_the_formula(visit, page):
     assert not page.get_by_test_id("stException").count() and page.problems == []
 
 
-def test_a_picture_of_the_gallery_is_walked_through_a_network(visit, page):
+def test_a_picture_of_the_gallery_leads_to_its_activations(visit, page):
     add_pictures()
     visit("/data")
-    page.locator(".st-key-look_7 button").first.click()
-    page.get_by_role("button", name="Walk it through a network").click()
+    page.locator(".st-key-picture_7 button").first.click()
+    page.get_by_role("button", name="Activations").click()
     page.get_by_role("heading", name="Architecture").wait_for()
     page.get_by_text(re.compile("png, received: 32 × 32")).wait_for()
     page.get_by_text("Grey is zero").first.wait_for()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from core.data.dataset import list_datasets
+from core.data.datasets.dataset import list_datasets
 from tests.e2e.browser import at_rest, drop
 from tests.pictures import png, write_folder, write_zip
 

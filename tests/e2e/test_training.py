@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from core.data.dataset import import_pictures
+from core.data.imports.pipeline import import_pictures
+from core.runs.actions import ask_to_stop
+from core.runs.process import read_launch
 from core.runs.queue import ensure_supervisor, stop_supervisor, submit, waiting_runs
-from core.runs.run import Run, ask_to_stop, list_runs, read_launch, read_run
+from core.runs.run import Run, list_runs, read_run
 from tests.e2e.browser import Server, at_rest
 from tests.pictures import finish
 from tests.tiny import colour_pictures, new_run
@@ -153,7 +155,6 @@ def test_a_click_starts_a_run_that_a_reload_and_a_second_browser_find_at_work(vi
     assert epoch_on(other) >= before
     grows(lambda: epoch_on(other))
     said_badge(other, "Training")
-    assert f"run={run.id}" in other.url
 
     page.get_by_role("button", name="Stop", exact=True).click()
     said_badge(page, "Stopped")
@@ -187,12 +188,12 @@ def test_a_killed_worker_is_told_with_what_is_left_and_its_run_goes_on(visit, pa
     visit(f"/train?run={run.id}")
     grows(lambda: epoch_on(page))
     launch = read_launch(run.folder)
-    assert launch[0] == "worker"
-    os.kill(launch[1].pid, signal.SIGKILL)
+    assert launch.role == "worker"
+    os.kill(launch.process.pid, signal.SIGKILL)
 
     page.get_by_text("The training was lost").wait_for()
     page.get_by_text("was killed").first.wait_for()
-    page.get_by_text("Resuming goes on from there").wait_for()
+    page.get_by_text("Resume continues from there").wait_for()
     said_badge(page, "Lost")
     before = read_run(run.id).epochs()
 
@@ -230,21 +231,21 @@ def test_a_run_outlives_its_server_and_every_browser(visit, page, server, chromi
 def test_who_waits_sees_its_place_and_can_leave_the_line(visit, page):
     begin()
     visit("/train")
-    page.get_by_role("button", name="Add to the queue (next in line)").wait_for()
+    page.get_by_role("button", name="Add to the queue (next)").wait_for()
     first = start_by_click(page, 20)
-    said_badge(page, "Waiting")
+    said_badge(page, "Queued")
     page.get_by_role("button", name="Add to the queue (1 waiting)").wait_for()
     second = start_by_click(page, 30)
-    page.get_by_text("2 in front").wait_for()
+    page.get_by_text("2 ahead in the queue").wait_for()
 
-    line = page.locator(".st-key-line")
+    line = page.locator(".st-key-queue")
     line.get_by_text("Training now").wait_for()
-    line.locator(f".st-key-line-{first.id}").get_by_text("Next", exact=True).wait_for()
-    line.locator(f".st-key-line-{second.id}").get_by_text("2", exact=True).wait_for()
+    line.locator(f".st-key-queue-{first.id}").get_by_text("Next", exact=True).wait_for()
+    line.locator(f".st-key-queue-{second.id}").get_by_text("2", exact=True).wait_for()
 
-    line.locator(f".st-key-line-cancel-{first.id} button:visible").first.click()  # its tooltip has another one
-    line.locator(f".st-key-line-{second.id}").get_by_text("Next", exact=True).wait_for()
-    line.locator(f".st-key-line-{first.id}").wait_for(state="detached")
+    line.locator(f".st-key-queue-cancel-{first.id} button:visible").first.click()  # its tooltip has another one
+    line.locator(f".st-key-queue-{second.id}").get_by_text("Next", exact=True).wait_for()
+    line.locator(f".st-key-queue-{first.id}").wait_for(state="detached")
     assert read_run(first.id).state.message == "Cancelled before it started."
     assert [run.id for run in waiting_runs()] == [second.id]
     assert_no_trouble(page)

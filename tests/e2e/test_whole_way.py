@@ -18,7 +18,7 @@ def add_zip(visit, page, content: bytes, name: str) -> None:
     page.keyboard.press("Enter")
     button = page.locator(".st-key-import_them button")
     button.click()
-    page.get_by_role("button", name="Train on these").wait_for()  # the preview has gone, the dataset is there
+    page.get_by_role("button", name="Start training").wait_for()  # the preview has gone, the dataset is there
 
 
 def train_one_epoch(visit, page) -> None:
@@ -41,11 +41,12 @@ def test_from_a_zip_to_an_answered_artwork(visit, page, zipped):
     page.get_by_role("heading", name="Results", level=1).wait_for()
     page.get_by_text("Test accuracy").first.wait_for()
     page.get_by_text(re.compile(r"\d+ of 1\d")).first.wait_for()  # a fifth of 48 pictures
-    page.get_by_role("tab", name="Mix-ups").click()
-    page.get_by_text("answered").first.wait_for()
+    page.get_by_role("tab", name="Confusion matrix").click()
+    page.get_by_text("predicted as").first.wait_for()
     page.get_by_role("link", name="Try-It").click()
     page.get_by_role("heading", name="Try-It", level=1).wait_for()
     drop(page, "pictures", "mine.png", "image/png", colour_pictures()[0][3])
-    page.get_by_text("What the network sees").wait_for()
-    page.get_by_role("heading", name=re.compile(r"(blue|orange) · \d+%")).wait_for()
+    page.locator(".st-key-answer").get_by_text("mine.png").wait_for()  # in the place of the example
+    page.get_by_text("What the network received").wait_for()
+    page.get_by_role("heading", name=re.compile(r"(blue|orange) · >?\d+ %")).wait_for()
     assert not page.get_by_test_id("stException").count() and page.problems == []

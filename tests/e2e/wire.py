@@ -17,6 +17,8 @@ class Wire:
         self.clocks: dict[str, tuple[float, float]] = {}  # fragment -> its interval and when it is due, monotonic
         self.ticks = 0  # of those clocks
         self.bytes = 0  # received
+        self.pages: list[str] = []  # Streamlit's hash of the page of each script and fragment that began
+        self._buttons: dict[str, str] = {}  # label -> id
         self._finished = 0  # scripts, fragments included
         where = address.replace("http://", "ws://") + "/_stcore/stream"
         self._socket = connect(where, origin=Origin(address), max_size=None, subprotocols=[Subprotocol("streamlit")])
@@ -56,8 +58,18 @@ class Wire:
         while self._finished < wanted:
             self._take(began + seconds)
 
-    def _ask(self, fragment: str) -> None:
+    def press(self, label: str) -> None:
+        """Click a button, without waiting for what follows."""
+        self._ask("", self._buttons[label])
+
+    def tick_late(self, fragment: str) -> None:
+        """A tick of a clock of this page, also where the server is at another one already."""
+        self._ask(fragment)
+
+    def _ask(self, fragment: str, pressed: str = "") -> None:
         message = BackMsg()
+        if pressed:
+            message.rerun_script.widget_states.widgets.add(id=pressed, trigger_value=True)
         message.rerun_script.page_name = self.page
         message.rerun_script.query_string = self.query
         message.rerun_script.fragment_id = fragment
@@ -77,6 +89,11 @@ class Wire:
         kind = message.WhichOneof("type")
         if kind == "script_finished":
             self._finished += 1
+        elif kind == "new_session":
+            self.pages.append(message.new_session.page_script_hash)
+        elif kind == "delta" and message.delta.new_element.WhichOneof("type") == "button":
+            button = message.delta.new_element.button
+            self._buttons[button.label] = button.id
         elif kind == "auto_rerun":
             told = message.auto_rerun
             self.clocks[told.fragment_id] = (told.interval, time.monotonic() + told.interval)

@@ -1,0 +1,1 @@
+"""Pretrained backbones: which there are, and which are here."""

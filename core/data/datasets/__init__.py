@@ -1,0 +1,1 @@
+"""Imported datasets: their records, names and sizes on disk."""

@@ -1,0 +1,1 @@
+"""Duplicates: pictures that show the same one again, found by similarity."""

@@ -1,0 +1,1 @@
+"""Drawing of the built-in samples: one module a style, over shared subjects."""

@@ -1,0 +1,1 @@
+"""One picture: from untrusted bytes to pixels, in child processes."""

@@ -1,0 +1,1 @@
+"""Data quality: readiness, shortcut baselines, statistics and the embedding map of a dataset."""

@@ -1,0 +1,1 @@
+"""Versions of a dataset: edits, the import log and the export."""

@@ -1,0 +1,1 @@
+"""Ablation: a base trained with and without each component, and what that says."""

@@ -1,0 +1,1 @@
+"""Benchmarks: Atelier against named baselines, in one run on one machine."""

@@ -1,0 +1,1 @@
+"""Sweeps: Optuna's search for good settings within ranges."""

@@ -1,0 +1,1 @@
+"""Findings: what the numbers of finished runs mean, in sentences."""

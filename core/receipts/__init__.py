@@ -1,0 +1,1 @@
+"""Receipts: a run's data, settings, environment and numbers, signed, to be verified later or elsewhere."""

@@ -1,0 +1,1 @@
+"""Reports: runs, experiments and datasets as one HTML file, or as Markdown with pictures."""

@@ -1,0 +1,1 @@
+"""Scripts: a run written out as one PyTorch file that needs nothing of Atelier."""

@@ -1,0 +1,1 @@
+"""A run behind HTTP: pictures in, the JSON of `python -m core predict` out."""

@@ -1,0 +1,209 @@
+"""Part and Batch: an epoch shows each picture once, whoever shares it, and pictures stay with their labels."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from core.config import Augmentation
+from core.data.pictures.preprocess import Preprocess
+from core.data.store import batches
+from core.data.store.batches import count_batches, load_part, normalise, ordered_batches, training_batches
+from tests import tiny
+
+AUGMENT = get_args(Augmentation)
+
+
+@pytest.fixture
+def part():
+    """103 pictures of noise, each marked with its number and its class."""
+    return load_part(tiny.noise_store(103), "train")
+
+
+def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world_size=1, skip=0):
+    return list(training_batches(part, batch_size, augment, seed, number, rank, world_size, skip))
+
+
+def equal(one, other) -> bool:
+    """Whether two batches are the same in everything that they carry."""
+    mixes = [(one.mixed_labels, other.mixed_labels), (one.lam, other.lam)]
+    if not all((a is None) == (b is None) and (a is None or torch.equal(a, b)) for a, b in mixes):
+        return False
+    same = (torch.equal(getattr(one, name), getattr(other, name)) for name in ("images", "labels", "indices"))
+    return all(same) and one.global_batch_size == other.global_batch_size
+
+
+def shown(epoch_batches) -> list[int]:
+    return torch.cat([batch.indices for batch in epoch_batches]).tolist()
+
+
+def marks(batch) -> torch.Tensor:
+    """(number, class) as the first pixel of each picture has them."""
+    pixels = (batch.images[:, :, 0, 0] * 0.5 + 0.5).mul(255).round().long()
+    return torch.stack([pixels[:, 0] * 256 + pixels[:, 1], pixels[:, 2]], 1)
+
+
+@pytest.mark.parametrize("mean", [(0.5, 0.5, 0.5), (0.4914, 0.4822, 0.4465)])
+@pytest.mark.parametrize("std", [(0.5, 0.5, 0.5), (0.247, 0.2435, 0.2616), (0.1, 0.1, 0.1)])
+def test_normalise_is_bit_for_bit_what_torchvision_gives(mean, std):
+    values = np.arange(256, dtype=np.uint8)
+    picture = np.stack([values, values[::-1], np.roll(values, 99)], 1).reshape(16, 16, 3)
+    expected = Compose([ToTensor(), Normalize(mean, std)])(picture)
+    ours = normalise(torch.from_numpy(picture)[None], Preprocess(image_size=16, mean=mean, std=std))
+    assert ours.dtype == torch.float32 and torch.equal(ours[0], expected)
+
+
+def test_normalise_leaves_its_pictures_and_lays_channels_last():
+    pictures = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
+    before = pictures.clone()
+    floats = normalise(pictures, Preprocess(image_size=16))
+    assert torch.equal(pictures, before) and floats.is_contiguous(memory_format=torch.channels_last)
+    assert floats.shape == (4, 3, 16, 16) and floats.min() >= -1 and floats.max() <= 1
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize(("count", "batch_size"), [(60, 12), (103, 10), (67, 16), (20, 20), (7, 7)])
+def test_an_epoch_shows_each_picture_exactly_once(count, batch_size, world_size, augment):
+    part = load_part(tiny.noise_store(count), "train")
+    ranks = [epoch(part, batch_size, augment, rank=rank, world_size=world_size) for rank in range(world_size)]
+    together = sorted(i for one in ranks for i in shown(one))
+    rest = count % batch_size
+    left_out = rest if rest < 2 * world_size else 0  # each rank's batch norm needs two pictures
+    assert len(together) == len(set(together)) == count - left_out
+    assert {len(one) for one in ranks} == {count_batches(count, batch_size, world_size)}
+    for shares in zip(*ranks, strict=True):
+        sizes = [len(share.labels) for share in shares]
+        assert sum(sizes) == shares[0].global_batch_size and min(sizes) >= 2 and max(sizes) - min(sizes) <= 1
+
+
+def test_pictures_stay_with_their_labels_and_their_numbers(part):
+    for batch in [*epoch(part), *ordered_batches(part, 10)]:
+        assert torch.equal(marks(batch), torch.stack([batch.indices, batch.labels], 1))
+
+
+def test_indices_are_those_of_the_store():
+    store = tiny.noise_store(50)
+    store.parts["val"] = np.array([3, 7, 40, 41, 49])
+    for batch in epoch(load_part(store, "val"), 5):
+        assert sorted(batch.indices.tolist()) == [3, 7, 40, 41, 49]
+        assert torch.equal(marks(batch)[:, 0], batch.indices)
+        assert torch.equal(batch.labels, torch.from_numpy(store.labels[batch.indices]))
+
+
+def test_no_rest_of_one_picture_reaches_batch_norm():
+    part = load_part(tiny.noise_store(33), "train")
+    left_out = [set(range(33)) - set(shown(epoch(part, 32, number=number))) for number in range(1, 9)]
+    assert all(len(pictures) == 1 for pictures in left_out)
+    assert len(set.union(*left_out)) > 1  # another one in another epoch
+
+
+@pytest.mark.parametrize(
+    ("pictures", "batch_size", "world_size", "batches"),
+    [
+        (64, 32, 1, 2),
+        (65, 32, 1, 2),
+        (66, 32, 1, 3),
+        (67, 32, 2, 2),
+        (68, 32, 2, 3),
+        (69, 32, 3, 2),
+        (70, 32, 3, 3),
+        (0, 32, 1, 0),
+        (1, 1, 1, 1),
+        (2, 2, 1, 1),
+        (1, 32, 1, 0),
+        (50_000, 32, 1, 1563),
+    ],
+)
+def test_batches_are_counted(pictures, batch_size, world_size, batches):
+    assert count_batches(pictures, batch_size, world_size) == batches
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_seed_and_epoch_draw_the_same_epoch_again(part, augment):
+    first, again = epoch(part, augment=augment, seed=5, number=3), epoch(part, augment=augment, seed=5, number=3)
+    assert shown(first) == shown(again)
+    assert all(map(equal, first, again))
+    others = [epoch(part, augment=augment, seed=seed, number=number) for seed, number in ((5, 4), (6, 3), (3, 5))]
+    assert len({tuple(shown(one)) for one in [first, *others]}) == 4
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_the_ranks_together_see_what_one_alone_would_see(part, augment):
+    alone = epoch(part, 16, augment)
+    ranks = [epoch(part, 16, augment, rank=rank, world_size=3) for rank in range(3)]
+    for whole, *shares in zip(alone, *ranks, strict=True):
+        for rank, share in enumerate(shares):
+            assert torch.equal(share.images, whole.images[rank::3])
+            assert torch.equal(share.labels, whole.labels[rank::3])
+            if "mixup" in augment:
+                assert torch.equal(share.mixed_labels, whole.mixed_labels[rank::3])
+                assert torch.equal(share.lam, whole.lam[rank::3])
+
+
+@pytest.mark.parametrize("augment", [(), *((name,) for name in AUGMENT), AUGMENT], ids="+".join)
+@pytest.mark.parametrize("block", [25, 10_000])  # pictures: what is skipped are whole blocks, or a part of one
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_what_follows_skipped_batches_is_the_same_as_without_skipping(part, augment, block, world_size, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BYTES", block * 3 * 10 * 10)
+    whole = epoch(part, augment=augment, rank=world_size - 1, world_size=world_size)
+    for skip in (1, 4, 7, len(whole)):
+        rest = epoch(part, augment=augment, rank=world_size - 1, world_size=world_size, skip=skip)
+        assert len(rest) == len(whole) - skip and all(map(equal, rest, whole[skip:]))
+
+
+def test_with_mixup_a_batch_has_the_label_and_the_weight_of_what_was_blended_in():
+    labels = np.arange(60) % 3
+    images = np.broadcast_to((100 * labels).astype(np.uint8)[:, None, None, None], (60, 3, 10, 10)).copy()
+    for batch in epoch(load_part(tiny.make_store(images, labels), "train"), 8, ("mixup",)):
+        expected = 100 * (batch.lam * batch.labels + (1 - batch.lam) * batch.mixed_labels)
+        values = (batch.images * 0.5 + 0.5) * 255
+        assert ((values - expected[:, None, None, None]).abs() <= 0.51).all()
+        assert batch.mixed_labels.dtype == torch.int64 and (batch.mixed_labels != batch.labels).any()
+
+
+def test_without_mixup_a_batch_has_neither(part):
+    assert all(batch.mixed_labels is None and batch.lam is None for batch in epoch(part, augment=("flip", "colour")))
+
+
+def test_augmentation_goes_on_over_the_ends_of_its_blocks(part, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BYTES", 25 * 3 * 10 * 10)  # 25 pictures: two batches of ten
+    augmented = epoch(part, augment=("flip",))
+    assert sorted(shown(augmented)) == list(range(103)) and len(augmented) == 11
+    plain = {
+        int(i): image
+        for batch in ordered_batches(part, 50)
+        for i, image in zip(batch.indices, batch.images, strict=True)
+    }
+    for batch in augmented:
+        for i, image in zip(batch.indices.tolist(), batch.images, strict=True):
+            assert torch.equal(image, plain[i]) or torch.equal(image, plain[i].flip(2))
+
+
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_a_part_that_is_read_from_the_map_gives_the_same_batches(augment, monkeypatch, tmp_path):
+    store = tiny.noise_store(103)
+    np.save(tmp_path / "images.npy", store.images)
+    store.parts["train"] = np.arange(1, 100, 2)
+    held = load_part(store, "train")
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    object.__setattr__(store, "images", np.load(tmp_path / "images.npy", mmap_mode="r"))
+    mapped = load_part(store, "train")
+    assert isinstance(mapped.images, np.memmap) and isinstance(held.images, torch.Tensor)
+    assert all(map(equal, epoch(held, 8, augment), epoch(mapped, 8, augment)))
+    assert all(map(equal, ordered_batches(held, 8), ordered_batches(mapped, 8)))
+
+
+def test_in_order_each_picture_comes_once_and_nothing_is_augmented(part):
+    assert shown(ordered_batches(part, 10)) == list(range(103))
+    backwards = list(ordered_batches(part, 10, torch.arange(102, -1, -1)))
+    assert shown(backwards) == list(range(102, -1, -1)) and [len(batch.labels) for batch in backwards] == [10] * 10 + [
+        3
+    ]
+
+
+def test_an_empty_part_has_no_batches():
+    part = load_part(tiny.noise_store(5), "val")
+    assert len(part) == 0 and epoch(part) == [] and list(ordered_batches(part, 10)) == []
