@@ -57,6 +57,8 @@ def test_a_command_gives_the_document_that_it_gave(work, command):
     document = ask(command.arguments, work)
     if command.line == "weights list":  # what comes with pip came after 0.1.0
         document["published"] = [row for row in document["published"] if row["origin"] != "package"]
+    if command.line == "presets list":  # as did the preset for the fewest seconds
+        document = [preset for preset in document if preset["name"] != "tiny"]
     found = differences(recorded.recorded(command), document, command.tolerance)
     assert [line for line in found if line not in CHANGED_ON_PURPOSE] == []
 
