@@ -1,36 +1,55 @@
 """A tour of a page: everything on it clicked once, its buttons and links each from a fresh load."""
 
+import random
+import time
+
 from tests.e2e.clicking import ACTS, Control, click, controls, rest, wrongs
 from tests.e2e.playground import Playground
 
 Path = tuple[Control, ...]  # what has to be clicked before something can be seen
 DEEP = 3  # clicks before the one that counts: a tab, a popover, a dialog
+DRAWN = 6  # of what one look at a page finds, where chance draws
 ADDRESSED = ("st-key-tab", "st-key-view", "st-key-show")  # their choice stands in the address: a visit of its own
 
 
 class Tour:
     """Visits pages of a playground; `wrong` is what was found, and `clicked` how it was come by."""
 
-    def __init__(self, page, playground: Playground, openers_only: bool = False) -> None:
-        """With `openers_only` no option is tried out: another state of the same page has done that."""
+    def __init__(
+        self,
+        page,
+        playground: Playground,
+        openers_only: bool = False,
+        chance: random.Random | None = None,
+        seconds: float = float("inf"),
+    ) -> None:
+        """With `openers_only` no option is tried out: another state of the same page has done that.
+
+        With `chance` a few things of each look are drawn and clicked; after `seconds` nothing more is.
+        """
         self.wrong: list[str] = []
         self.clicked: list[str] = []
         self._page, self._playground, self._openers_only = page, playground, openers_only
+        self._chance, self._end = chance, time.monotonic() + seconds
         self._seen: set[Control] = set()  # on this tour
         self._here: set[Control] = set()  # on this visit
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self._end
 
     def visit(self, address: str) -> None:
         """Everything there that no earlier visit has clicked; buttons that only stand there again, once more."""
         self._open(address, ())
         self._here.clear()
         waiting = self._choose(address, self._new(()))
-        while waiting:
+        while waiting and not self.is_over:
             waiting += self._act(address, *waiting.pop(0))
 
     def _choose(self, address: str, waiting: list[tuple[Path, Control]]) -> list[tuple[Path, Control]]:
         """Try the options one after the other on one load; returns what is left, and what they brought to light."""
         left = []
-        while waiting:
+        while waiting and not self.is_over:
             path, control = waiting.pop(0)
             if control.kind in ACTS or control.key in ADDRESSED:
                 left.append((path, control))
@@ -98,4 +117,4 @@ class Tour:
                 new.append((path, control))
             self._here.add(control)
             self._seen.add(control)
-        return new
+        return new if self._chance is None else self._chance.sample(new, min(DRAWN, len(new)))
