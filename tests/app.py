@@ -55,5 +55,5 @@ def add_failed_run(dataset: Dataset, message: str) -> Run:
 
 def said(app: AppTest) -> str:
     """Every word on the page that is Markdown, a caption, a box or a badge."""
-    kinds = ("title", "subheader", "markdown", "caption", "warning", "error", "info", "success")
+    kinds = ("title", "header", "markdown", "caption", "warning", "error", "info", "success")
     return "\n".join(str(getattr(one, "value", "")) for kind in kinds for one in app.get(kind))

@@ -76,7 +76,7 @@ def test_the_stopped_run_resumes_and_learns_what_it_would_have(home, tmp_path):
     assert differences(recorded.resumed_before(), recorded.resumed(tmp_path), TORCH) == []
 
 
-@pytest.mark.slow  # half a minute: 998 epochs
+@pytest.mark.nightly  # a minute: 998 epochs
 def test_the_stopped_run_resumes_and_finishes(home, tmp_path):
     assert ask(("runs", "resume", STOPPED), tmp_path)["status"] == "done"
     run = ask(("runs", "show", STOPPED), tmp_path)

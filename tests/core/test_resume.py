@@ -532,7 +532,10 @@ def uninterrupted(home_with_a_run, tmp_path_factory):
         return run
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 50))])
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow if seed < 9 else pytest.mark.nightly) for seed in range(1, 50))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_killed_at_random_moments_and_resumed_a_run_ends_bit_for_bit_where_it_would_have(
     trained_home, uninterrupted, seed
 ):
@@ -556,9 +559,7 @@ def test_a_damaged_card_of_a_model_does_not_keep_a_whole_checkpoint_from_going_o
     assert same(open_run(run.folder), whole)
 
 
-@pytest.mark.parametrize(
-    "stops", [6, pytest.param(12, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("stops", [6, pytest.param(200, marks=pytest.mark.nightly)])
 def test_stopped_at_random_moments_no_run_is_lost_and_nothing_is_damaged(trained_home, saved_often, stops):
     whole, chance, latest, endings = tiny.train_tiny_run(**LONG), random.Random(0), 0.0, Counter()
     for _ in range(stops):

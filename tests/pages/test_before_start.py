@@ -22,7 +22,7 @@ def pets(tmp_path, monkeypatch):
 def test_without_a_run_the_split_the_schedule_and_a_batch_are_shown(pets):
     app = open_page("pages/train.py")
     config = fit_preset("quick", pets)
-    assert "What will happen" in [head.value for head in app.subheader]
+    assert "What will happen" in [head.value for head in app.header]
     assert f"in each of {config.train.epochs:,} epochs" in said(app)
     table = app.dataframe[0].value
     assert list(table.index) == ["*cat*", "dog", "Together"] and table.loc["Together"].sum() == 60

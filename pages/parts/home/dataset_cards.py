@@ -15,7 +15,7 @@ CLASSES = 5  # named on a card
 
 
 def draw_dataset_cards(found: Sequence[Dataset]) -> None:
-    st.subheader("Datasets", anchor=False)
+    st.header("Datasets", anchor=False)
     with st.grid(3, min_column_width=300, gap="small"):
         for dataset in found:
             with st.container(border=True, gap="xsmall", height="stretch", key=f"dataset_{dataset.id}"), boundary():

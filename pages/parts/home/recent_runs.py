@@ -14,7 +14,7 @@ MOST = 5
 
 
 def draw_recent_runs() -> None:
-    st.subheader("Runs", anchor=False)
+    st.header("Runs", anchor=False)
     newest = runs()[:MOST]
     names = run_labels(newest)
     for run in newest:

@@ -25,7 +25,7 @@ SIDE = 128  # pixels of a picture on the screen, at least
 
 def draw_before_start(dataset: Dataset, form: Form) -> None:
     """In the place where the curves appear once it trains; drawn anew with each setting that is changed."""
-    st.subheader("What will happen", anchor=False)
+    st.header("What will happen", anchor=False)
     if not runs(hidden=True):
         st.caption("Nothing has been trained yet. This is what the settings on the left do.")
     split, config = form.split, form.config

@@ -191,7 +191,7 @@ def numbers_html(numbers: Sequence[tuple[str, str, str]]) -> str:
         f'<div style="min-width:0"><div style="font-size:0.875rem">{name}</div>'
         f'<div style="font-size:1.75rem;line-height:1.5;font-variant-numeric:tabular-nums">{value}</div>'
         # an empty one keeps its line, so that nothing below moves when a number comes
-        f'<div style="font-size:0.8rem;opacity:0.65;white-space:nowrap">{note or "&nbsp;"}</div></div>'
+        f'<div style="font-size:0.8rem;opacity:0.75;white-space:nowrap">{note or "&nbsp;"}</div></div>'
         for name, value, note in numbers
     ]
     style = "display:grid;grid-template-columns:repeat(auto-fit,minmax(115px,1fr));gap:0.5rem 1rem"

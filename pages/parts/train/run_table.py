@@ -68,7 +68,7 @@ def draw_runs() -> None:
     """Every run in a table: a tick opens it above, more ticks compare their curves. Then the trash."""
     everything = runs(hidden=True)
     if everything:
-        st.subheader("Runs", anchor=False)
+        st.header("Runs", anchor=False)
         _draw_table(_filtered(everything))
     _draw_trash(deleted_runs())
 

@@ -20,6 +20,6 @@ STYLE = """<style>
   .st-key-pictures [data-testid=stFileUploaderDropzone]::before { content: "Choose or drop a picture";
     font-size: 1.05rem; }
   .st-key-answer-columns { grid-template-columns: 6.5rem minmax(0, 1fr); gap: 0.8rem; }
-  .st-key-answer-columns h3 { font-size: 1.35rem; }
+  .st-key-answer-columns h2 { font-size: 1.35rem; }
 }
 </style>"""

@@ -22,7 +22,7 @@ TILE = 120  # pixels: side of a picture in the sheet of all of them
 RIGHT, WRONG = "#00704f", "#b03a00"  # green and vermilion, dark enough for white letters
 PARTS = {"val": "validation pictures", "test": "test pictures"}
 _CUT = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
-SMALL = "font-size:0.875rem;opacity:0.65"
+SMALL = "font-size:0.875rem;opacity:0.75"
 
 
 def draw_sheet(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import re
 import signal
@@ -30,7 +29,6 @@ from tests.pictures import NAMES_LIKE_PATHS, encoded, finish, noise, png, two_cl
 pytestmark = pytest.mark.usefixtures("home")
 
 ROOT = Path(__file__).resolve().parents[3]
-REAL = Path(os.environ.get("ATELIER_REAL_DATA", ROOT.parent / "shared" / "data"))
 
 
 def left_over():
@@ -347,15 +345,3 @@ def test_what_is_on_the_disk_is_as_the_design_says(tmp_path):
     assert len(dataset.id) == 16 and int(dataset.id, 16) >= 0
     lines = (dataset.folder / "names.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == list(dataset.names)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (REAL / "cifar10.zip").exists(), reason=f"no real pictures in {REAL}: set ATELIER_REAL_DATA")
-def test_the_real_pictures_come_in_without_a_refusal():
-    artworks = finish(import_dataset("artworks", REAL / "artworks.zip"))
-    assert (artworks.used, artworks.refused) == (5400, ())
-    assert artworks.class_counts == {"cartoon": 1800, "painting": 1600, "sketch": 2000}
-    cifar10 = finish(import_dataset("cifar10", REAL / "cifar10.zip"))
-    assert (cifar10.used, cifar10.refused, len(cifar10.classes)) == (60_000, (), 10)
-    parts = load_store(DataConfig(dataset="cifar10", split="paper", balance="smallest", val_fraction=0.0)).parts
-    assert [len(parts[part]) for part in ("train", "val", "test")] == [50_000, 0, 10_000]

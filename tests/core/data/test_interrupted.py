@@ -65,9 +65,7 @@ def wait_for_end_of(children):
 
 
 @linux
-@pytest.mark.parametrize(
-    "moments", [3, pytest.param(6, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("moments", [4, pytest.param(50, marks=pytest.mark.nightly)])
 def test_killed_at_any_moment_an_import_leaves_the_rest_and_is_swept(tmp_path, moments):
     draw = random.Random(moments)
     first = bring(tmp_path, "first", two_classes(4))

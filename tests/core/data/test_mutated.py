@@ -146,7 +146,7 @@ def list_zip(path):
     "numbers",
     [
         range(300),
-        pytest.param(range(2_000), marks=pytest.mark.slow),
+        pytest.param(range(1_000), marks=pytest.mark.slow),
         *(pytest.param(range(n, n + 10_000), marks=pytest.mark.nightly) for n in range(0, 100_000, 10_000)),
     ],
     ids=str,

@@ -29,6 +29,8 @@ def test_all_of_cifar10_is_used_and_its_test_part_is_kept():
     dataset = list(import_cifar10(HERE / "cifar10.zip"))[-1].dataset
     assert (dataset.given, dataset.used, dataset.refused) == (60_000, 60_000, ())
     assert set(dataset.class_counts.values()) == {6_000}
+    paper = load_store(DataConfig(dataset="cifar10", split="paper", balance="smallest", val_fraction=0.0))
+    assert {part: len(rows) for part, rows in paper.parts.items()} == {"train": 50_000, "val": 0, "test": 10_000}
     store = load_store(DataConfig(dataset="cifar10", val_fraction=0.1))
     assert {part: len(rows) for part, rows in store.parts.items()} == {"train": 45_000, "val": 5_000, "test": 10_000}
     test = store.parts["test"]
@@ -74,7 +76,10 @@ def found_in(dataset):
 
 
 def test_what_is_found_among_the_artworks_are_duplicates():
-    pairs = found_in(finish(import_dataset("artworks", HERE / "artworks.zip")))
+    dataset = finish(import_dataset("artworks", HERE / "artworks.zip"))
+    assert (dataset.used, dataset.refused) == (5400, ())
+    assert dataset.class_counts == {"cartoon": 1800, "painting": 1600, "sketch": 2000}
+    pairs = found_in(dataset)
     assert len(pairs & SEEN) >= 20 and len(pairs - SEEN) <= 0.02 * len(pairs), pairs - SEEN
 
 
@@ -104,6 +109,7 @@ PLANTED = {  # how a copy is made, and the share of them that must be found
 }
 
 
+@pytest.mark.nightly  # the module's mark slow says that it needs the real pictures
 def test_planted_duplicates_of_artworks_are_found():
     random, each, entries, sources = np.random.default_rng(0), 200, [], {}
     with zipfile.ZipFile(HERE / "artworks.zip") as archive:

@@ -84,7 +84,7 @@ def test_a_child_that_dies_is_a_fault_and_not_an_empty_dataset(home, monkeypatch
         list(samples._drawn_in_parallel("sample-objects", 0))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # a minute: both sample sets drawn whole, and learnt from
 def test_the_papers_network_learns_the_styles(home):
     from core.train import train_run
 

@@ -67,8 +67,13 @@ def saved_as_safetensors(network, folder):
     return folder / "own.safetensors"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("vgg11", "alexnet")])  # 500 and 200 MB
+SOONER = ("squeezenet1_1", "resnet18", "swin_t", "shufflenet_v2_x0_5")  # one of each way to end; the others at night
+TRAINED = [name for name in FAMILIES if name not in ("vgg11", "alexnet")]  # 500 and 200 MB
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SOONER else pytest.mark.nightly) for name in TRAINED]
+)
 def test_one_of_each_family_trains_a_new_head_and_shows_its_activations(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
     put_weights(tmp_path, name)
