@@ -1,6 +1,7 @@
 """The pictures of a report: curves as SVG, sheets of pictures as PNG. No torch."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -18,7 +19,8 @@ def draw_curves(series: Mapping[str, Sequence[tuple[float, float]]], across: str
     one point in all."""
     points = [point for of_one in series.values() for point in of_one]
     x_low, x_high = _range([x for x, _ in points])
-    y_low, y_high = _range([y for _, y in points])
+    heights = _round_values(*_range([y for _, y in points]))
+    y_low, y_high = heights[0], heights[-1]
 
     def place(x: float, y: float) -> tuple[float, float]:
         right = LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -31,11 +33,10 @@ def draw_curves(series: Mapping[str, Sequence[tuple[float, float]]], across: str
             continue
         at_x, _ = place(whole, y_low)
         parts.append(f'<text x="{at_x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{whole}</text>')
-    for number in range(TICKS):
-        y = y_low + (y_high - y_low) * number / (TICKS - 1)
+    for y in heights:
         _, at_y = place(x_low, y)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at_y:.1f}" y2="{at_y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at_y + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{at_y + 4:.1f}" text-anchor="end">{y:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(across)}</text>')
     turned = f'transform="translate(12 {HEIGHT / 2}) rotate(-90)" text-anchor="middle"'
@@ -68,6 +69,15 @@ def draw_sheet(images: Sequence[np.ndarray], below: Sequence[np.ndarray] = ()) -
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Round numbers at equal distances, about as many as TICKS: the first at most `low`, the last at least `high`."""
+    rough = (high - low) / (TICKS - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{step * place:.10g}") for place in range(first, last + 1)]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

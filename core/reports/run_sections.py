@@ -196,14 +196,16 @@ def _training(run: Run, dataset: Dataset | None) -> Iterator[Block]:
         f"learning rate {train.learning_rate:g} ({display_name('train.schedule', train.schedule)}), seed {train.seed}."
     )
     epochs = run.epochs()
-    for what in ("loss", "accuracy"):
+    for what, times, up in (("loss", 1, "loss"), ("accuracy", 100, "accuracy, %")):
         series = {
-            label: [(row.epoch, value) for row in epochs if (value := getattr(row, f"{field}_{what}")) is not None]
+            label: [
+                (row.epoch, times * value) for row in epochs if (value := getattr(row, f"{field}_{what}")) is not None
+            ]
             for label, field in (("training", "train"), ("validation", "val"))
         }
         if known := {label: points for label, points in series.items() if points}:
             caption = f"{what.capitalize()} after each epoch; of training, while the weights changed."
-            yield Picture(f"{run.id}-{what}.svg", draw_curves(known, "epoch", what), caption)
+            yield Picture(f"{run.id}-{what}.svg", draw_curves(known, "epoch", up), caption)
 
 
 def _changes(run: Run, dataset: Dataset | None) -> Iterator[list[str]]:

@@ -172,6 +172,11 @@ def test_what_is_none_of_them_is_told(tiny_run, tmp_path, capsys):
     assert find_subject("colours").name == "colours" and find_subject(tiny_run.id).id == tiny_run.id
 
 
+def test_a_curve_stands_on_round_numbers_that_hold_all_of_it():
+    drawn = draw_curves({"training": [(1, 45.6), (2, 61.7), (3, 70.7)]}, "epoch", "accuracy, %").decode()
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawn) == ["40", "50", "60", "70", "80"]
+
+
 def test_a_curve_of_one_point_and_names_with_markup_are_drawn():
     root = ElementTree.fromstring(draw_curves({"<a&b>": [(1.0, 0.5)]}, "epoch", "loss"))
     assert any("<a&b>" in (node.text or "") for node in root.iter())
