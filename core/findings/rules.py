@@ -128,18 +128,18 @@ def more_data(facts: RunFacts) -> RunFinding | None:
 
 
 def shortcut(facts: RunFacts) -> RunFinding | None:
-    """Colour, brightness or size alone would do nearly as well."""
+    """Colour, brightness or size alone would do as well, or get most of the way from the largest class to here."""
     if facts.shortcuts is None:
         return None
     network = (facts.right, facts.test.n)
     worst = facts.shortcuts.worst(network)
     if worst is None:
         return None
-    well = "at least as well" if worst.accuracy >= facts.test.accuracy else "nearly as well"
+    does = "would do at least as well" if worst.accuracy >= facts.test.accuracy else "goes most of the way"
     return _finding(
         facts,
         "shortcut",
-        f"{LABELS[worst.name]} alone would do {well}: a regression on nothing else gets "
+        f"{LABELS[worst.name]} alone {does}: a regression on nothing else gets "
         f"{of(worst.right, worst.n)} test pictures right ({points(worst.interval)}), this network {of(*network)}.",
         {"property": worst.name, "accuracy": worst.accuracy, "n": worst.n, "network": facts.test.accuracy},
         weight=75,
