@@ -10,6 +10,7 @@ from typing import Any
 
 from core.disk import whole_folder
 from core.errors import UserMistake
+from core.fields import settings_of
 from core.rows import EpochRow
 from core.runs.run import Run
 
@@ -108,11 +109,8 @@ def _write_meta(folder: Path, document: dict[str, Any]) -> None:
 
 
 def _parameters(run: Run) -> dict[str, str]:
-    document = run.config.model_dump(mode="json")
-    settings = {
-        f"{part}.{name}": value for part in ("data", "model", "train") for name, value in document[part].items()
-    }
-    return {"preset": run.config.preset} | {name: str(value) for name, value in settings.items()}
+    settings = {field: str(value) for field, value in settings_of(run.config).items()}
+    return {"preset": run.config.preset} | settings
 
 
 def _metrics(run: Run) -> dict[str, list[str]]:
