@@ -7,7 +7,8 @@ import math
 import os
 import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ def draft_path(path: Path) -> Path:
     """A new name in the folder of `path` for writing it, ending in DRAFT."""
     begin = os.fsencode(path.name)[:80].decode(errors="ignore")  # file systems count bytes, an emoji has four
     return path.with_name(f"{begin}.{os.getpid()}.{secrets.token_hex(4)}{DRAFT}")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new draft folder to write in, which becomes `target`, not there yet, once everything is in it; where writing
+    fails nothing of it stays. UserMistake where the disk refuses it."""
+    draft = draft_path(target)
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        draft.rename(target)
+    except OSError as error:
+        raise UserMistake(f"{str(target)!r} cannot be written: {error.strerror}. Name another folder.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

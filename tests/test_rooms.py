@@ -22,6 +22,7 @@ SHARED = {
     "typed",
     "settings",
     "config",
+    "fields",
     "presets",
     "display_names",
     "environment",

@@ -133,14 +133,9 @@ def _follow(ray: Any, trainer: Any, writer: RunWriter, machine: str, cluster: Cl
     """Write down what the machine sends, until the run has ended."""
     asked, counted = False, 0.0
     messages = trainer.train.options(num_returns="streaming").remote()
-    ready = None
     while True:
-        if ready is None:
-            found, _ = ray.wait([messages], timeout=_WAIT_SECONDS, fetch_local=False)
-            ready = next(messages) if found else None
-        if ready is not None:
-            message: Message = ray.get(ready)
-            ready = None
+        if ray.wait([messages], timeout=_WAIT_SECONDS, fetch_local=False)[0]:
+            message: Message = ray.get(next(messages))
             if message[0] == ENDED:
                 (fault,) = message[1]
                 if fault:

@@ -40,6 +40,10 @@ class RelayingWriter(RunWriter):
         super().running(**progress)
         self._relay("running", **progress)
 
+    def pictures_in(self) -> None:
+        super().pictures_in()
+        self._relay("running", pictures_seconds=self._pending["pictures_seconds"])
+
     def beat(self) -> None:
         written = self._written
         super().beat()

@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, acts, change_config
+from core.config import DataConfig, ModelConfig, TrainConfig, change_config
 from core.experiments.ablation.experiment import seconds_of
+from core.fields import acts_in, value_of
 from core.runs.run import MODEL_FILES, Run
 
 _HEADER_BYTES = 2**20  # of a safetensors file; a longer one is not ours
@@ -77,18 +78,13 @@ def differing(runs: Sequence[Run]) -> list[str]:
         for name in names:
             if len({_hashable(getattr(section, name)) for section in sections}) > 1:
                 field = f"{room}.{name}"
-                found += [field] if any(_acts(field, run.config) for run in runs) else []
+                found += [field] if any(acts_in(run.config, field) for run in runs) else []
     return found
 
 
 def setting_of(run: Run, field: str) -> Any:
     """The value of a field; None where it does not act in this run's network."""
-    return value_of(run.config, field) if _acts(field, run.config) else None
-
-
-def value_of(config: RunConfig, field: str) -> Any:
-    room, _, name = field.partition(".")
-    return getattr(getattr(config, room), name)
+    return value_of(run.config, field) if acts_in(run.config, field) else None
 
 
 def group_seeds(runs: Sequence[Run], scores: dict[str, tuple[int, int]]) -> list[SeedGroup]:
@@ -107,11 +103,6 @@ def group_seeds(runs: Sequence[Run], scores: dict[str, tuple[int, int]]) -> list
 def _fields() -> dict[str, tuple[str, ...]]:
     rooms: dict[str, type[BaseModel]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
     return {room: tuple(model.model_fields) for room, model in rooms.items()}
-
-
-def _acts(field: str, config: RunConfig) -> bool:
-    room, _, name = field.partition(".")
-    return room != "model" or name == "name" or acts(name, dict(config.model))
 
 
 def _hashable(value: Any) -> Any:

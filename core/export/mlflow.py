@@ -3,14 +3,14 @@
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.disk import draft_path
+from core.disk import whole_folder
 from core.errors import UserMistake
+from core.fields import settings_of
 from core.rows import EpochRow
 from core.runs.run import Run
 
@@ -41,13 +41,11 @@ def export_mlflow(runs: Sequence[Run], folder: Path) -> list[Path]:
 def _export(run: Run, folder: Path) -> Path:
     experiment = folder / _experiment_id(run)
     target = experiment / _run_id(run)
-    draft = draft_path(target)
-    try:
-        experiment.mkdir(parents=True, exist_ok=True)
+    with whole_folder(target) as draft:
         if not (experiment / "meta.yaml").exists():
             _write_meta(experiment, _experiment_meta(run, experiment))
         for name in ("artifacts", "metrics", "params", "tags"):
-            (draft / name).mkdir(parents=True)
+            (draft / name).mkdir()
         _write_meta(draft, _run_meta(run, target))
         for name, value in _parameters(run).items():
             (draft / "params" / name).write_text(value[:MOST_LETTERS], encoding="utf-8")
@@ -59,11 +57,6 @@ def _export(run: Run, folder: Path) -> Path:
             "atelier.run": run.id,
         }.items():
             (draft / "tags" / name).write_text(value, encoding="utf-8")
-        draft.rename(target)
-    except OSError as error:
-        raise UserMistake(f"{str(target)!r} cannot be written: {error.strerror}. Name another folder.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 
@@ -116,11 +109,8 @@ def _write_meta(folder: Path, document: dict[str, Any]) -> None:
 
 
 def _parameters(run: Run) -> dict[str, str]:
-    document = run.config.model_dump(mode="json")
-    settings = {
-        f"{part}.{name}": value for part in ("data", "model", "train") for name, value in document[part].items()
-    }
-    return {"preset": run.config.preset} | {name: str(value) for name, value in settings.items()}
+    settings = {field: str(value) for field, value in settings_of(run.config).items()}
+    return {"preset": run.config.preset} | settings
 
 
 def _metrics(run: Run) -> dict[str, list[str]]:

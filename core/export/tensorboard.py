@@ -1,16 +1,15 @@
 """The rows of runs as event files of TensorBoard, also while they train; needs its package, which is optional."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.disk import draft_path
+from core.disk import whole_folder
 from core.errors import UserMistake
-from core.rows import EpochRow
+from core.rows import EpochRow, IterationRow
 from core.runs.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -34,17 +33,10 @@ def export_tensorboard(runs: Sequence[Run], folder: Path) -> list[Path]:
 def _export(run: Run, folder: Path) -> Path:
     from torch.utils.tensorboard import SummaryWriter
 
-    target, draft = folder / run.id, draft_path(folder / run.id)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with SummaryWriter(str(draft)) as writer:
-            _write_rows(run, writer)
-            _write_texts(run, writer)
-        draft.rename(target)
-    except OSError as error:
-        raise UserMistake(f"{str(target)!r} cannot be written: {error.strerror}. Name another folder.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    target = folder / run.id
+    with whole_folder(target) as draft, SummaryWriter(str(draft)) as writer:
+        _write_rows(run, run.rows(), writer)
+        _write_texts(run, writer)
     return target
 
 
@@ -60,7 +52,7 @@ def follow_tensorboard(run: Run, folder: Path, seconds: float = 1.0) -> Iterator
             now = open_run(run.folder)
             rows = now.rows()
             written = min(written, len(rows))  # a run that was resumed writes its last rows again
-            _write_rows(now, writer, written)
+            _write_rows(now, rows, writer, written)
             writer.flush()
             written = len(rows)
             yield written
@@ -86,9 +78,10 @@ def _free(run: Run, folder: Path) -> Path:
     return folder / run.id
 
 
-def _write_rows(run: Run, writer: "SummaryWriter", first: int = 0) -> None:
+def _write_rows(run: Run, rows: Sequence[IterationRow | EpochRow], writer: "SummaryWriter", first: int = 0) -> None:
+    """Those from the `first` on; the seconds of the epochs before count as well."""
     began, seconds = datetime.fromisoformat(run.created).timestamp(), 0.0
-    for place, row in enumerate(run.rows()):
+    for place, row in enumerate(rows):
         if isinstance(row, EpochRow):
             seconds += row.seconds
             values = {

@@ -51,13 +51,15 @@ def answer_with(run: Run, which: Which) -> Iterator[Progress]:
     store = _store_of(run)
     store = replace(store, preprocess=Preprocess.model_validate(run.card(which).preprocess))
     model, clock = load_model(run, which), Clock()
-    asked = [(part, measure) for part in ("train", "val", "test") if len(store.parts[part]) for measure in MEASURES]
+    parts = [part for part in ("train", "val", "test") if len(store.parts[part])]
     answers: list[Evaluation] = []
-    done, total = 0, sum(len(store.parts[part]) for part, _ in asked)
-    for part, measure in asked:
-        yield Progress("asking", done, total, clock.seconds_left(done, total))
-        answers.append(evaluate(model, load_part(store, part), part, store.classes, measure, which))
-        done += len(store.parts[part])
+    done, total = 0, len(MEASURES) * sum(len(store.parts[part]) for part in parts)
+    for part in parts:
+        pictures = load_part(store, part)
+        for measure in MEASURES:
+            yield Progress("asking", done, total, clock.seconds_left(done, total))
+            answers.append(evaluate(model, pictures, part, store.classes, measure, which))
+            done += len(store.parts[part])
     RunWriter(run.folder).answer_with(which, answers)
 
 

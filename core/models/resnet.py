@@ -6,8 +6,8 @@ trained, pooling right after the first convolution of a block, filters that begi
 scale and with a quick bias.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,18 +29,21 @@ class ResNet(nn.Module):
     init_whitening() fits the first layer to pictures; until then it has random filters.
     """
 
+    activation: ClassVar[type[nn.Module]] = nn.GELU
+    learns_shift: ClassVar[bool] = True  # whether the first layer has a bias, the only part of it that is learnt
+
     def __init__(self, config: ModelConfig, classes: int, image_size: int = 32) -> None:
         super().__init__()
         check_network(config, classes, image_size)
-        self.whiten = nn.Conv2d(3, WHITENED, PATCH)
+        self.whiten = nn.Conv2d(3, WHITENED, PATCH, bias=self.learns_shift)
         self.whiten.weight.requires_grad_(False)
-        self.whiten_act = nn.GELU()
-        widths = (WHITENED, config.width, 4 * config.width, 4 * config.width)
-        for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
-            self.add_module(f"block{number}", Block(inputs, outputs, config.depth))
+        self.whiten_act = self.activation()
+        wide = self.widen(config.width)
+        for number, (inputs, outputs) in enumerate(pairwise((WHITENED, config.width, wide, wide)), start=1):
+            self.add_module(f"block{number}", Block(inputs, outputs, config.depth, self.activation))
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(widths[-1], classes, bias=False)
+        self.fc = nn.Linear(wide, classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.whiten_act(self.whiten(images))
@@ -51,10 +54,15 @@ class ResNet(nn.Module):
 
     @torch.no_grad()
     def init_whitening(self, images: Tensor) -> None:
-        """Set the first layer to what whitening_filters finds in these pictures."""
+        """Set the first layer to what whitening_filters finds in these pictures, float (B, 3, S, S)."""
         self.whiten.weight.copy_(whitening_filters(images))
-        assert self.whiten.bias is not None
-        self.whiten.bias.zero_()
+        if self.whiten.bias is not None:
+            self.whiten.bias.zero_()
+
+    @staticmethod
+    def widen(width: int) -> int:
+        """Channels of the second and third block, from those of the first."""
+        return 4 * width
 
 
 def whitening_filters(images: Tensor) -> Tensor:
@@ -69,7 +77,7 @@ def whitening_filters(images: Tensor) -> Tensor:
 class Block(nn.Module):
     """A convolution that widens, a pooling to half the side, then `depth` - 1 convolutions with a skip connection."""
 
-    def __init__(self, inputs: int, outputs: int, depth: int, activation: Callable[[], nn.Module] = nn.GELU) -> None:
+    def __init__(self, inputs: int, outputs: int, depth: int, activation: type[nn.Module]) -> None:
         super().__init__()
         self.conv1, self.pool = convolution(inputs, outputs), nn.MaxPool2d(2)
         self.norm1, self.act1 = Norm(outputs), activation()

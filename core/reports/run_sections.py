@@ -13,6 +13,7 @@ from core.data.splits import PARTS
 from core.data.store.store import TensorStore, open_store, split_dataset
 from core.display_names import display_name
 from core.errors import UserMistake
+from core.fields import settings_of
 from core.findings.finding import dataset_of, read_facts
 from core.findings.pairs import findings
 from core.notebook.notebook import read_notebook
@@ -212,12 +213,10 @@ def _changes(run: Run, dataset: Dataset | None) -> Iterator[list[str]]:
     if run.config.preset not in all_presets():
         return
     pictures = len(split_dataset(dataset, run.config.data)["train"]) if dataset is not None else None
-    usual, own = preset(run.config.preset, pictures).model_dump(mode="json"), run.config.model_dump(mode="json")
-    for section in ("data", "model", "train"):
-        for name, value in own[section].items():
-            field = f"{section}.{name}"
-            if value != usual[section][name] and field != "data.dataset":
-                yield [field, display_name(field, usual[section][name]), display_name(field, value)]
+    usual = settings_of(preset(run.config.preset, pictures))
+    for field, value in settings_of(run.config).items():
+        if value != usual[field] and field != "data.dataset":
+            yield [field, display_name(field, usual[field]), display_name(field, value)]
 
 
 def _findings(run: Run, shortcuts: Shortcuts | None) -> Iterator[Block]:

@@ -4,6 +4,7 @@ import shlex
 from typing import Any
 
 from core.config import RunConfig
+from core.fields import settings_of
 from core.presets import all_presets
 
 FALLBACK = "paper"  # where the run's own preset is not here
@@ -15,13 +16,11 @@ def train_command(config: RunConfig) -> str:
     fits to a dataset is always written out, so that it means the same beside other pictures."""
     presets = all_presets()
     name = config.preset if config.preset in presets else FALLBACK
-    usual, own = presets[name].model_dump(mode="json"), config.model_dump(mode="json")
+    usual = settings_of(presets[name])
     words = ["python", "-m", "core", "train", "--data", config.data.dataset, "--preset", name]
-    for section in ("data", "model", "train"):
-        for field, value in own[section].items():
-            dotted = f"{section}.{field}"
-            if dotted != "data.dataset" and (value != usual[section][field] or dotted in FITTED):
-                words += ["--set", f"{dotted}={_text(value)}"]
+    for field, value in settings_of(config).items():
+        if field != "data.dataset" and (value != usual[field] or field in FITTED):
+            words += ["--set", f"{field}={_text(value)}"]
     return shlex.join(words)
 
 

@@ -3,9 +3,10 @@
 from core.runs.frames import rows_frame, runs_frame
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from core.fields import settings_of
 from core.runs.run import Run, list_runs
 
 if TYPE_CHECKING:
@@ -41,13 +42,9 @@ def _document(run: Run) -> dict[str, Any]:
         *(run.id, run.title, run.state.status, run.created, run.state.epoch, run.state.whole_seconds),
         *(right, n, right / n if right is not None and n else None, run.marks.star),
     )
-    document = run.config.model_dump(mode="json")
     settings = {
-        f"{section}.{name}": "+".join(map(str, value))
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else value
-        for section in ("data", "model", "train")
-        for name, value in document[section].items()
+        field: "+".join(map(str, value)) if isinstance(value, list) else value
+        for field, value in settings_of(run.config).items()
     }
     return dict(zip(FACTS, facts, strict=True)) | {"preset": run.config.preset} | settings
 

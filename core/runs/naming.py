@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from core.config import RunConfig, acts
+from core.config import RunConfig
 from core.display_names import display_name
+from core.fields import acts_in
 from core.runs.run import Run
 
 MOST_DIFFERENCES = 3  # in a name; a run that still has the name of another one also has its time, or its id
@@ -24,7 +25,7 @@ def name_runs(listed: Sequence[Run]) -> dict[str, str]:
     for (preset, dataset), runs in alike.items():
         fields = differing_fields([run.config for run in runs])
         for run in runs:
-            words = [_in_words(run.config, field) for field in fields if _matters(run.config, field)]
+            words = [_in_words(run.config, field) for field in fields if acts_in(run.config, field)]
             names[run.id] = " · ".join([display_name("preset", preset), dataset, *words[:MOST_DIFFERENCES]])
     for more in (_created, _end_of_id, _id):
         count = Counter(names.values())
@@ -42,11 +43,6 @@ def differing_fields(configs: Sequence[RunConfig]) -> list[str]:
     ]
     fields = [field for field in (flat[0] if flat else {}) if any(one[field] != flat[0][field] for one in flat)]
     return sorted(fields, key=lambda field: (field in LAST, FIRST.index(field) if field in FIRST else len(FIRST)))
-
-
-def _matters(config: RunConfig, field: str) -> bool:
-    part, name = field.split(".")
-    return part != "model" or acts(name, config.model.model_dump())
 
 
 def _in_words(config: RunConfig, field: str) -> str:

@@ -24,9 +24,11 @@ from core.disk import (
     rotate,
     sha256_of,
     sync_folder,
+    whole_folder,
     write_atomic,
     write_json,
 )
+from core.errors import UserMistake
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,6 +80,23 @@ def test_drafts_lie_next_to_their_file_under_names_of_their_own(tmp_path):
     drafts = {draft_path(path) for _ in range(50)}
     assert len(drafts) == 50
     assert all(draft.parent == tmp_path and draft.name.endswith(DRAFT) and len(draft.name) < 200 for draft in drafts)
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "made" / "run"
+    with pytest.raises(ValueError, match="half"), whole_folder(target) as draft:
+        (draft / "rows").write_text("one")
+        raise ValueError("half of it")
+    assert list(target.parent.iterdir()) == []
+    with whole_folder(target) as draft:
+        (draft / "rows").write_text("all")
+        assert not target.exists()
+    assert list(target.parent.iterdir()) == [target] and (target / "rows").read_text() == "all"
+    with (
+        pytest.raises(UserMistake, match=r"cannot be written: .* Name another folder"),
+        whole_folder(target / "rows" / "x"),
+    ):
+        raise AssertionError("there is no folder to write in")
 
 
 def test_lines_come_back_in_order_and_an_unfinished_one_is_left_out(tmp_path):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from core.config import change_config
 from core.data.datasets.dataset import find_dataset
 from core.presets import PRESETS
+from pages.parts.form.estimate import known_seconds
 from pages.parts.form.preset_cards import describe
 from pages.parts.form.run_form import fit_preset
 from pages.parts.train.before_start import first_batch
@@ -64,10 +66,12 @@ def test_settings_that_cannot_be_trained_are_not_foretold(pets):
 
 def test_a_card_tells_time_and_accuracy_of_what_was_trained_here_else_as_measured(trained_home, tiny_run):
     dataset = find_dataset("colours")
-    text = describe(tiny_run.config, dataset)
+    text = describe(tiny_run.config, known_seconds(dataset, tiny_run.config))
     assert text.startswith("about ") and text.endswith("% of 12 here")
-    assert describe(fit_preset("quick", dataset), dataset) == "67 % on CIFAR-10"
-    assert describe(fit_preset("speedrun", dataset), dataset) == "accuracy not measured yet"
+    assert describe(change_config(tiny_run.config, {"train.seed": 7}), None) == text.partition(" · ")[2]
+    for name, accuracy in {"quick": "67 % on CIFAR-10", "speedrun": "accuracy not measured yet"}.items():
+        config = fit_preset(name, dataset)
+        assert describe(config, known_seconds(dataset, config)) == accuracy
 
 
 def test_a_card_is_chosen_and_the_times_can_be_asked_for(pets):

@@ -13,6 +13,7 @@ from core.data.datasets.dataset import find_dataset
 from core.data.imports.pipeline import import_pictures
 from core.disk import write_json
 from core.errors import UserMistake
+from core.fields import value_of
 from core.presets import PRESETS, preset
 from core.runs.queue import waiting_runs
 from pages.parts.form import start_run as starting
@@ -32,7 +33,6 @@ from pages.parts.form.fields import (
     read_number,
     same_value,
     steps_of,
-    value_of,
 )
 from pages.parts.form.run_form import REQUESTED, fit_preset, kept_forms, requested_by, set_field
 from pages.parts.form.split_counts import given_parts

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from core.config import RunConfig, acts, change_config
+from core.config import RunConfig, change_config
 from core.display_names import DISPLAY_NAMES
 from core.errors import UserMistake
+from core.fields import acts_in, settings_of
 
 Changes = dict[str, Any]
 ANOTHER_SEED = 100_000  # added to the seed where nothing but chance is to differ
@@ -227,14 +228,12 @@ def can_switch(base: RunConfig, component: Component) -> bool:
 
 def differences(base: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Dotted field -> (value in base, value in other) of all that differs and acts."""
-    found = {}
-    for section in ("data", "model", "train"):
-        ours, theirs = (getattr(config, section).model_dump(mode="json") for config in (base, other))
-        for name, value in ours.items():
-            dead = section == "model" and not acts(name, other.model.model_dump())
-            if theirs[name] != value and not dead:
-                found[f"{section}.{name}"] = (value, theirs[name])
-    return found
+    ours, theirs = settings_of(base), settings_of(other)
+    return {
+        field: (value, theirs[field])
+        for field, value in ours.items()
+        if value != theirs[field] and acts_in(other, field)
+    }
 
 
 def _variant_for(base: RunConfig, component: Component) -> Variant:

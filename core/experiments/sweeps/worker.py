@@ -26,6 +26,7 @@ from core.experiments.sweeps.trials import (
     trials_in,
     values_of,
 )
+from core.fields import value_of
 from core.probes.at_once import AT_ONCE, LONG_SECONDS, measure_at_once, noted_at_once, read_at_once
 from core.runs.actions import TITLE_CHARACTERS, hide_run, rename_run
 from core.runs.process import ProcessMark, request_stop, stop_requested, write_launch
@@ -277,8 +278,7 @@ def _base_values(plan: SweepSpec) -> dict[str, Any]:
     """The base's own values, as far as they lie in the ranges; Optuna draws the others."""
     values: dict[str, Any] = {}
     for one in plan.ranges:
-        section, _, name = one.field.partition(".")
-        value = getattr(getattr(plan.base, section), name)
+        value = value_of(plan.base, one.field)
         if one.choices:
             word = next(
                 (word for word in one.choices if change_config(plan.base, {one.field: word}) == plan.base), None

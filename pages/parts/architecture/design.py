@@ -6,11 +6,11 @@ import streamlit as st
 
 from core.config import ModelConfig, RunConfig, acts, change_config
 from core.errors import UserMistake
+from core.fields import value_of
 from core.models.shapes import check_network
 from core.presets import all_presets
 from core.runs.run import Run
 from pages.parts.form.field_widgets import draw_field
-from pages.parts.form.fields import value_of
 from pages.parts.form.pretrained import take_network
 from pages.parts.form.state import apply_input, form_values, invalid_input, set_value
 from pages.parts.form.validation import Remark

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.display_names import display_name, format_value
+from core.fields import value_of
 from pages.parts.form.fields import (
     all_fields,
     bounds,
@@ -22,7 +23,6 @@ from pages.parts.form.fields import (
     same_value,
     steps_of,
     title_of,
-    value_of,
 )
 from pages.parts.form.pretrained import draw_backbone
 from pages.parts.form.state import TRAIN, form_values, invalid_input, key_and_default, key_of, last_input, typed_key

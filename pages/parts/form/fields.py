@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, acts
+from core.config import DataConfig, ModelConfig, TrainConfig, acts
 from core.display_names import display_name
 from core.errors import UserMistake
 
@@ -55,11 +55,6 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 def title_of(field: str) -> str:
     return all_fields()[field].title or field
-
-
-def value_of(config: RunConfig, field: str) -> Any:
-    section, _, name = field.partition(".")
-    return getattr(getattr(config, section), name)
 
 
 def is_relevant(field: str, values: Values, given: frozenset[int] = frozenset()) -> bool:

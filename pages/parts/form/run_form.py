@@ -11,11 +11,12 @@ from core.config import DataConfig, RunConfig, change_config
 from core.data.datasets.dataset import Dataset
 from core.display_names import display_name
 from core.errors import UserMistake
+from core.fields import value_of
 from core.presets import all_presets, preset
 from core.submit import fitted_config
 from pages.parts.form.augmentation_preview import draw_preview
 from pages.parts.form.field_widgets import differs, draw_field
-from pages.parts.form.fields import FRONT, all_fields, groups, is_relevant, summarize_group, title_of, value_of
+from pages.parts.form.fields import FRONT, all_fields, groups, is_relevant, summarize_group, title_of
 from pages.parts.form.preset_cards import draw_cards
 from pages.parts.form.pretrained import take_network
 from pages.parts.form.schedule_curve import draw_schedule

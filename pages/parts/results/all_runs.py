@@ -1,6 +1,5 @@
 """All runs: a table of every run with the settings that differ, seeds together, and what to do with the ticked ones."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import streamlit as st
 from core.display_names import display_name
 from core.experiments.run_lines import Measured, SeedGroup, differing, group_seeds, measure_run, setting_of
 from core.runs.actions import hide_run, star_run
-from core.runs.run import Run, read_run
+from core.runs.run import Run
 from core.settings import runs_root
 from core.spreadsheet import csv_file
 from pages.parts.form.fields import title_of
@@ -19,13 +18,12 @@ from pages.parts.results.parallel_runs import draw_parallel
 from pages.parts.shell.cache import runs, score_of
 from pages.parts.shell.escape import shown
 from pages.parts.shell.formatting import STATUS, counted_share
-from pages.parts.shell.notifications import notify, notify_errors, quoted
 from pages.parts.widgets.next_step import draw_next_step
+from pages.parts.widgets.run_ticks import choose_values, draw_ticks, forget_ticks, hide_runs, holds_words, mark_runs
 
 FEW = 8  # runs; a longer table has filters
 MOST = 12  # runs that can be compared at once
 TICKED = "results.ticked"  # ids of the ticked rows
-TURN = "results.ticked.turn"  # another number is another table, which takes its ticks from TICKED
 HEADS = {"data.dataset": "Dataset", "train.seed": "Seed"}  # columns that are always there, and the field of each
 NUMBERS = ("Test accuracy", "Spread", "Last validation", "Best validation")  # in per cent
 
@@ -76,8 +74,8 @@ def _filtered(everything: Sequence[Run]) -> tuple[list[Run], bool]:
                 icon=":material/search:",
                 persist_state="session",
             )
-            names = _choice("Dataset", "results.dataset", [run.config.data.dataset for run in everything])
-            statuses = _choice("Status", "results.status", [STATUS[run.state.status][0] for run in everything])
+            names = choose_values("Dataset", "results.dataset", [run.config.data.dataset for run in everything])
+            statuses = choose_values("Status", "results.status", [STATUS[run.state.status][0] for run in everything])
             starred = st.toggle("Starred", key="results.starred", persist_state="session")
             kept = [
                 run
@@ -99,21 +97,10 @@ def _filtered(everything: Sequence[Run]) -> tuple[list[Run], bool]:
     return kept, together
 
 
-def _choice(label: str, key: str, values: Sequence[str]) -> list[str]:
-    known = sorted(set(values))
-    if key in st.session_state:  # a value that is gone with its last run
-        st.session_state[key] = [value for value in st.session_state[key] if value in known]
-    return st.multiselect(
-        label, known, key=key, format_func=shown, placeholder="All", persist_state="session", width=200
-    )
-
-
 def _matches(run: Run, words: str) -> bool:
-    if not words.strip():
-        return True
     train, model = run.config.train, run.config.model
     text = f"{run.title} {run.id} {run.marks.note} {model.name} {model.backbone} {train.optimizer} {run.config.preset}"
-    return all(word in text.casefold() for word in words.casefold().split())
+    return holds_words(text, words)
 
 
 def measured(listed: Sequence[Run]) -> dict[str, Measured]:
@@ -207,25 +194,17 @@ def _setting(run: Run, field: str) -> Any:
 
 def _draw_table(lines: Sequence[Line], fields: Sequence[str], together: bool) -> None:
     ids = [line.runs[0].id for line in lines]
-    ticked = [run_id for run_id in st.session_state.get(TICKED, []) if run_id in ids]
-    stamp = hashlib.sha256(" ".join([str(together), *ids]).encode()).hexdigest()[:12]
-    key = f"results.runs.{stamp}.{st.session_state.get(TURN, 0)}"
     table = pd.DataFrame([line.cells for line in lines]).dropna(axis="columns", how="all")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    st.dataframe(
+    ticked = draw_ticks(
         table,
-        hide_index=True,
-        key=key,
-        on_select=lambda: _tick(ids, key),
-        selection_mode="multi-row",
-        selection_default={"selection": {"rows": [ids.index(run_id) for run_id in ticked]}},
+        ids,
+        TICKED,
+        "results.runs",
+        kind=str(together),
         height="content" if len(lines) <= FEW else 420,
-        placeholder="–",
         alt="Every run with the settings that differ, its accuracies, times and size",
         column_config={
-            "star": st.column_config.ButtonColumn(
-                "★", type="tertiary", width=50, key=f"{key}.star", on_click=_toggle_star, args=(ids, f"{key}.star")
-            ),
             "Test accuracy": number(format="%.1f %%"),
             "Spread": number(format="%.2f", help="Standard deviation over the seeds, in points"),
             "[95 %]": text(width=190, help="Right of all test pictures, with the 95 % interval"),
@@ -239,18 +218,6 @@ def _draw_table(lines: Sequence[Line], fields: Sequence[str], together: bool) ->
         },
     )
     _draw_actions([line for line in lines if line.runs[0].id in ticked], len(lines))
-
-
-def _tick(ids: Sequence[str], key: str) -> None:
-    rows = sorted(st.session_state[key].selection.rows)
-    st.session_state[TICKED] = [ids[row] for row in rows if row < len(ids)]
-
-
-def _toggle_star(ids: Sequence[str], key: str) -> None:
-    run_id = ids[st.session_state[key].row]
-    with notify_errors(run_id):
-        run = read_run(run_id)
-        star_run(run, not run.marks.star)
 
 
 def _draw_actions(ticked: Sequence[Line], count: int) -> None:
@@ -277,19 +244,24 @@ def _draw_actions(ticked: Sequence[Line], count: int) -> None:
             key="results.star",
             icon=":material/star:",
             type="tertiary",
-            on_click=_mark,
-            args=(chosen, "star", not starred),
+            on_click=_star,
+            args=(chosen, not starred),
         )
         st.button(
             "Show again" if hidden else "Hide",
             key="results.hide",
             icon=":material/visibility:" if hidden else ":material/visibility_off:",
             type="tertiary",
-            on_click=_mark,
-            args=(chosen, "hide", not hidden),
+            on_click=_show if hidden else hide_runs,
+            args=(chosen,),
         )
         st.button(
-            "Untick", key="results.untick", icon=":material/check_box_outline_blank:", type="tertiary", on_click=_untick
+            "Untick",
+            key="results.untick",
+            icon=":material/check_box_outline_blank:",
+            type="tertiary",
+            on_click=forget_ticks,
+            args=(TICKED,),
         )
 
 
@@ -306,22 +278,12 @@ def _compare(chosen: Sequence[Run]) -> None:
         st.query_params.pop("more", None)
 
 
-def _mark(chosen: Sequence[Run], what: str, value: bool) -> None:
-    done = []
-    for run in chosen:
-        with notify_errors(run.id, quoted([run])):
-            done.append(star_run(run, value) if what == "star" else hide_run(run, value))
-    if done and what == "hide" and value:
-        notify(
-            f"{quoted(done)} {'is' if len(done) == 1 else 'are'} left out of lists from now on.",
-            "show",
-            [run.id for run in done],
-        )
+def _star(chosen: Sequence[Run], value: bool) -> None:
+    mark_runs(chosen, star_run, value)
 
 
-def _untick() -> None:
-    st.session_state[TICKED] = []
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+def _show(chosen: Sequence[Run]) -> None:
+    mark_runs(chosen, hide_run, False)
 
 
 def runs_csv(lines: Sequence[Line]) -> bytes:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.config import RunConfig, acts
+from core.config import RunConfig
 from core.data.datasets.dataset import Dataset
 from core.display_names import display_name, format_value
 from core.errors import UserMistake
@@ -24,6 +24,7 @@ from core.experiments.sweeps.trials import (
     read_study,
     sum_seconds,
 )
+from core.fields import acts_in
 from core.presets import NAME_CHARACTERS, all_presets, keep_preset
 from core.probes.at_once import noted_at_once
 from pages.parts.form.estimate import known_seconds
@@ -96,7 +97,7 @@ def _draw_base(known: Sequence[Dataset]) -> RunConfig:
 
 def _draw_ranges(base: RunConfig) -> tuple[list[Range], str]:
     """The fields to vary with their ranges, and what is wrong with one of them."""
-    fields = [field for field in all_fields() if can_sweep(field) and _acts(field, base)]
+    fields = [field for field in all_fields() if can_sweep(field) and acts_in(base, field)]
     chosen = st.multiselect(
         "What to vary",
         fields,
@@ -120,11 +121,6 @@ def _draw_ranges(base: RunConfig) -> tuple[list[Range], str]:
         except UserMistake as mistake:
             wrong = str(mistake)
     return ranges, wrong
-
-
-def _acts(field: str, base: RunConfig) -> bool:
-    room, _, name = field.partition(".")
-    return room != "model" or acts(name, base.model.model_dump())
 
 
 def _draw_start(base: RunConfig, ranges: list[Range], wrong: str, minutes: float, trials: int) -> None:

@@ -8,6 +8,7 @@ from core.config import RunConfig
 from core.display_names import display_name
 from core.evaluation import Evaluation, Which
 from core.experiments.paper import comparable_numbers
+from core.fields import value_of
 from core.glossary import TERMS
 from core.runs.backbones import backbone_run
 from core.runs.checkpoint import newest_place
@@ -15,7 +16,7 @@ from core.runs.history import MetricHistory
 from core.runs.run import Run
 from core.runs.state import NEVER_STARTED
 from core.significance import PairedAnswers, compare_paired
-from pages.parts.form.fields import all_fields, is_relevant, same_value, title_of, value_of
+from pages.parts.form.fields import all_fields, is_relevant, same_value, title_of
 from pages.parts.shell.cache import runs
 from pages.parts.shell.escape import escape
 from pages.parts.shell.formatting import clock, interval_of, percent_of, points, share, span

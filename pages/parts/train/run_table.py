@@ -1,6 +1,5 @@
 """All runs: the picker that follows ?run=ID, the table of runs with filters, and the trash."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,9 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from core.display_names import display_name
-from core.runs.actions import hide_run, star_run
+from core.runs.actions import hide_run
 from core.runs.naming import name_runs
-from core.runs.run import Run, read_run
+from core.runs.run import Run
 from pages.parts.shell.cache import deleted_runs, runs, score_of
 from pages.parts.shell.escape import escape, shown
 from pages.parts.shell.formatting import STATUS, percent_of
@@ -25,11 +24,11 @@ from pages.parts.shell.notifications import (
 from pages.parts.shell.session import select_run
 from pages.parts.train.run_dialogs import open_dialog
 from pages.parts.widgets.run_picker import newest, run_picker, visible
+from pages.parts.widgets.run_ticks import choose_values, draw_ticks, forget_ticks, hide_runs, holds_words, mark_runs
 
 FEW = 8  # runs; a longer table has filters
 TRASH_PAGE = 10
 TICKED = "ticked"  # ids of the ticked rows
-TURN = "ticked.turn"  # another number is another table, which takes its ticks from TICKED
 OVERLAY = "overlay"  # ids of the runs whose curves are compared
 
 
@@ -82,8 +81,8 @@ def _filtered(everything: Sequence[Run]) -> list[Run]:
             words = st.text_input(
                 "Find", key="find", placeholder="Name, note or id", icon=":material/search:", persist_state="session"
             )
-            names = _choice("Dataset", "find.dataset", [run.config.data.dataset for run in everything])
-            presets = _choice("Preset", "find.preset", [run.config.preset for run in everything], "preset")
+            names = choose_values("Dataset", "find.dataset", [run.config.data.dataset for run in everything], width=220)
+            presets = choose_values("Preset", "find.preset", [run.config.preset for run in everything], "preset", 220)
             starred = st.toggle("Starred", key="find.starred", persist_state="session")
             kept = [
                 run
@@ -98,26 +97,10 @@ def _filtered(everything: Sequence[Run]) -> list[Run]:
     return kept
 
 
-def _choice(label: str, key: str, values: Sequence[str], named: str = "") -> list[str]:
-    """The values that were chosen; `named`: what display_name calls this kind of value."""
-    known = sorted(set(values))
-    if key in st.session_state:  # a value that is gone with its last run
-        st.session_state[key] = [value for value in st.session_state[key] if value in known]
-    return st.multiselect(
-        label,
-        known,
-        key=key,
-        format_func=lambda value: shown(display_name(named, value)),
-        placeholder="All",
-        persist_state="session",
-        width=220,
-    )
-
-
 def _matches(run: Run, words: str) -> bool:
     name = run.requester.name if run.requester else ""
     text = f"{run.title} {run.id} {run.marks.note} {STATUS[run.state.status][0]} {name}"
-    return all(word in text.casefold() for word in words.casefold().split())
+    return holds_words(text, words)
 
 
 def _draw_table(listed: Sequence[Run]) -> None:
@@ -125,26 +108,18 @@ def _draw_table(listed: Sequence[Run]) -> None:
         st.caption("No matching runs.")
         return
     ids = [run.id for run in listed]
-    # ticks are kept as ids, and rows are numbered anew with every list: somebody's new run on top must not move a tick
-    ticked = [run_id for run_id in st.session_state.get(TICKED, []) if run_id in ids]
-    key = f"runs.{hashlib.sha256(' '.join(ids).encode()).hexdigest()[:12]}.{st.session_state.get(TURN, 0)}"
     names = name_runs(listed)
     table = pd.DataFrame([describe(run, names[run.id]) for run in listed])
-    st.dataframe(
+    ticked = draw_ticks(
         table,
-        hide_index=True,
-        key=key,
-        on_select=lambda: _tick(ids, key),
-        selection_mode="multi-row",
-        selection_default={"selection": {"rows": [ids.index(run_id) for run_id in ticked]}},
+        ids,
+        TICKED,
+        "runs",
+        changed=_open_ticked,
         height="content" if len(listed) <= FEW else 320,
-        placeholder="–",
         alt="Every run with its dataset, preset, status, test accuracy and seconds",
         column_order=[name for name in table.columns if name != "Requested by" or table[name].any()],
         column_config={
-            "star": st.column_config.ButtonColumn(
-                "★", type="tertiary", width=50, key=f"{key}.star", on_click=_toggle_star, args=(ids, f"{key}.star")
-            ),
             "Run": st.column_config.TextColumn(width=260),
             "test accuracy": st.column_config.NumberColumn("Test accuracy", format="%.1f %%"),
             "of": st.column_config.NumberColumn("of test pictures", format="localized"),
@@ -155,20 +130,11 @@ def _draw_table(listed: Sequence[Run]) -> None:
     _draw_actions_of_several([run for run in listed if run.id in ticked])
 
 
-def _tick(ids: Sequence[str], key: str) -> None:
-    rows = sorted(st.session_state[key].selection.rows)
-    ticked = [ids[row] for row in rows if row < len(ids)]
-    st.session_state[TICKED] = ticked
+def _open_ticked(ticked: Sequence[str]) -> None:
+    """The first one in the panel above, and several with their curves compared."""
     st.session_state[OVERLAY] = ticked if len(ticked) > 1 else []
     if ticked and st.session_state.get("run") not in ticked:
         select_run(ticked[0])
-
-
-def _toggle_star(ids: Sequence[str], key: str) -> None:
-    run_id = ids[st.session_state[key].row]
-    with notify_errors(run_id):
-        run = read_run(run_id)
-        star_run(run, not run.marks.star)
 
 
 def _draw_actions_of_several(ticked: Sequence[Run]) -> None:
@@ -183,7 +149,7 @@ def _draw_actions_of_several(ticked: Sequence[Run]) -> None:
             ("untick", "Untick", "check_box_outline_blank", _untick),
         ]
         if any(not run.marks.hidden for run in ticked):
-            several.insert(0, ("hide", "Hide", "visibility_off", _hide))
+            several.insert(0, ("hide", "Hide", "visibility_off", hide_runs))
         if any(run.marks.hidden for run in ticked):
             several.insert(0, ("show", "Show again", "visibility", _show))
         for name, label, icon, do in several:
@@ -193,33 +159,17 @@ def _draw_actions_of_several(ticked: Sequence[Run]) -> None:
 
 
 def _untick(ticked: Sequence[Run]) -> None:
-    st.session_state[TICKED], st.session_state[OVERLAY] = [], []
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+    forget_ticks(TICKED)
+    st.session_state[OVERLAY] = []
 
 
 def _open_delete_dialog(ticked: Sequence[Run]) -> None:
     open_dialog("delete" if len(ticked) == 1 else "delete_several", ticked)
 
 
-def _hide(ticked: Sequence[Run]) -> None:
-    done = _mark(ticked, True)
-    if done:
-        are = "is" if len(done) == 1 else "are"
-        notify(f"{quoted(done)} {are} left out of lists from now on.", "show", [run.id for run in done])
-
-
 def _show(ticked: Sequence[Run]) -> None:
-    done = _mark(ticked, False)
-    if done:
+    if done := mark_runs(ticked, hide_run, False):
         notify(f"{quoted(done)} {'is' if len(done) == 1 else 'are'} in the lists again.")
-
-
-def _mark(ticked: Sequence[Run], hidden: bool) -> list[Run]:
-    done = []
-    for run in ticked:
-        with notify_errors(run.id, quoted([run])):
-            done.append(hide_run(run, hidden))
-    return done
 
 
 def _draw_trash(deleted: Sequence[Run]) -> None:

@@ -12,11 +12,12 @@ from core.runs.run import Run
 from pages.parts.shell.cache import stamp_of
 from pages.parts.shell.torch_import import wait_for_torch
 from pages.parts.try_it.given import GivenPicture
+from pages.parts.widgets.loaded_network import predictor_of
 
 if TYPE_CHECKING:
     from core.inference.neighbours import Neighbour, Neighbours
     from core.inference.novelty import Novelty, Verdict
-    from core.inference.predictor import Prediction, Predictor
+    from core.inference.predictor import Prediction
 
 NEIGHBOURS = 8  # nearest training pictures that are shown
 
@@ -29,11 +30,6 @@ class Answer:
     ranked: tuple[tuple[str, float], ...]  # (class, probability that can be believed), best first
     note: str  # both numbers, where what the network says is another one; "" else
     verdict: "Verdict | None"  # None where it was not measured
-
-
-def predictor_of(run: Run) -> "Predictor":
-    """The network of a run, loaded once. UserMistake where its weights are damaged."""
-    return _predictor(run.id, run.state.updated, run)
 
 
 def predict(run: Run, picture: GivenPicture) -> "Prediction":
@@ -84,24 +80,16 @@ def _weighed(run: Run, prediction: "Prediction") -> Answer:
     return Answer(prediction, ranked, note, verdict)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the network; the first time takes a few seconds …")
-def _predictor(run_id: str, updated: str, _run: Run) -> "Predictor":
-    wait_for_torch()
-    from core.inference.predictor import load_predictor  # brings torch, which takes seconds: only when one asks
-
-    return load_predictor(_run)
-
-
 @st.cache_data(max_entries=500, show_spinner=False)
 def _predict(run_id: str, updated: str, sha256: str, name: str, _run: Run, _content: bytes) -> "Prediction":
-    return _predictor(run_id, updated, _run).predict([(name, _content)])[0]
+    return predictor_of(_run).predict([(name, _content)])[0]
 
 
 @st.cache_data(max_entries=20, show_spinner="Asking the network …")
 def _predict_all(
     run_id: str, updated: str, digests: tuple[str, ...], _run: Run, _pictures: Sequence[GivenPicture]
 ) -> list["Prediction"]:
-    return _predictor(run_id, updated, _run).predict([(one.name, one.content) for one in _pictures])
+    return predictor_of(_run).predict([(one.name, one.content) for one in _pictures])
 
 
 @st.cache_data(max_entries=50, show_spinner=False)

@@ -26,10 +26,11 @@ from pages.parts.shell.escape import escape, plotted, shown
 from pages.parts.shell.frame import boundary
 from pages.parts.shell.theme import CALM, class_colours
 from pages.parts.try_it.answer_card import bars_html
-from pages.parts.try_it.answers import predict, predictor_of
+from pages.parts.try_it.answers import predict
 from pages.parts.try_it.given import GivenPicture
 from pages.parts.try_it.patch import draw_patch
 from pages.parts.try_it.pictures import to_jpeg
+from pages.parts.widgets.loaded_network import predictor_of
 
 SIDE = 360  # pixels of the picture that is covered on the page
 

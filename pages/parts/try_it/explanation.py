@@ -16,11 +16,11 @@ from core.runs.run import Run
 from pages.parts.shell.cache import pixels_to_png
 from pages.parts.shell.escape import escape, shown
 from pages.parts.shell.frame import boundary
-from pages.parts.shell.torch_import import wait_for_torch
-from pages.parts.try_it.answers import answer, nearest, novelty_of, predict, predictor_of
+from pages.parts.try_it.answers import answer, nearest, novelty_of, predict
 from pages.parts.try_it.given import GivenPicture
 from pages.parts.try_it.pictures import encoded
 from pages.parts.widgets.job_progress import JobLabels, draw_job
+from pages.parts.widgets.loaded_network import explainer_of, predictor_of
 from pages.parts.widgets.prediction_grid import pictures_of
 
 if TYPE_CHECKING:
@@ -185,19 +185,6 @@ def _draw_measured(run: Run, audit: ExplanationAudit | None) -> None:
         )
     elif dataset is not None:
         draw_job(DatasetJob("explanations", dataset, run.id), MEASURES)
-
-
-def explainer_of(run: Run) -> "Explainer":
-    return _explainer(run.id, run.state.updated, run)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _explainer(run_id: str, updated: str, _run: Run) -> "Explainer":
-    wait_for_torch()
-    from core.inference.attribution import Explainer
-
-    predictor = predictor_of(_run)
-    return Explainer(predictor.model, predictor.preprocess)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

@@ -15,11 +15,11 @@ from core.inference.heat_map import draw_heat_map
 from core.runs.run import Run
 from pages.parts.shell.cache import received_pixels, whole_picture
 from pages.parts.shell.escape import escape
-from pages.parts.shell.torch_import import wait_for_torch
 from pages.parts.widgets.edits import draw_edit_one
+from pages.parts.widgets.loaded_network import explainer_of
 
 if TYPE_CHECKING:
-    from core.inference.attribution import Attribution, Explainer
+    from core.inference.attribution import Attribution
 
 SIDE = 480  # pixels of a picture in the dialog
 NAMED = 5  # classes whose probabilities are told
@@ -65,21 +65,6 @@ def _draw_heat(run: Run, dataset: Dataset, row: int, predicted: int, name: str) 
         caption=f"{display_name('attribution', found.method)}: the brighter, the more a place speaks for "
         f"{escape(name, 40)}.",
     )
-
-
-def explainer_of(run: Run) -> "Explainer":
-    """What computes maps for the network of a run, made once. UserMistake where its weights are damaged."""
-    return _explainer(run.id, run.state.updated, run)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _explainer(run_id: str, updated: str, _run: Run) -> "Explainer":
-    wait_for_torch()
-    from core.inference.attribution import Explainer
-    from core.inference.predictor import load_predictor
-
-    predictor = load_predictor(_run)
-    return Explainer(predictor.model, predictor.preprocess)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
