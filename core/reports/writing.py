@@ -26,6 +26,7 @@ from core.reports.markdown import words_to_html, words_to_markdown
 from core.reports.outline import SECTIONS, Outline, make_outline
 from core.reports.results_sections import accuracy_sentence, compare_section
 from core.reports.run_sections import dataset_blocks, guess_blocks, run_sections, sample_sheet, shortcut_table
+from core.runs.naming import with_names
 from core.runs.run import Run, list_runs, read_run
 from core.typed import visible
 
@@ -71,7 +72,9 @@ def make_report(
             return None
 
     sections: list[Section] = []
-    runs = [one for one in subjects if isinstance(one, Run)]
+    runs = with_names([one for one in subjects if isinstance(one, Run)])
+    named = {run.id: run for run in runs}
+    subjects = [named[one.id] if isinstance(one, Run) else one for one in subjects]
     if len(runs) > 1 and "results" in outline.sections:
         sections.append(compare_section(runs))
     for one in subjects:
@@ -180,7 +183,7 @@ def _dataset_sections(
             pass
         blocks += sample_sheet(open_store(dataset, config.data), f"{dataset.id}-examples.png")
     yield Section(dataset.name, tuple(blocks), 1, "data")
-    runs = runs_on(dataset, list_runs())
+    runs = with_names(runs_on(dataset, list_runs()))
     if "results" in chosen:
         rows = [
             [run.title, run.id, accuracy_sentence(test)] for run in runs if (test := run.evaluation("test")) and test.n

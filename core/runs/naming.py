@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.config import RunConfig
 from core.display_names import display_name
@@ -35,6 +36,12 @@ def name_runs(listed: Sequence[Run]) -> dict[str, str]:
     return names
 
 
+def with_names(listed: Sequence[Run]) -> list[Run]:
+    """The same runs, each titled as name_runs calls it among them: for what is written about all of them."""
+    names = name_runs(listed)
+    return [replace(run, marks=run.marks.model_copy(update={"title": names[run.id]})) for run in listed]
+
+
 def differing_fields(configs: Sequence[RunConfig]) -> list[str]:
     """The dotted fields in which settings differ, what a person looks for first before the others."""
     flat = [
@@ -52,6 +59,8 @@ def _in_words(config: RunConfig, field: str) -> str:
     text = display_name(field, value)
     if field in ("model.name", "model.backbone", "train.optimizer"):
         return text
+    if field == "model.trainable":
+        return text[:1].lower() + text[1:]
     if name == "epochs":
         return f"{text} {'epoch' if value == 1 else 'epochs'}"
     return f"{title[:1].lower()}{title[1:]} {text}"

@@ -132,7 +132,7 @@ def _run_cells(run: Run, score: tuple[int, int], found: Measured, fields: Sequen
     right, n = score
     numbers = {
         "star": "★" if run.marks.star else "☆",
-        "Run": shown(run.marks.title, 60) or run.id[-4:],
+        "Run": shown(run.marks.title or f"{display_name('preset', run.config.preset)} · {run.id[-4:]}", 60),
         "Dataset": shown(run.config.data.dataset, 40),
         "Status": STATUS[run.state.status][0],
         "Test accuracy": 100 * right / n if n else None,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from core.config import RunConfig, change_config
-from core.runs.naming import name_runs
+from core.runs.naming import name_runs, with_names
 from core.runs.run import Marks, Run
 from core.runs.state import RunState
 
@@ -35,6 +35,15 @@ def test_runs_that_differ_in_nothing_have_their_time_and_at_last_their_id():
     twins = names(run("a" * 12), run("b" * 12))
     assert [name[-7:] for name in twins] == [" · aaaa", " · bbbb"]
     assert len(set(names(run("aaaaaaaa1111"), run("bbbbbbbb1111")))) == 2
+
+
+def test_what_learns_is_said_in_plain_words():
+    changes = {"model__name": "transfer", "model__backbone": "c" * 12}
+    runs = [run("a" * 12, **changes), run("b" * 12, **changes, model__trainable="all")]
+    assert [one.title for one in with_names(runs)] == [
+        "Quick · artworks · last layer only",
+        "Quick · artworks · all layers",
+    ]
 
 
 def test_a_title_stays_and_a_title_twice_is_told_apart():
