@@ -6,7 +6,7 @@ import typer
 
 from core.cli.options import AsJson, DataOption, PresetOption, Settings
 from core.cli.output import percent, print_json, print_table, show_until_found
-from core.config import parse_settings
+from core.config import RunConfig, parse_settings
 from core.submit import choose_config
 
 
@@ -37,6 +37,7 @@ def cross_validate(
         f"{percent(found.accuracy)} of {found.n:,} pictures (95 % interval {low:.2%} to {high:.2%}, corrected for "
         "training sets that overlap: Nadeau and Bengio 2003)"
     )
+    _print_at_once(config)
 
 
 def curve(
@@ -52,7 +53,8 @@ def curve(
     """
     from core.experiments.audits.data_curve import measure_curve, of_preset
 
-    found = show_until_found(measure_curve(of_preset(data, preset_name, parse_settings(settings or [])), seeds=seeds))
+    asked = of_preset(data, preset_name, parse_settings(settings or []))
+    found = show_until_found(measure_curve(asked, seeds=seeds))
     if as_json:
         print_json(found.to_json())
         return
@@ -67,3 +69,13 @@ def curve(
         f"Another {following.pictures:,} pictures are worth about {100 * following.gain:.1f} points (95 % interval "
         f"{100 * low:+.1f} to {100 * high:+.1f})."
     )
+    _print_at_once(asked.config)
+
+
+def _print_at_once(config: RunConfig) -> None:
+    """How many networks trained at once, where that was asked: short trainings are not worth the question."""
+    from core.probes.at_once import read_at_once
+
+    known = read_at_once(config)
+    if known is not None:
+        print(known.sentence)

@@ -11,6 +11,8 @@ from core.experiments.audits.cross_validation import estimate_cross_validation
 from core.experiments.audits.data_curve import PHASE, SEEDS, SHARES, DataCurve, of_run, read_curve
 from core.experiments.audits.folds import FOLDS, read_cross_validation
 from core.jobs.dataset_job import DatasetJob
+from core.probes.at_once import read_at_once
+from core.runs.run import Run
 from pages.parts.results.run_column import RunColumn
 from pages.parts.shell.cache import parts_of
 from pages.parts.shell.escape import escape
@@ -60,6 +62,7 @@ def draw_folds(column: RunColumn, columns: Sequence[RunColumn]) -> None:
     )
     each = [f"{100 * right / n:.1f} % of {n:,}" for right, n in found.folds]
     st.caption(f"Folds: {', '.join(each)}. One test part: {100 * column.test.accuracy:.1f} % of {column.test.n:,}.")
+    _draw_at_once(run)
 
 
 def draw_curve(column: RunColumn, columns: Sequence[RunColumn]) -> None:
@@ -97,6 +100,14 @@ def draw_curve(column: RunColumn, columns: Sequence[RunColumn]) -> None:
         f"Points: mean of {SEEDS} networks on {curve.points[0].n:,} test pictures, with 95 % intervals over seeds and "
         "pictures. Dotted: the power law through the last points that the sentence goes by."
     )
+    _draw_at_once(run)
+
+
+def _draw_at_once(run: Run) -> None:
+    """How many networks trained at once, where that was asked: short trainings are not worth the question."""
+    known = read_at_once(run.config)
+    if known is not None:
+        st.caption(escape(known.sentence, 300))
 
 
 def curve_figure(curve: DataCurve) -> go.Figure:
