@@ -9,6 +9,7 @@ from core.cli.output import Bar, percent, print_json, print_table, shown
 from core.cli.predict import evaluate_now
 from core.errors import UserMistake
 from core.evaluation import Evaluation
+from core.runs.naming import with_names
 from core.runs.run import Run, read_run
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def compare(run_names: RunNames, as_json: AsJson = False) -> None:
     """
     from core.experiments.run_comparison import compare_runs
 
-    runs = [read_run(name) for name in run_names]
+    runs = with_names([read_run(name) for name in run_names])
     if len(runs) < 2:
         raise UserMistake("compare needs two or more different runs")
     found = compare_runs(runs, [answers_on_test(run) for run in runs])
@@ -72,7 +73,7 @@ def findings(run_names: RunNames, as_json: AsJson = False) -> None:
         raise UserMistake("findings takes one run, or two different ones")
     for run in runs:
         answers_on_test(run)  # which a run that was stopped may still lack
-    facts = [read_facts(read_run(run.id), _shortcuts_of(run)) for run in runs]
+    facts = [read_facts(run, _shortcuts_of(run)) for run in with_names([read_run(run.id) for run in runs])]
     found = find(facts[0], facts[1] if len(facts) > 1 else None)
     if as_json:
         print_json([one.to_json() for one in found])

@@ -70,7 +70,7 @@ def test_the_table_of_runs_is_what_evaluate_prints(two_runs):
 def test_the_findings_are_those_of_the_command(two_runs):
     app = open_page("pages/results.py", cifar=two_runs[0].id, own=two_runs[1].id)
     shown = [one.value for one in app.markdown if one.value.startswith(":small[")]
-    expected = {escape(one.sentence, 700) for one in findings(*(read_facts(run) for run in two_runs))}
+    expected = {escape(one.sentence, 700) for one in findings(*map(read_facts, with_names(two_runs)))}
     assert 3 <= len(shown) <= 7  # and what colour alone scores, which the expected ones were not told
     assert sum(any(sentence in text for sentence in expected) for text in shown) >= len(shown) - 1
 

@@ -83,9 +83,9 @@ def draw_runs(head: DeltaGenerator) -> None:
             offered = [run for run in finished if run.id not in others]
             first_choice = usual[key] if usual[key] in offered else next(iter(offered), None)
             missing = "own" if any(run.config.data.dataset == "cifar10" for run in finished) else "cifar"
-            columns.append(_draw_column(key, offered, first_choice, measure, missing))
+            columns.append(_draw_column(key, offered, finished, first_choice, measure, missing))
     with head:
-        picked = _pick_more([run for run in finished if run.id not in _ids(columns)])
+        picked = _pick_more([run for run in finished if run.id not in _ids(columns)], finished)
     columns += _draw_more(picked, measure)
     there = [column for column in columns if column is not None]
     if not there:
@@ -135,10 +135,10 @@ def _usual_runs(finished: Sequence[Run]) -> dict[str, Run | None]:
 
 
 def _draw_column(
-    key: str, finished: Sequence[Run], usual: Run | None, measure: Measure, missing: str
+    key: str, offered: Sequence[Run], finished: Sequence[Run], usual: Run | None, measure: Measure, missing: str
 ) -> RunColumn | None:
     """The picker of a column and its score; None where there is nothing to show. missing: what to train on then."""
-    run = run_picker(LABELS[key], key, finished, usual)
+    run = run_picker(LABELS[key], key, offered, usual, among=finished)
     column = open_column(key, run, measure) if run else None
     if column is not None:
         draw_score(column)
@@ -150,11 +150,11 @@ def _draw_column(
     return column
 
 
-def _pick_more(offered: Sequence[Run]) -> list[Run]:
+def _pick_more(offered: Sequence[Run], finished: Sequence[Run]) -> list[Run]:
     """More runs to compare with the first two; their ids stand in the address."""
     if not offered:
         return []
-    known, labels = {run.id: run for run in offered}, run_labels(offered)
+    known, labels = {run.id: run for run in offered}, run_labels(finished)
     requested = st.query_params.get(MORE, "")
     if requested != st.session_state.get(f"{MORE_KEY}.address", ""):
         st.session_state[MORE_KEY] = requested.split(",")

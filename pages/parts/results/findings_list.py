@@ -13,6 +13,7 @@ from core.errors import UserMistake
 from core.findings.finding import RunFacts, RunFinding, Suggestion, read_facts
 from core.findings.pairs import findings
 from core.runs.actions import clone_config
+from core.runs.naming import with_names
 from core.runs.run import Run, read_run
 from pages.parts.form.run_form import take_config
 from pages.parts.results.run_column import RunColumn
@@ -29,7 +30,7 @@ VIEWS = {"confusion": "Confusion matrix", "pictures": "Pictures", "folds": "Cros
 
 def draw_findings(columns: Sequence[RunColumn]) -> None:
     """Three to seven sentences about one run or two; of more, about the first two."""
-    chosen = [column.run for column in columns[:2]]
+    chosen = with_names([column.run for column in columns[:2]])
     found = found_about(chosen)
     labels = run_labels(chosen)
     if len(columns) > 2:
@@ -75,7 +76,7 @@ def _show_view(view: str) -> None:
 
 def found_about(chosen: Sequence[Run]) -> list[RunFinding]:
     """The findings about one run or two; made again when one of them was."""
-    stamps = tuple((run.id, run.state.updated, run.used_model, _duplicates_stamp(run)) for run in chosen)
+    stamps = tuple((run.id, run.title, run.state.updated, run.used_model, _duplicates_stamp(run)) for run in chosen)
     return _found(stamps, tuple(chosen))
 
 

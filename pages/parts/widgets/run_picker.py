@@ -24,14 +24,15 @@ def newest(listed: Sequence[Run]) -> Run:
     return at_work[-1] if at_work else listed[0]
 
 
-def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None) -> Run | None:
-    """A select box whose choice stands in the address as ?key=ID; a run that is gone falls back to `usual`.
+def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None, among: Sequence[Run] = ()) -> Run | None:
+    """A select box whose choice stands in the address as ?key=ID; a run that is gone falls back to `usual`. Runs are
+    called by what differs `among` these, or in the list.
 
     Streamlit's own binding would put the label into the address, with the dataset's name in it. So the address is
     read here: it wins when it is new (a link, the back button). A choice is written into it, but not what is shown
     where nobody has chosen: every writing is a step of the browser's history, and one press of Back leaves the page.
     """
-    known, labels = {run.id: run for run in listed}, run_labels(listed)
+    known, labels = {run.id: run for run in listed}, run_labels(among or listed)
     requested, before = st.query_params.get(key), st.session_state.get(f"{key}.address")
     if requested in known and requested != before:
         st.session_state[key] = requested
