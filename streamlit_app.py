@@ -5,6 +5,7 @@ from pages.parts.form.start_run import supervisor
 from pages.parts.home.dataset_cards import draw_dataset_cards
 from pages.parts.home.first_run import find_first_run, follow_first_run, is_at_work
 from pages.parts.home.getting_started import draw_getting_started
+from pages.parts.home.guesses import draw_guesses
 from pages.parts.home.newest_result import draw_newest_result
 from pages.parts.home.recent_runs import draw_recent_runs
 from pages.parts.home.welcome import draw_strip, draw_title
@@ -30,6 +31,8 @@ def main() -> None:
                 draw_strip(found, quiet=True)
         if first_run is None:
             draw_getting_started(found)
+        with boundary():
+            draw_guesses()
         if found:
             draw_dataset_cards(found)
         if runs():

@@ -55,7 +55,10 @@ def runs_export_mlflow(run_names: RunNames, to: To, as_json: AsJson = False) -> 
     if as_json:
         print_json({"folders": [str(folder) for folder in folders]})
     else:
-        print(f"written to {shown(to)}; to see it: mlflow ui --backend-store-uri {shown(to)}")
+        print(
+            f"written to {shown(to)}; to see it: mlflow migrate-filestore --source {shown(to)} --target "
+            "sqlite:///mlflow.db, then mlflow ui --backend-store-uri sqlite:///mlflow.db"
+        )
 
 
 @elsewhere_app.command("command")

@@ -103,9 +103,16 @@ def _run_meta(run: Run, target: Path) -> dict[str, Any]:
 
 
 def _write_meta(folder: Path, document: dict[str, Any]) -> None:
-    """YAML, of which JSON's values are a part: no name in it can be read as another key."""
-    lines = (f"{name}: {json.dumps(value)}\n" for name, value in document.items())
+    """YAML with JSON's values: no name in it can be read as another key."""
+    lines = (f"{name}: {_as_yaml(value)}\n" for name, value in document.items())
     (folder / "meta.yaml").write_text("".join(lines), encoding="utf-8")
+
+
+def _as_yaml(value: Any) -> str:
+    """As JSON, except that an emoji stands as it is: JSON's pair of escapes for it is an error in YAML."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return '"' + "".join(one if ord(one) > 0xFFFF else json.dumps(one)[1:-1] for one in value) + '"'
 
 
 def _parameters(run: Run) -> dict[str, str]:

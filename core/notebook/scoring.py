@@ -31,6 +31,15 @@ class Score:
     is_right: bool | None = None  # the direction of the accuracy; None also where chance alone explains the outcome
     is_inside: bool | None = None  # the guessed number lies in the interval of the outcome
     is_time_right: bool | None = None
+    is_open: bool = False  # the run or the experiment has not ended
+
+    @property
+    def came_true(self) -> bool | None:
+        """Whether it was right in what it says first: the direction, else the accuracy, else the time; None where
+        there is no outcome, or where chance alone explains it."""
+        if self.guess.direction:
+            return self.is_right
+        return self.is_inside if self.guess.accuracy is not None else self.is_time_right
 
     @property
     def verdict(self) -> str:
@@ -72,11 +81,20 @@ def summarize(scores: Sequence[Score]) -> str:
     return ", ".join(parts)
 
 
+def count_guesses(scores: Sequence[Score]) -> str:
+    """In a phrase: "3 open, 2 of 5 right"; those that chance decided, and those whose run is gone, are neither."""
+    decided = [score.came_true for score in scores if score.came_true is not None]
+    waiting = sum(score.is_open for score in scores)
+    parts = [f"{waiting:,} open"] if waiting else []
+    parts += [f"{sum(decided):,} of {len(decided):,} right"] if decided else []
+    return ", ".join(parts) or f"{len(scores):,}, none of them decided"
+
+
 def _score_run(guess: Guess) -> Score:
     run = read_run(guess.about)
     test = run.evaluation("test")
     if not run.state.ended:
-        return Score(guess, run.title, "not known yet")
+        return Score(guess, run.title, "not known yet", is_open=True)
     if test is None or not test.n:
         return Score(guess, run.title, f"the run has no accuracy ({run.state.status})")
     if guess.accuracy is not None:
@@ -120,8 +138,10 @@ def _score_experiment(guess: Guess) -> Score:
     if effect is None:
         return Score(guess, experiment.title, "the experiment has no such component")
     subject = f"{effect.title}, {experiment.title}"
-    if not experiment.ended or effect.accuracy is None:
-        return Score(guess, subject, "not known yet" if not experiment.ended else "the experiment could not measure it")
+    if not experiment.ended:
+        return Score(guess, subject, "not known yet", is_open=True)
+    if effect.accuracy is None:
+        return Score(guess, subject, "the experiment could not measure it")
     found = effect.accuracy.times(100)
     text = f"{found.value:+.1f} points [{found.low:+.1f} to {found.high:+.1f}]"
     right_pace = None

@@ -154,7 +154,7 @@ def _guesses(subjects: Collection[str], chosen: Collection[str]) -> Iterator[Sec
 
 
 def _blocks_of(markdown: str) -> Iterator[Block]:
-    """The paragraphs and tables of the Markdown that an experiment writes itself."""
+    """The paragraphs, lists and tables of the Markdown that an experiment writes itself."""
     for piece in re.split(r"\n\s*\n", markdown.strip()):
         lines = piece.splitlines()
         if lines[0].startswith("|"):
@@ -162,12 +162,15 @@ def _blocks_of(markdown: str) -> Iterator[Block]:
             yield Table(
                 rows[0], tuple(row for row in rows[1:] if not all(re.fullmatch(r":?-+:?", cell) for cell in row))
             )
+        elif all(line.startswith("- ") for line in lines):
+            yield Items(tuple(_plain(line.removeprefix("- ")) for line in lines))
         else:
             yield Paragraph(_plain(" ".join(lines)))
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text.replace("**", "").replace("`", "")).strip().lstrip("# ")
+    text = text.replace("**", "").replace("`", "").replace(" -> ", " → ")  # an arrow of two signs breaks between them
+    return re.sub(r"\\(.)", r"\1", text).strip().lstrip("# ")
 
 
 def _dataset_sections(
@@ -213,8 +216,11 @@ def _is_kind(kind: type) -> Callable[[object], bool]:
 
 
 def _mark_short(cell: str) -> str:
-    """The attribute that keeps a short cell on one line; a long name may break anywhere."""
-    return ' class="short"' if len(cell) <= SHORT else ""
+    """The attribute that keeps a short cell on one line, and the words of another one whole; a long name may break
+    anywhere."""
+    if len(cell) <= SHORT:
+        return ' class="short"'
+    return ' class="whole"' if max(map(len, cell.split()), default=0) <= SHORT else ""
 
 
 def _inside(picture: Picture) -> str:

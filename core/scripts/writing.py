@@ -25,6 +25,7 @@ from core.data.versions.export import class_folders, export_paths
 from core.disk import write_atomic
 from core.engine.evaluate import evaluation_batch
 from core.engine.features import uses_fixed_features
+from core.engine.optimizers import NEEDS_SHAPES
 from core.errors import UserMistake
 from core.models.shapes import Step, trace_shapes
 from core.progress import Clock, Progress
@@ -97,6 +98,7 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
     environment.filters["python"] = repr
     batch = effective_batch_size(config.train.batch_size, train_pictures)
     environments = read_environments(run.folder)
+    learns_filters = not (config.model.name == "pretrained" and config.model.trainable == "head")
     text = environment.get_template("script.py.j2").render(
         run=run.id,
         network=NETWORKS[config.model.name],
@@ -128,7 +130,9 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
         flip_tta=config.model.flip_tta,
         block=block_pictures(config.data.image_size, batch),
         at_once=evaluation_batch(config.data.image_size),
-        optimizer=_optimizer(config.train),
+        separate=config.train.optimizer in NEEDS_SHAPES,  # else all weights are one vector
+        muon=config.train.optimizer == "muon" and learns_filters,
+        optimizer=_optimizer(config.train, learns_filters),
         **_network(config.model, len(store.classes), config.data.image_size, path),
     )
     return _spaced(re.sub(r"\n{4,}", "\n\n\n", text))
@@ -150,8 +154,6 @@ def _must_be_writable(run: Run) -> None:
         why = "its backbone is the network of another run (transfer); write out that run"
     elif run.config.model.name == "pretrained" and run.config.model.backbone.startswith(NEEDS_VERSIONS):
         why = f"the weights of {run.config.model.backbone} need more than their numbers to be loaded"
-    elif run.config.train.optimizer == "muon" or run.config.train.ema:
-        why = "scripts know neither Muon nor weight averaging yet"
     elif environments and environments[-1].processes > 1:
         why = f"{environments[-1].processes} processes trained it together, and a script is one"
     if why:
@@ -206,11 +208,16 @@ def _packed(rows: np.ndarray, which: str) -> str:
     return repr(text)
 
 
-def _optimizer(train: TrainConfig) -> str:
+def _optimizer(train: TrainConfig, learns_filters: bool) -> str:
     rest = f"weight_decay={train.weight_decay}"
     if train.optimizer in ("sgd", "nesterov"):
         ahead = ", nesterov=True" if train.optimizer == "nesterov" and train.momentum > 0 else ""
         return f"torch.optim.SGD([vector], lr=0.0, momentum={train.momentum}, {rest}{ahead}, fused=True)"
+    if train.optimizer == "muon" and learns_filters:
+        return f"Muon(model, lr=0.0, momentum={train.momentum}, {rest})"
+    if train.optimizer == "muon":  # whose rule for all else than filters is Nesterov's
+        ahead = ", nesterov=True" if train.momentum > 0 else ""
+        return f"torch.optim.SGD(model.parameters(), lr=0.0, momentum={train.momentum}, {rest}{ahead}, fused=True)"
     if train.optimizer == "rmsprop":
         return f"torch.optim.RMSprop([vector], momentum={train.momentum}, {rest}, foreach=True)"
     name = "Adam" if train.optimizer == "adam" else "AdamW"

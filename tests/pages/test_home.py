@@ -7,8 +7,10 @@ from core.config import ModelConfig, RunConfig, change_config
 from core.data.datasets.dataset import delete_dataset
 from core.data.imports.pipeline import import_pictures
 from core.data.store.store import store_fingerprint
+from core.disk import append_line
 from core.evaluation import Evaluation
 from core.jobs import import_job
+from core.notebook.notebook import Guess, notebook_path
 from core.runs.actions import create_run
 from core.runs.run import ModelCard
 from core.runs.writer import RunWriter
@@ -20,8 +22,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 def add_finished_run(dataset):
     """One epoch, and answers on four test pictures of which three are right."""
-    config = change_config(RunConfig(), {"data.dataset": dataset.name})
-    run = create_run(config, store_fingerprint(dataset, config.data), dataset.classes)
+    run = new_run_on(dataset)
     pen = RunWriter(run.folder)
     pen.starting()
     pen.save_model({"w": np.ones(1, np.float32)}, card(dataset))
@@ -31,6 +32,17 @@ def add_finished_run(dataset):
     pen.save_evaluation(Evaluation("test", "evaluation", dataset.classes, indices, labels, probabilities))
     pen.finish("done")
     return run
+
+
+def write_guess(about, **said):
+    notebook_path().parent.mkdir(exist_ok=True)
+    guess = Guess(at="2026-01-02T03:04:05+00:00", text="a guess", about=about, **said)
+    append_line(notebook_path(), guess.model_dump(mode="json"))
+
+
+def new_run_on(dataset):
+    config = change_config(RunConfig(), {"data.dataset": dataset.name})
+    return create_run(config, store_fingerprint(dataset, config.data), dataset.classes)
 
 
 def card(dataset):
@@ -117,3 +129,26 @@ def test_other_pictures_under_the_same_name_are_not_shown_as_those_of_the_run():
     assert finish(import_pictures("pets", others, "zip", False)).labels.tolist() == labels
     app = open_page()
     assert "3 of 4 test pictures of pets" in said(app) and not app.get("plotly_chart") and not app.exception
+
+
+def test_guesses_are_counted_with_the_way_to_the_notebook():
+    dataset = add_pictures()
+    done = add_finished_run(dataset)  # 3 of 4 right: 30.1 % to 95.4 %
+    for accuracy in (0.75, 0.5, 0.02):
+        write_guess(done.id, accuracy=accuracy)
+    write_guess(new_run_on(dataset).id, accuracy=0.9)
+    write_guess("gone", accuracy=0.9)
+    app = open_page()
+    assert "Your guesses: 1 open, 2 of 3 right" in said(app) and not app.exception and not app.error
+    (link,) = [link.proto for link in app.get("page_link") if link.proto.label == "Open the notebook"]
+    assert link.query_string == "show=Notebook"
+
+
+def test_without_guesses_of_ones_own_nothing_is_said_of_them():
+    write_guess("gone", accuracy=0.9, owner={"id": "another", "name": "<b>Another</b>"})
+    assert "guesses" not in said(open_page())
+    write_guess("gone", accuracy=0.9)
+    assert "Your guesses: 1, none of them decided" in said(open_page())
+    notebook_path().write_bytes(b"{broken")
+    app = open_page()
+    assert "guesses" not in said(app) and not app.exception

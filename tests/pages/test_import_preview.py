@@ -48,7 +48,8 @@ LABELS = "picture;what;note\n" + "".join(f"p{i};{'cat' if i % 2 else 'dog'};x\n"
 def test_a_table_says_the_classes_of_loose_pictures(home):
     files = {f"images/p{i}.png": png(i) for i in range(9)} | {"labels.csv": LABELS.encode()}
     app = previewed(write_folder(home / "a", files))
-    assert "cannot be added" in said(app) or "one folder" in said(app)
+    assert "'labels.csv' are read too: choose it in “Classes from a table”" in said(app).replace("\\", "")
+    assert "--labels" not in said(app).replace("\\", "")
     app.get_by_key("labels_inside").set_value("labels.csv").run()
     assert "which column of the table" in said(app)
     app.get_by_key("labels_class_3").set_value(1).run()
@@ -58,3 +59,11 @@ def test_a_table_says_the_classes_of_loose_pictures(home):
     app.get_by_key("import_them").click().run()
     (job,) = list_jobs()
     assert read_json(job.folder / "job.json")["class_mapping"]["labels"]["class_column"] == "2"
+
+
+def test_loose_pictures_beside_a_table_are_told_what_to_do_on_the_page(home):
+    app = previewed(
+        write_folder(home / "a", {f"p{i}.png": png(i) for i in range(4)} | {"its labels.csv": b"file,class"})
+    )
+    text = said(app).replace("\\", "")
+    assert "'its labels.csv' are read too: choose it in “Classes from a table”" in text and "--labels" not in text

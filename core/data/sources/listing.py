@@ -107,6 +107,7 @@ Found = File  # path parts, key, reason to refuse it
 Arrange = Callable[[list[Found], Limits], Listing]  # files to their listing, by a table of labels
 
 
+TABLE_OPTION = re.compile(r"are read with --labels .+? of python -m core data add", re.DOTALL)
 PACKED = (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z", ".xz", ".bz2")
 
 
@@ -209,7 +210,8 @@ def sort_entries(entries: list[Entry]) -> list[Entry]:
 
 
 def about_tables(tables: Sequence[str]) -> str:
-    """What to do where the labels are in a table and not in the names of folders; "" without a table."""
+    """What to do where the labels are in a table and not in the names of folders; "" without a table. Its
+    end is TABLE_OPTION, in place of which a page says what to do there."""
     if not tables:
         return ""
     name = tables[0]

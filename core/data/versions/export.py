@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ LAYOUTS: dict[Layout, str] = {
 SPLIT_LAYOUTS: tuple[Layout, ...] = ("imagefolder", "huggingface")  # which need train, val and test
 assert set(LAYOUTS) == set(get_args(Layout))
 READ_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
+METADATA = ("file_name", "label", "name")  # columns
 NAME_BYTES = 120  # of a file or folder; shorter than any file system's limit, and three of them fit a Windows path
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')  # by Windows, which is the strictest
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
@@ -139,16 +141,36 @@ def _by_part(
 ) -> tuple[list[str], dict[str, bytes]]:
     taken: dict[str, int] = {}
     folders, classes = class_folders(dataset), _classes(dataset)
-    paths, tables = [""] * dataset.used, {}
+    paths, lines = [""] * dataset.used, {}
     for part, rows in parts.items():
         above = "validation" if layout == "huggingface" and part == "val" else part
         for row in rows.tolist():
             below = f"{folders[dataset.labels[row]]}/{names[row]}" if layout == "imagefolder" else names[row]
             paths[row] = free_path(f"{above}/{below}", taken)
         if layout == "huggingface" and len(rows):
-            lines = ((paths[row].partition("/")[2], classes[row], dataset.names[row]) for row in rows.tolist())
-            tables[f"{above}/metadata.csv"] = _csv(("file_name", "label", "name"), lines)
-    return paths, tables
+            lines[above] = [(paths[row].partition("/")[2], classes[row], dataset.names[row]) for row in rows.tolist()]
+    return paths, _metadata(lines)
+
+
+def _metadata(parts: Mapping[str, list[tuple[str, str, str]]]) -> dict[str, bytes]:
+    """The table of each part: as CSV, or as JSON where its reader would take a class of any part for a number, for a
+    truth or for a gap, as pandas does with 01, True and NA."""
+    tables = {f"{part}/metadata.csv": _csv(METADATA, lines) for part, lines in parts.items()}
+    labels = [[label for _, label, _ in lines] for lines in parts.values()]
+    if all(map(_reads_labels, tables.values(), labels)):
+        return tables
+    return {f"{part}/metadata.jsonl": _json_lines(lines) for part, lines in parts.items()}
+
+
+def _reads_labels(table: bytes, labels: list[str]) -> bool:
+    import pandas as pd  # with which datasets reads it
+
+    return pd.read_csv(io.BytesIO(table), usecols=["label"])["label"].tolist() == labels
+
+
+def _json_lines(rows: Iterable[Iterable[str]]) -> bytes:
+    lines = (json.dumps(dict(zip(METADATA, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+    return "".join(lines).encode(errors="replace")
 
 
 def _classes(dataset: Dataset) -> list[str]:

@@ -20,6 +20,7 @@ from pages.parts.data.label_table import ask_labels, forget_table
 from pages.parts.shell.cache import dataset_named, datasets, pixels_to_png
 from pages.parts.shell.escape import escape, shown
 from pages.parts.shell.frame import boundary
+from pages.parts.widgets.import_progress import say_on_page
 
 EXAMPLES = 3  # of each class
 ROW = 56  # pixels, so that the examples can be seen
@@ -44,7 +45,7 @@ def draw_preview() -> None:
         found = _scan(state)
     except UserMistake as mistake:
         title = f"{escape(state['name'])} cannot be added"
-        st.warning(escape(mistake, 900), title=title, icon=":material/info:")
+        st.warning(escape(say_on_page(str(mistake)), 900), title=title, icon=":material/info:")
         _ask_class_folders(state)
         _offer_back()
         return
@@ -258,7 +259,8 @@ def _size(count: int) -> str:
 
 def _ask_import(state: dict[str, Any], preview: ImportPreview, mapping: ClassMapping) -> None:
     if preview.trouble and st.session_state.get("import_into") is None:
-        st.warning(escape(preview.trouble[0].upper() + preview.trouble[1:] + ".", 600), icon=":material/info:")
+        trouble = say_on_page(preview.trouble)
+        st.warning(escape(trouble[0].upper() + trouble[1:] + ".", 600), icon=":material/info:")
     found = newest_versions(datasets())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         into = None

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserMistake
-from core.notebook.notebook import MOST_LETTERS, Note, Notebook, notebook_path, read_notebook, write_note
-from core.notebook.scoring import Score, score_guesses, summarize
-from pages.parts.shell.cache import runs
+from core.notebook.notebook import MOST_LETTERS, Note, Notebook, read_notebook, write_note
+from core.notebook.scoring import summarize
+from pages.parts.shell.cache import scores_of
 from pages.parts.shell.escape import escape, shown
 
 MOST_NOTES = 100  # the newest that are shown
@@ -39,7 +39,7 @@ def _draw_guesses(found: Notebook) -> None:
             icon=":material/psychology_alt:",
         )
         return
-    scores = _scores(_stamp(found), found)
+    scores = scores_of(found)
     if text := summarize(scores):
         st.markdown(f"**{text}**")
     rows = [
@@ -80,14 +80,3 @@ def _draw_new_note() -> None:
             return
         st.session_state[WRITTEN] = number + 1
         st.rerun()
-
-
-def _stamp(found: Notebook) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Changes with the notebook and with what its guesses are about."""
-    states = tuple((run.id, run.state.updated) for run in runs(hidden=True))
-    return notebook_path().stat().st_size, states
-
-
-@st.cache_data(max_entries=10, show_spinner=False, ttl=30)
-def _scores(stamp: tuple[int, tuple[tuple[str, str], ...]], _found: Notebook) -> list[Score]:
-    return score_guesses(_found.guesses)

@@ -23,6 +23,8 @@ from core.errors import UserMistake
 from core.experiments.ablation.experiment import scan_specs
 from core.experiments.sweeps.sweep import scan_sweeps
 from core.jobs.import_job import ImportJob, list_jobs
+from core.notebook.notebook import Notebook, notebook_path
+from core.notebook.scoring import Score, score_guesses
 from core.people import ask_who
 from core.presets import scan_presets
 from core.runs.history import MetricHistory, MetricHistoryReader
@@ -59,6 +61,12 @@ def store(data: DataConfig) -> TensorStore:
 def parts_of(dataset: Dataset, data: DataConfig) -> dict[str, np.ndarray]:
     """The rows of "train", "val" and "test" as `data` splits them, read only; duplicates count once they are found."""
     return _parts(dataset.id, data.model_dump_json(), stamp_of(duplicates_path(dataset)), dataset)
+
+
+def scores_of(notebook: Notebook) -> list[Score]:
+    """Of each of its guesses; counted anew when the notebook or a run has changed, and every half minute."""
+    states = tuple((run.id, run.state.updated) for run in runs(hidden=True))
+    return _scores(str(notebook_path()), stamp_of(notebook_path()), states, notebook)
 
 
 def stamp_of(path: Path) -> int:
@@ -200,6 +208,11 @@ def _storage_warning(home: str, clock: int) -> str:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _datasets(home: str, stamps: Stamps) -> tuple[list[Dataset], list[str]]:
     return scan_datasets()
+
+
+@st.cache_data(max_entries=10, show_spinner=False, ttl=30)
+def _scores(path: str, stamp: int, states: tuple[tuple[str, str], ...], _notebook: Notebook) -> list[Score]:
+    return score_guesses(_notebook.guesses)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.data.sources.listing import TABLE_OPTION
 from core.jobs.import_job import ImportJob, cancel_import, forget_job
 from pages.parts.shell.escape import escape
 from pages.parts.shell.formatting import span
@@ -19,10 +20,15 @@ def draw_failed_import(job: ImportJob) -> None:
     """Why the pictures were not added."""
     show = st.warning if job.status == "refused" else st.error
     title = f"{escape(job.name)} was not {'trained on' if job.dataset else 'added'}"
-    show(escape(job.message, 900), title=title, icon=":material/info:")
+    show(escape(say_on_page(job.message), 900), title=title, icon=":material/info:")
     if st.button("OK", key=f"forget_{job.id}"):
         forget_job(job)
         st.rerun()
+
+
+def say_on_page(mistake: str) -> str:
+    """Why pictures cannot be added, with what to do on the page in place of an option of the command line."""
+    return TABLE_OPTION.sub("are read too: choose it in “Classes from a table”", mistake)
 
 
 def _describe(job: ImportJob) -> str:

@@ -2,10 +2,12 @@
 
 import csv
 import hashlib
+import json
 import zipfile
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.data.imports.class_mapping import make_class_mapping
@@ -148,6 +150,32 @@ def test_huggingface_has_a_table_beside_the_pictures_of_each_part(tmp_path):
         assert {path.name for path in (tmp_path / "out" / folder).iterdir()} == {
             "metadata.csv", *(line["file_name"] for line in lines)
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("NA", "None", "cat"), ("01", "1"), ("True", "False"), ("1e3", "a"), ('a "b", c', "x\ny")],
+    ids=lambda names: names[0],
+)
+def test_huggingface_reads_every_class_as_it_is_called(names, tmp_path):
+    entries = [(f"{k}/{i}.png", name, None, png(20 * k + i)) for k, name in enumerate(names) for i in range(6)]
+    dataset = finish(import_pictures("odd", iter(entries), "zip", False))
+    rows = np.arange(dataset.used)
+    parts = {"train": rows, "val": rows[:0]} if len(names) > 2 else {"train": rows[2:], "test": rows[:2]}
+    finish(export_dataset(dataset, tmp_path / "out", "huggingface", parts))
+    for part, kept in parts.items():
+        tables = list((tmp_path / "out" / part).glob("metadata.*"))
+        lines = [line for table in tables for line in read_as_datasets_does(table)]
+        assert len(tables) == (len(kept) > 0)
+        assert [line["label"] for line in lines] == [dataset.classes[dataset.labels[row]] for row in kept]
+        assert [line["name"] for line in lines] == [dataset.names[row] for row in kept]
+
+
+def read_as_datasets_does(table):
+    """The lines of a metadata file, as Hugging Face's imagefolder takes them."""
+    if table.suffix == ".csv":
+        return pd.read_csv(table).to_dict("records")
+    return [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_table_comes_in_again_with_its_labels(tmp_path):

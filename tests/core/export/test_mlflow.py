@@ -1,6 +1,7 @@
 """The tracking folder of MLflow: its files as its own store writes them."""
 
 import json
+import re
 
 import pytest
 
@@ -9,17 +10,25 @@ from core.runs.actions import rename_run
 
 
 def meta(folder):
-    lines = (folder / "meta.yaml").read_text(encoding="utf-8").splitlines()
+    """Its values, which are JSON: YAML but for a pair of escapes that is one character."""
+    text = (folder / "meta.yaml").read_text(encoding="utf-8")
+    assert not re.search(r"(?<!\\)\\ud[89ab]", text)
+    lines = text.splitlines()
     return {name: json.loads(value) for name, _, value in (line.partition(": ") for line in lines)}
 
 
 def test_a_run_is_in_the_layout_of_mlruns(tiny_run, tmp_path):
-    rename_run(tiny_run, "a: <b>\nname: x 🎨")
+    rename_run(tiny_run, "a: <b>\nname: x 🎨 \\ud83c")
     assert main(["runs", "export-mlflow", tiny_run.id, "--to", str(tmp_path / "mlruns")]) == 0
     (experiment,) = (tmp_path / "mlruns").iterdir()
     (run,) = (path for path in experiment.iterdir() if path.is_dir())
     assert meta(experiment)["name"] == "colours" and meta(experiment)["experiment_id"] == experiment.name
     found = meta(run)
+    assert (
+        found["run_name"]
+        == "a: <b> name: x 🎨 \\ud83c"
+        == (run / "tags" / "mlflow.runName").read_text(encoding="utf-8")
+    )
     assert found["run_id"] == found["run_uuid"] == run.name and found["status"] == 3
     assert found["start_time"] <= found["end_time"]
     assert (run / "params" / "train.epochs").read_text() == str(tiny_run.config.train.epochs)

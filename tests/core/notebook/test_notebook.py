@@ -18,7 +18,7 @@ from core.notebook.notebook import (
     write_note,
     write_run_guess,
 )
-from core.notebook.scoring import score_guess, summarize
+from core.notebook.scoring import count_guesses, score_guess, summarize
 from core.runs.run import open_run
 from core.runs.state import replace_state, write_state
 from tests.tiny import new_run
@@ -35,7 +35,8 @@ def finished(run, like, seconds):
 
 def test_a_guess_is_scored_beside_the_interval(tiny_run):
     run = new_run()
-    assert score_guess(write_run_guess(run, "+2 points, slower")).outcome == "not known yet"
+    waiting = score_guess(write_run_guess(run, "+2 points, slower"))
+    assert (waiting.outcome, waiting.is_open, count_guesses([waiting])) == ("not known yet", True, "1 open")
     write_run_guess(run, "no difference, as fast")
     write_run_guess(run, "100 %")
     write_run_guess(run, "3 %")
@@ -48,6 +49,8 @@ def test_a_guess_is_scored_beside_the_interval(tiny_run):
     test = open_run(run.folder).evaluation("test")
     assert all_right.is_inside == (test.interval[1] >= 1) and few.is_inside is (test.interval[0] <= 0.03)
     assert summarize([more, same]).startswith("1 of 1 directions right")
+    assert (more.came_true, same.came_true, few.came_true) == (None, True, few.is_inside) and not more.is_open
+    assert count_guesses([more]) == "1, none of them decided" and count_guesses([more, same]) == "1 of 1 right"
 
 
 def test_a_guess_after_the_outcome_is_refused_and_one_with_nothing_to_compare_too(tiny_run, home):

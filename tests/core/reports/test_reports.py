@@ -22,7 +22,7 @@ from core.experiments.ablation.spec import plan_experiment
 from core.models.build import build_model
 from core.models.summary import Layer, layer_table
 from core.notebook.notebook import write_experiment_guess, write_run_guess
-from core.reports.blocks import Picture
+from core.reports.blocks import Picture, Report, Section, Table
 from core.reports.drawing import draw_curves
 from core.reports.network_drawing import draw_network, stages_of
 from core.reports.outline import SECTIONS, make_outline
@@ -99,6 +99,10 @@ def test_an_experiment_has_its_words_and_guesses(tiny_run):
     experiment = create_experiment(plan_experiment(tiny_run.config, find_components(["flip"]), 1))
     write_experiment_guess(experiment, "worse")
     text = text_of(to_html(make_report([experiment], make_outline(words={"results": "Mine.", "data": "All blue."}))))
+    page = to_html(make_report([experiment]))
+    assert '<table class="many">\n<thead><tr><th dir="auto" class="short">component</th>' in page
+    assert '<th dir="auto" class="whole">difference, points (95 % interval)</th>' in page
+    assert "<td" in page and "none → flip" in page and '<li dir="auto">Horizontal flip' in page
     assert "Mine." in text and "All blue." in text and "worse" in text and "Horizontal flip" in text
 
 
@@ -118,6 +122,12 @@ def test_a_network_of_many_layers_is_drawn_in_few_stages():
     ]
     stages = stages_of(layers)
     assert 2 <= len(stages) <= 18 and sum(map(len, stages)) == len(layers)
+
+
+def test_words_of_a_table_stay_whole_and_only_a_name_without_end_breaks():
+    cells = ("+2.07 (+0.70 to +3.44)", "91.39, 93.46", "model.norm_linear: first -> none", "x" * 21)
+    page = to_html(Report("t", "", "", (Section("s", (Table(cells, (cells,)),), 1, "results"),)))
+    assert re.findall(r'<td dir="auto"([^>]*)>', page) == [' class="whole"', ' class="short"', ' class="whole"', ""]
 
 
 def test_several_runs_are_compared(tiny_run):

@@ -84,10 +84,13 @@ def trained(config):
     return open_run(run.folder)
 
 
-def printed_by(script, data):
-    """The lines that the script prints."""
+def printed_by(script, data, asked=None):
+    """The lines that the script prints; asked: a list that takes the weights of each network that it asks."""
     module = {"__name__": "script", "__file__": str(script)}
     exec(compile(script.read_text(), str(script), "exec"), module)
+    if asked is not None:
+        predict = module["predict"]
+        module["predict"] = lambda model, images: asked.append(model.state_dict()) or predict(model, images)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         module["main"](data)
     return printed.getvalue().splitlines()
@@ -131,17 +134,30 @@ def imports_of(text):
     return tops - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "why"),
-    [
-        ("train.ema", 0.9, "neither Muon nor weight averaging yet"),
-        ("train.optimizer", "muon", "neither Muon nor weight averaging yet"),
-    ],
-)
-def test_what_scripts_do_not_know_is_refused_in_words(field, value, why, trained_home, tmp_path):
-    run = train_tiny_run(train__epochs=1, **{field.replace(".", "__"): value})
-    with pytest.raises(UserMistake, match=why):
-        next(write_script(run, tmp_path / "run.py"))
+MUON = {"train.optimizer": "muon", "train.learning_rate": 0.02, "train.momentum": 0.9, "train.weight_decay": 0.01}
+RESIDUAL = {"model.name": "resnet", "model.width": 8, "train.precision": "bfloat16"}
+FROZEN = {"model.name": "pretrained", "model.backbone": "efficientnet_lite0", "data.image_size": 32}
+MOVES_AND_MEANS = {
+    "Muon": MUON,
+    "Muon of a residual network": MUON | RESIDUAL | {"train.schedule": "one_cycle"},
+    "Muon without momentum": MUON | {"model.name": "cnn", "train.momentum": 0.0},
+    "Muon where no filter learns": MUON | FROZEN,
+    "mean": {"train.ema": 0.9, "train.optimizer": "adam", "train.learning_rate": 0.002},
+    "mean and early stopping": {"train.ema": 0.5, "train.patience": 1, "train.learning_rate": 0.5, "train.epochs": 9},
+    "mean of Muon's": MUON | RESIDUAL | {"train.ema": 0.99, "train.augment": ["flip", "mixup"]},
+    "mean of a layer": {"train.ema": 0.8} | FROZEN,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", MOVES_AND_MEANS.values(), ids=MOVES_AND_MEANS)
+def test_muon_and_the_mean_of_the_weights_give_the_same_accuracy(changes, trained_home, tmp_path):
+    run = trained(change_config(RunConfig(preset="quick", data=DATA, train=TRAIN), changes))
+    asked = []
+    same_as_its_script(run, tmp_path, lambda script, data: printed_by(script, data, asked))
+    which = "best" if "train.patience" in changes else "last"
+    of_the_run = {value.tobytes() for value in run.weights(which).values()}
+    assert {value.numpy().tobytes() for value in asked[-1].values() if value.is_floating_point()} <= of_the_run
 
 
 @pytest.mark.slow
@@ -166,13 +182,14 @@ def test_no_preset_and_no_backbone_takes_more_lines(backbone, home, monkeypatch)
     add_colours()
     for preset in PRESETS if backbone == "resnet18" else ["pretrained"]:
         changes = {"data.dataset": "colours"} | ({"model.backbone": backbone} if preset == "pretrained" else {})
-        config = change_config(PRESETS[preset], changes)
-        store = load_store(config.data)
-        run = create_run(config, store.fingerprint, store.classes)
-        text = render(run, find_dataset("colours"), store, Path("run.py"), set(ODD_WAYS))
-        ast.parse(text)
-        assert len(text.splitlines()) < MOST_LINES, preset
-        assert max(map(len, text.splitlines())) <= 135
+        for more in ({}, MUON, {"train.ema": 0.99}):
+            config = change_config(PRESETS[preset], changes | more)
+            store = load_store(config.data)
+            run = create_run(config, store.fingerprint, store.classes)
+            text = render(run, find_dataset("colours"), store, Path("run.py"), () if more else ODD_WAYS)
+            ast.parse(text)
+            assert len(text.splitlines()) < MOST_LINES, (preset, more)
+            assert max(map(len, text.splitlines())) <= 135
 
 
 @pytest.mark.slow
