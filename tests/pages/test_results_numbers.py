@@ -8,6 +8,7 @@ from core.experiments.audits.data_curve import measure_curve, of_run
 from core.experiments.audits.folds import cross_validate
 from core.findings.finding import read_facts
 from core.findings.pairs import findings
+from core.runs.naming import with_names
 from pages.parts.results.compared import group_by_test_part
 from pages.parts.results.run_column import open_column
 from pages.parts.results.times import PARTS, parts_of_time
