@@ -61,6 +61,8 @@ def _in_words(config: RunConfig, field: str) -> str:
         return text
     if field == "model.trainable":
         return text[:1].lower() + text[1:]
+    if field == "train.augment":
+        return text if value else "no augmentation"
     if name == "epochs":
         return f"{text} {'epoch' if value == 1 else 'epochs'}"
     return f"{title[:1].lower()}{title[1:]} {text}"
