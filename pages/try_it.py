@@ -9,7 +9,7 @@ from pages.parts.try_it.answer_card import draw_answers, draw_overview, focused
 from pages.parts.try_it.changes import draw_changes
 from pages.parts.try_it.explanation import draw_explanation
 from pages.parts.try_it.given import AT_ONCE, GivenPicture, draw_drop_area, draw_other_ways, draw_test_pictures, opened
-from pages.parts.try_it.layout import STYLE
+from pages.parts.try_it.layout import HEADING, STYLE
 from pages.parts.try_it.many import draw_folder_here, draw_many, draw_offer
 from pages.parts.try_it.networks import pick_networks
 from pages.parts.try_it.resemblance import draw_resemblance
@@ -54,6 +54,7 @@ with frame("Try-It", "Drag in a picture and see what the network predicts."):
     pictures = [offered] if offered and not (given and offered.is_example) else given[:AT_ONCE]
     picture = focused(pictures) if pictures else None
     with answers, boundary():
+        st.html(HEADING)
         many = draw_many()
         if picture is None:
             st.caption("The answer appears here.")

@@ -60,7 +60,7 @@ def main() -> None:
             page.set_default_timeout(120_000)
             page.goto(f"{server.address}/try_it?run={run.id}")
             at_rest(page)
-            page.wait_for_selector(".st-key-answer h2")
+            page.wait_for_selector(".st-key-answer h3")
             for number, place in enumerate(places.tolist()):
                 zone = page.locator(".st-key-pictures [data-testid='stFileUploaderDropzone']").element_handle()
                 content = base64.b64encode(dataset.original(place)).decode()

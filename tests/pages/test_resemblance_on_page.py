@@ -50,7 +50,7 @@ def test_a_picture_that_is_none_of_the_classes_is_said_to_be(measured_run, monke
         novelty_module.Novelty, "verdict", lambda *a: replace(verdict(*a), none_of_these=True, unlike=0.99)
     )
     app = open_tab(measured_run)
-    assert "## None of these" in said(app) and "If it had to be one" in said(app)
+    assert "### None of these" in said(app) and "If it had to be one" in said(app)
     assert "More unlike its training pictures than 99%" in said(app) and not app.exception
 
 
@@ -63,7 +63,7 @@ def test_both_probabilities_are_shown_where_they_differ(tiny_run, monkeypatch):
     app = open_page("pages/try_it.py", run=tiny_run.id)
     app.file_uploader(key="pictures").upload("mine.png", content).run()
     believed = hot.rank(raw)[0][1]
-    assert f"## blue · {believed:.0%}".replace("%", r" \%") in said(app)
+    assert f"### blue · {believed:.0%}".replace("%", r" \%") in said(app)
     assert f"The network says {raw[0][1]:.1%}".replace("%", r"\%").replace(".", r"\.") in said(app).replace(
         " \\%", "\\%"
     )

@@ -44,7 +44,7 @@ def test_a_newer_run_whose_process_is_gone_is_not_what_is_proposed(trained_home,
 
 def test_an_example_stands_where_the_answer_will_appear(trained_home, tiny_run):
     app = open_page("pages/try_it.py")
-    assert "An example." in said(app) and "## " in said(app)
+    assert "An example." in said(app) and "### " in said(app)
     app.file_uploader(key="pictures").upload("mine.png", blue()).run()
     assert "An example." not in said(app) and r"mine\.png" in said(app) and not app.exception
 
@@ -54,7 +54,7 @@ def test_a_dropped_picture_is_predicted_as_the_predictor_does_whatever_it_is_cal
     app = open_page("pages/try_it.py", run=tiny_run.id)
     app.file_uploader(key="pictures").upload(name, blue()).run()
     best, sure = load_predictor(tiny_run).predict([(name, blue())])[0].classes[0]
-    assert f"## {best} · {sure:.0%}".replace("%", " \\%") in said(app)
+    assert f"### {best} · {sure:.0%}".replace("%", " \\%") in said(app)
     assert not app.exception and not app.error and not app.warning
 
 
@@ -68,7 +68,7 @@ def test_a_picture_that_cannot_be_read_gets_the_sentence_of_the_import(trained_h
 def test_a_broken_picture_gets_its_sentence_and_the_others_are_predicted(trained_home):
     app = open_page("pages/try_it.py")
     app.file_uploader(key="pictures").upload("broken.png", b"no picture").upload("mine.png", blue()).run()
-    assert "is not a picture" in said(app) and "## " in said(app)  # the readable one is looked at closely
+    assert "is not a picture" in said(app) and "### " in said(app)  # the readable one is looked at closely
     assert [button.key for button in app.button if button.key.startswith("look.")] == ["look.1"]
     assert not app.exception and not app.error
 
@@ -77,9 +77,9 @@ def test_a_card_leads_to_its_picture(trained_home):
     app = open_page("pages/try_it.py")
     orange = tiny.colour_pictures(1)[1][3]
     app.file_uploader(key="pictures").upload("mine.png", blue()).upload("other.png", orange).run()
-    assert "## blue" in said(app)
+    assert "### blue" in said(app)
     app.button(key="look.1").click().run()
-    assert "## orange" in said(app) and not app.exception
+    assert "### orange" in said(app) and not app.exception
 
 
 def test_a_zip_is_opened_in_whatever_folders_its_pictures_lie(trained_home):
@@ -105,7 +105,7 @@ def test_networks_answer_side_by_side(trained_home, tiny_run):
     app = open_page("pages/try_it.py", run=tiny_run.id)
     app.multiselect(key="beside").set_value([other.id]).run()
     app.file_uploader(key="pictures").upload("mine.png", blue()).run()
-    assert said(app).count("## ") == 2 and not app.exception and not app.error
+    assert said(app).count("### ") == 2 and not app.exception and not app.error
 
 
 def test_a_test_picture_can_be_tried_and_the_verdict_is_shown(trained_home, tiny_run):

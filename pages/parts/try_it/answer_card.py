@@ -49,13 +49,13 @@ def _draw_answer(run: Run, picture: GivenPicture, several: bool) -> None:
         if several:
             st.caption(escape(run.title, 60))
         if said.verdict is not None and said.verdict.none_of_these:
-            st.markdown("## None of these")
+            st.markdown("### None of these")
             st.markdown(
                 f":orange[:material/help:] More unlike its training pictures than {said.verdict.unlike:.0%} of the "
                 f"validation pictures. If it had to be one: **{escape(best, 40)}** {escape(in_percent(sure))}."
             )
         else:
-            st.markdown(f"## {escape(best, 40)} · {escape(in_percent(sure))}")
+            st.markdown(f"### {escape(best, 40)} · {escape(in_percent(sure))}")
         if picture.true is not None:
             st.markdown(_verdict(picture.true, best))
         st.html(bars_html(said.ranked, class_colours(run.classes)))

@@ -11,6 +11,7 @@ STYLE = """<style>
   border: 2px dashed var(--st-primary-color, #1d4ed8); }
 .st-key-pictures [data-testid=stFileUploaderDropzone]::before { content: "Drop a picture here"; font-size: 1.35rem;
   font-weight: 600; }
+[data-testid=stElementContainer]:has(.unseen) { position: absolute; } .unseen { position: absolute; left: -9999px; }
 .st-key-answer-columns { display: grid; grid-template-columns: minmax(0, 4fr) minmax(0, 5fr); gap: 1.5rem;
   align-items: start; }
 .st-key-answer-columns [data-testid=stImage] img { max-height: 26rem; object-fit: contain; }
@@ -20,6 +21,7 @@ STYLE = """<style>
   .st-key-pictures [data-testid=stFileUploaderDropzone]::before { content: "Choose or drop a picture";
     font-size: 1.05rem; }
   .st-key-answer-columns { grid-template-columns: 6.5rem minmax(0, 1fr); gap: 0.8rem; }
-  .st-key-answer-columns h2 { font-size: 1.35rem; }
+  .st-key-answer-columns h3 { font-size: 1.35rem; }
 }
 </style>"""
+HEADING = '<h2 class="unseen">Answer</h2>'  # for who listens: the answer's own is of the third level
