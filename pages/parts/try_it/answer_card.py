@@ -13,6 +13,7 @@ from pages.parts.shell.frame import boundary
 from pages.parts.shell.theme import CALM, class_colours
 from pages.parts.try_it.answers import answer, answer_all
 from pages.parts.try_it.given import FOCUS, GivenPicture, may_be_read, preview
+from pages.parts.widgets.run_picker import run_labels
 
 if TYPE_CHECKING:
     from core.inference.predictor import Prediction
@@ -27,9 +28,10 @@ def draw_answers(runs: Sequence[Run], picture: GivenPicture) -> None:
         with st.container(key="answer-columns"):
             st.image(preview(picture), width="stretch", alt=shown(picture.name, 60))
             with st.container(gap="medium"):
+                labels = run_labels(runs) if len(runs) > 1 else {}
                 for run in runs:
                     with boundary():
-                        _draw_answer(run, picture, several=len(runs) > 1)
+                        _draw_answer(run, picture, labels.get(run.id, ""))
 
 
 def _origin(picture: GivenPicture) -> str:
@@ -38,7 +40,8 @@ def _origin(picture: GivenPicture) -> str:
     return escape(picture.name.rsplit("/", 1)[-1], 60)
 
 
-def _draw_answer(run: Run, picture: GivenPicture, several: bool) -> None:
+def _draw_answer(run: Run, picture: GivenPicture, label: str) -> None:
+    """label: what the run is called beside the others; "" where it is the only one."""
     said = answer(run, picture)
     if said.prediction.error is not None:
         name = escape(picture.name.rsplit("/", 1)[-1], 60)
@@ -46,8 +49,8 @@ def _draw_answer(run: Run, picture: GivenPicture, several: bool) -> None:
         return
     best, sure = said.ranked[0]
     with st.container(gap="xsmall"):
-        if several:
-            st.caption(escape(run.title, 60))
+        if label:
+            st.caption(escape(label, 60))
         if said.verdict is not None and said.verdict.none_of_these:
             st.markdown("### None of these")
             st.markdown(
@@ -101,7 +104,7 @@ def bars_html(classes: Sequence[tuple[str, float]], colours: dict[str, str], mos
 
 def draw_overview(run: Run, pictures: Sequence[GivenPicture]) -> None:
     """A small card a picture; a click looks at it closely."""
-    st.markdown(f"**All {len(pictures)} pictures** :small[answered by {escape(run.title, 60)}]")
+    st.markdown(f"**All {len(pictures)} pictures** :small[answered by {escape(run_labels([run])[run.id], 60)}]")
     with st.grid(min_column_width=120, gap="small"):
         for place, (picture, said) in enumerate(zip(pictures, answer_all(run, pictures), strict=True)):
             with st.container(gap="xxsmall"):
