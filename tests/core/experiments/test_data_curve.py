@@ -5,6 +5,7 @@ import pytest
 
 from core.data.store.store import load_store
 from core.errors import UserMistake
+from core.experiments.audits import data_curve
 from core.experiments.audits.data_curve import (
     SEEDS,
     DataCurve,
@@ -44,11 +45,12 @@ def test_a_curve_has_its_points_in_order_and_is_kept(trained_home):
     assert again == curve and not steps
 
 
-def test_a_run_is_a_curve_of_its_own_settings(trained_home, tiny_run):
+def test_a_run_is_a_curve_of_its_own_settings(trained_home, tiny_run, monkeypatch):
+    monkeypatch.setattr(data_curve, "SHARES", shares := (0.5, 1.0))  # few: smaller parts are passed over more often
     settings = of_run(tiny_run)
     assert read_curve(settings) is None
     assert settings.at_size(8, 3).train.seed == 3 and settings.config == tiny_run.config
-    *_, curve = measure_curve(settings)
+    *_, curve = measure_curve(settings, shares)
     assert read_curve(settings) == curve and all(len(point.right) == SEEDS for point in curve.points)
 
 
