@@ -13,6 +13,7 @@ from core.experiments.run_comparison import why_not_comparable
 from core.intervals import difference_of_shares
 from core.notebook.guess import Direction, Pace
 from core.notebook.notebook import Guess
+from core.runs.naming import with_names
 from core.runs.run import Run, read_run
 from core.significance import compare_paired
 
@@ -91,7 +92,7 @@ def count_guesses(scores: Sequence[Score]) -> str:
 
 
 def _score_run(guess: Guess) -> Score:
-    run = read_run(guess.about)
+    (run,) = with_names([read_run(guess.about)])
     test = run.evaluation("test")
     if not run.state.ended:
         return Score(guess, run.title, "not known yet", is_open=True)
@@ -101,7 +102,7 @@ def _score_run(guess: Guess) -> Score:
         low, high = test.interval
         text = f"{test.accuracy:.1%} [{low:.1%} to {high:.1%}]"
         return Score(guess, run.title, text, is_inside=low <= guess.accuracy <= high)
-    before = read_run(guess.against)
+    before, run = with_names([read_run(guess.against), read_run(run.id)])
     earlier = before.evaluation("test")
     if earlier is None or not earlier.n:
         return Score(guess, run.title, f"{before.title} has no accuracy")

@@ -36,9 +36,9 @@ def name_runs(listed: Sequence[Run]) -> dict[str, str]:
     return names
 
 
-def with_names(listed: Sequence[Run]) -> list[Run]:
-    """The same runs, each titled as name_runs calls it among them: for what is written about all of them."""
-    names = name_runs(listed)
+def with_names(listed: Sequence[Run], among: Sequence[Run] = ()) -> list[Run]:
+    """The same runs, each titled as name_runs calls it `among` those, or among themselves."""
+    names = name_runs(among or listed)
     return [replace(run, marks=run.marks.model_copy(update={"title": names[run.id]})) for run in listed]
 
 

@@ -1,4 +1,4 @@
-"""Every page and view against the rules of axe (WCAG 2 A and AA): contrast, names of buttons, order of headings."""
+"""The pages and their main views keep the rules of axe (WCAG 2 A and AA): contrast, names, order of headings."""
 
 from pathlib import Path
 

@@ -42,6 +42,14 @@ def test_a_plain_folder_asks_nothing(home):
     assert app.button(key="import_them").label == "Import 4 pictures"
 
 
+def test_classes_in_the_names_of_the_files_are_said_to_be_a_guess(home):
+    app = previewed(write_folder(home / "a", {f"{name}.{i}.png": png(i) for name in ("cat", "dog") for i in (1, 2)}))
+    words = said(app).replace("\\", "")
+    assert "Found 2 classes in the names of the files." in words and "put the pictures of each class" in words
+    assert all(one.key != "class_folders" for one in app.segmented_control) and not app.exception
+    assert app.button(key="import_them").label == "Import 4 pictures"
+
+
 LABELS = "picture;what;note\n" + "".join(f"p{i};{'cat' if i % 2 else 'dog'};x\n" for i in range(8)) + "gone;cat;x\n"
 
 

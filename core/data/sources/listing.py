@@ -20,7 +20,7 @@ from core.data.sources.layout import (
     without_doubles,
     without_wrappers,
 )
-from core.data.sources.name_classes import classes_in_names, given_name
+from core.data.sources.name_classes import classes_in_names
 from core.data.sources.names import class_name, class_order, clean_name, notes_on_similar_names, shortened
 from core.data.splits import NO_PART
 from core.errors import UserMistake
@@ -127,6 +127,7 @@ def arrange(files: list[Found], limits: Limits, reading: Reading = "auto", folde
     if not kept:
         raise UserMistake("it contains no pictures; expected one folder for each class; nothing was imported")
     kept, wrapper, empty = _unwrapped(listing, kept)
+    given = [path for path, _, _ in kept]
     kept, guess = classes_in_names(kept) if reading == "auto" else (kept, "")
     listing.table = NAMES_OF_FILES if guess else ""
     _must_have_folders(kept, listing.refused, listing.tables)
@@ -134,17 +135,16 @@ def arrange(files: list[Found], limits: Limits, reading: Reading = "auto", folde
     layout.guess = " ".join(one for one in (guess, layout.guess) if one)
     listing.depth, listing.guess, listing.parts_where = layout.depth, layout.guess, layout.parts_where
     spellings: dict[str, set[str]] = {}
-    for path, key, reason in kept:
+    for name, (path, key, reason) in zip(given, kept, strict=True):
         place = layout.place(path)
         outside = "says no class in its name" if guess else "is not inside the folder of a class"
         reason = reason or (too_deep(path, limits) if place else outside)
         if reason is not None or place is None:
-            listing.refused.append((shortened("/".join(path)), str(reason)))
+            listing.refused.append((shortened("/".join(name)), str(reason)))
             continue
         named = class_name(place[0])
         spellings.setdefault(named, set()).add(place[0])
-        given = given_name(path) if guess else path
-        listing.entries.append(Entry(clean_name("/".join(given)), named, place[1], key))
+        listing.entries.append(Entry(clean_name("/".join(name)), named, place[1], key))
     listing.notes.extend([layout.guess] if layout.guess else [])
     empty |= _without_pictures(layout, wrapper, {*folders, *(path[:-1] for path, *_ in files)}, set(spellings))
     if empty and not guess:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.data.imports.class_mapping import ClassMapping, make_class_mapping
 from core.data.imports.preview import EXAMPLE_SIDE, ImportPreview, ImportScan, scan_source
+from core.data.sources.listing import NAMES_OF_FILES
 from core.data.sources.names import class_name
 from core.data.sources.zip import ENCODINGS
 from core.data.versions.versions import newest_versions
@@ -46,13 +47,13 @@ def draw_preview() -> None:
     except UserMistake as mistake:
         title = f"{escape(state['name'])} cannot be added"
         st.warning(escape(say_on_page(str(mistake)), 900), title=title, icon=":material/info:")
-        _ask_class_folders(state)
+        _ask_class_folders(state, None)
         _offer_back()
         return
     st.markdown(f"**{escape(state['name'])}** · {escape(found.preview().layout, 300)}")
     if found.listing.garbled:
         _ask_encoding(state, found)
-    _ask_class_folders(state)
+    _ask_class_folders(state, found)
     mapping = _ask_classes(state, found)
     try:
         preview = found.preview(mapping)
@@ -97,11 +98,15 @@ def _close() -> None:
         forget_upload(Path(state["path"]))
 
 
-def _ask_class_folders(state: dict[str, Any]) -> None:
-    """Where the shape of the folders leaves a doubt: one click says which of them are the classes."""
+def _ask_class_folders(state: dict[str, Any], found: ImportScan | None) -> None:
+    """Where the shape of the folders leaves a doubt: one click says which of them are the classes. Where the names of
+    the files say them, there is none to choose."""
     if not state.get("guess") or state["labels"]:
         return
     st.caption(f":material/help: {escape(state['guess'], 400)}")
+    if found is not None and found.listing.table == NAMES_OF_FILES:
+        st.caption("If they are not the classes, put the pictures of each class into a folder of its own.")
+        return
     st.segmented_control(
         "Which folders are the classes?",
         list(CLASS_FOLDERS),
@@ -136,6 +141,13 @@ def _some_names(found: ImportScan) -> str:
     return shown(", ".join(list(names)[:4]))
 
 
+def _where_named(state: dict[str, Any], found: ImportScan) -> str:
+    """The head above the names of the classes as they were found."""
+    if state["labels"]:
+        return "In the table"
+    return "In the names" if found.listing.table == NAMES_OF_FILES else "Folder"
+
+
 def _ask_classes(state: dict[str, Any], found: ImportScan) -> ClassMapping:
     """The table of classes: which are used, and what they are called from now on."""
     preview = found.preview()
@@ -159,7 +171,7 @@ def _ask_classes(state: dict[str, Any], found: ImportScan) -> ClassMapping:
             "Use": st.column_config.CheckboxColumn(width=80, help="Without a tick the class is left out."),
             "Examples": st.column_config.ImageColumn(width=200),
             "Folder": st.column_config.TextColumn(
-                "In the table" if state["labels"] else "Folder", width=250, help="The name, as it was found."
+                _where_named(state, found), width=250, help="The name, as it was found."
             ),
             "Class": st.column_config.TextColumn(
                 width=250, help="Type another name. Two classes of one name become one.", max_chars=200, required=True

@@ -1,6 +1,6 @@
 """Compare runs: two or more in columns, by default one on CIFAR-10 and one on artworks, view by view."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast, get_args
 
 import streamlit as st
@@ -91,7 +91,7 @@ def draw_runs(head: DeltaGenerator) -> None:
     if not there:
         return
     findings = st.container()  # filled last: what colour alone scores may take seconds to measure
-    _draw_views(columns, there)
+    _draw_views(columns, there, run_labels(finished))
     if any(column.paper is not None for column in there) or measure == "paper":
         st.caption(SLIPS)
     with st.container(horizontal=True, key="results.take-away"):
@@ -100,7 +100,7 @@ def draw_runs(head: DeltaGenerator) -> None:
         draw_command(there[0].run.config, "results")
     if measure == "evaluation":
         with findings:
-            draw_findings(there)
+            draw_findings(there, finished)
 
 
 def _ids(columns: Sequence[RunColumn | None]) -> set[str]:
@@ -195,7 +195,7 @@ def _draw_more(picked: Sequence[Run], measure: Measure) -> list[RunColumn]:
     return columns
 
 
-def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn]) -> None:
+def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn], labels: Mapping[str, str]) -> None:
     tabs = st.tabs(list(VIEWS), key="view", on_change="rerun", bind="query-params")
     for tab, name in zip(tabs, VIEWS, strict=True):
         if not tab.open:
@@ -204,22 +204,22 @@ def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn])
             if name in TOGETHER:
                 TOGETHER[name](there)
             else:
-                _draw_each(columns, there, EACH[name])
+                _draw_each(columns, there, labels, EACH[name])
 
 
 def _draw_each(
     columns: Sequence[RunColumn | None],
     there: Sequence[RunColumn],
+    labels: Mapping[str, str],
     draw: Callable[[RunColumn, Sequence[RunColumn]], None],
 ) -> None:
-    titles = run_labels([column.run for column in there])
     for row in _in_rows(columns):
         for place, column in zip(st.columns(min(ABREAST, len(columns)), gap="large"), row, strict=False):
             if column is None:
                 continue
             with place:
                 if len(columns) > 2:
-                    st.markdown(f"**{escape(titles[column.run.id], 60)}**")
+                    st.markdown(f"**{escape(labels[column.run.id], 60)}**")
                 draw(column, there)
 
 

@@ -28,9 +28,10 @@ from pages.parts.widgets.run_picker import run_labels
 VIEWS = {"confusion": "Confusion matrix", "pictures": "Pictures", "folds": "Cross-validation"}
 
 
-def draw_findings(columns: Sequence[RunColumn]) -> None:
-    """Three to seven sentences about one run or two; of more, about the first two."""
-    chosen = with_names([column.run for column in columns[:2]])
+def draw_findings(columns: Sequence[RunColumn], finished: Sequence[Run]) -> None:
+    """Three to seven sentences about one run or two; of more, about the first two. finished: among which runs are
+    called by what differs, as in the pickers."""
+    chosen = with_names([column.run for column in columns[:2]], finished)
     found = found_about(chosen)
     labels = run_labels(chosen)
     if len(columns) > 2:

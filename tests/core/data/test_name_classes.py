@@ -26,7 +26,7 @@ def classes(found):
     ("patterns", "wanted"),
     [
         (("cat.{}.jpg", "dog.{}.jpg"), {"cat", "dog"}),
-        (("pets/cat.{}.jpg", "pets/dog.{}.jpg"), {"cat", "dog"}),
+        (("data/cat.{}.jpg", "data/dog.{}.jpg"), {"cat", "dog"}),
         (("oil painting ({}).jpg", "pen_sketch-{}.png"), {"oil painting", "pen_sketch"}),
         (("images/great_pyrenees_{}.jpg", "images/Abyssinian_{}.jpg"), {"great_pyrenees", "Abyssinian"}),
     ],
@@ -38,10 +38,24 @@ def test_numbered_names_side_by_side_say_the_classes(patterns, wanted):
     assert all(entry.name.count("/") <= 1 for entry in found.entries)  # named as they were given
 
 
-def test_pictures_of_a_competition_are_split_as_given_and_unnamed_ones_are_refused():
-    found = listing(*numbered("train/cat.{}.jpg", "train/dog.{}.jpg", "test1/{}.jpg"))
+@pytest.mark.parametrize("test", ["test1/{}.jpg", "eval/IMG_{}.jpg", "holdout/sample_{}.jpg", "test/image ({}).jpg"])
+def test_pictures_of_a_competition_are_split_as_given_and_unnamed_ones_are_refused(test):
+    found = listing(*numbered("train/cat.{}.jpg", "train/dog.{}.jpg", test))
     assert classes(found) == {"cat", "dog"} and {entry.part for entry in found.entries} == {0}
-    assert found.refused[0] == ("test1/0.jpg", "says no class in its name") and len(found.refused) == 5
+    assert found.refused[0] == (test.format(0), "says no class in its name") and len(found.refused) == 5
+
+
+def test_pictures_of_a_test_folder_count_where_their_names_say_a_class():
+    found = listing(*numbered("train/cat.{}.jpg", "train/dog.{}.jpg", "test/cat.{}.jpg"))
+    assert {(entry.class_name, entry.part) for entry in found.entries} == {("cat", 0), ("dog", 0), ("cat", 2)}
+
+
+@pytest.mark.parametrize("stray", ["README.md", "images/README.md", "images/logo.png", "images/cover1.jpg"])
+def test_a_stray_file_is_refused_alone(stray):
+    files = numbered("images/cat.{}.jpg", "images/dog.{}.jpg", count=10)
+    found = listing(*files, stray)
+    assert classes(found) == {"cat", "dog"} and len(found.entries) == 20
+    assert [name for name, _ in found.refused] == [stray]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +65,20 @@ def test_pictures_of_a_competition_are_split_as_given_and_unnamed_ones_are_refus
         numbered("{}.jpg"),
         numbered("a{}.jpg", "b{}.jpg"),
         numbered("cat.{}.jpg"),
+        numbered("IMG-20200101-WA{}.jpg", "IMG-20200105-WA{}.jpg"),
+        numbered("DJI_{}.jpg", "CIMG{}.jpg"),
+        numbered("holiday_frame_{}.png", "party_frame_{}.png"),
+        numbered("training_{}.jpg", "testing_{}.jpg"),
         [*numbered("cat.{}.jpg", "dog.{}.jpg"), *(f"{letter}.jpg" for letter in "abcdef")],
     ],
 )
 def test_names_of_cameras_and_mere_numbers_are_no_classes(names):
     with pytest.raises(UserMistake, match="no folder for each class"):
         listing(*names)
+
+
+def test_a_folder_with_a_name_of_its_own_is_a_class_whatever_its_pictures_are_called():
+    assert classes(listing(*numbered("cartoon/simpsons_{}.jpg", "cartoon/batman_{}.jpg"))) == {"cartoon"}
 
 
 def test_folders_of_classes_count_more_than_names():
