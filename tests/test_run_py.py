@@ -345,7 +345,11 @@ def stop_amid_the_files_of_a_package(project):
     (site_packages(project) / "~treamlit").mkdir()
 
 
-DAMAGES = [lose_python, lose_pip, lose_everything_but_folders, stop_amid_the_files_of_a_package]
+DAMAGES = [
+    lose_python,
+    stop_amid_the_files_of_a_package,
+    *(pytest.param(one, marks=pytest.mark.nightly) for one in (lose_pip, lose_everything_but_folders)),
+]
 
 
 @pytest.mark.slow

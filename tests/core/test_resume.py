@@ -391,7 +391,7 @@ def test_the_command_line_resumes_and_clones(tiny_run, capsys):
     assert clone.config.train == tiny_run.config.train.model_copy(update={"epochs": 1}) and clone.state.attempt == 1
 
 
-@pytest.mark.parametrize("write", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 4, 5, 6))])
+@pytest.mark.parametrize("write", [2, *(pytest.param(n, marks=pytest.mark.nightly) for n in (1, 3, 4, 5, 6))])
 def test_a_disk_that_was_full_costs_nothing_that_was_learnt(trained_home, saved_often, monkeypatch, write):
     whole, run, writes = tiny.train_tiny_run(), tiny.new_run(), []
 

@@ -177,7 +177,7 @@ def many(home):
     return finish(import_pictures("many", iter(entries), "zip", False))
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(1, 4))])
 @pytest.mark.parametrize("duplicates", ["ignore", "together"])
 def test_pictures_stay_in_the_part_in_which_they_were(many, tmp_path, seed, duplicates):
     for _ in find_duplicates_of(many):

@@ -221,10 +221,9 @@ def test_a_block_that_joins_convolutions_is_chosen_as_a_whole():
     "name",
     [
         "squeezenet1_0",
-        "swin_t",
         *(
             pytest.param(name, marks=pytest.mark.nightly)
-            for name in ("googlenet", "densenet121", "mobilenet_v3_small", "maxvit_t", "convnext_tiny")
+            for name in ("swin_t", "googlenet", "densenet121", "mobilenet_v3_small", "maxvit_t", "convnext_tiny")
         ),
     ],
 )
