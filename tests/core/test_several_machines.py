@@ -66,8 +66,8 @@ def start(run) -> subprocess.Popen[str]:
 
 
 def test_a_job_that_is_preempted_and_started_again_goes_on_by_itself(trained_home):
-    whole = tiny.train_tiny_run(train__epochs=400, train__schedule="one_cycle")
-    run = one_thread_run(train__epochs=400, train__schedule="one_cycle")
+    whole = tiny.train_tiny_run(train__epochs=150, train__schedule="one_cycle")
+    run = one_thread_run(train__epochs=150, train__schedule="one_cycle")
     for end in (signal.SIGTERM, signal.SIGKILL):  # asked in time, or too late
         begun = open_run(run.folder).state.epoch
         process = start(run)

@@ -1,13 +1,13 @@
 """Every button and link of every page is clicked once from a fresh load, in each state that a home can be in.
 
-That takes hours, and is done at night. CI draws from the same clicks for some minutes, others each time:
-ATELIER_CLICK_SEED repeats a draw, ATELIER_CLICK_SECONDS is the time for each state.
+That takes hours, and is done at night. CI draws a state and some of its clicks, others each time: ATELIER_CLICK_SEED
+repeats a draw, ATELIER_CLICK_SECONDS is its time.
 """
 
 import os
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from tests.e2e.clicking import watch
 from tests.e2e.playground import Playground
 from tests.e2e.tour import Tour
 
-SECONDS = float(os.environ.get("ATELIER_CLICK_SECONDS", "40"))  # of a drawn part, in each state
+SECONDS = float(os.environ.get("ATELIER_CLICK_SECONDS", "40"))  # of a drawn part
+SEED = os.environ.get("ATELIER_CLICK_SEED") or secrets.token_hex(4)
 TABS = (
     "Balance and split",
     "What the network receives",
@@ -74,8 +75,19 @@ def nobody_stays():
 @pytest.fixture(scope="module")
 def playground(request, tmp_path_factory):
     """A server over a home in that state, which every click finds as it was."""
-    state = STATES[request.param]
-    folder = tmp_path_factory.mktemp("homes")
+    yield from play_in(STATES[request.param], tmp_path_factory.mktemp("homes"))
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A playground in a state that chance draws, the state, and the chance."""
+    chance = random.Random(SEED)
+    state = STATES[chance.choice(list(STATES))]
+    for playground in play_in(state, tmp_path):
+        yield playground, state, chance
+
+
+def play_in(state: State, folder: Path) -> Iterator[Playground]:
     template, home = folder / "template", folder / "clicked"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -90,18 +102,15 @@ def playground(request, tmp_path_factory):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("playground", STATES, indirect=True)
-def test_a_drawn_part_of_what_can_be_clicked_breaks_no_page(playground, page, request):
-    state = STATES[request.node.callspec.params["playground"]]
-    seed = os.environ.get("ATELIER_CLICK_SEED") or secrets.token_hex(4)
-    chance = random.Random(seed)
+def test_a_drawn_part_of_what_can_be_clicked_breaks_no_page(drawn, page):
+    playground, state, chance = drawn
     addresses = [address for shown in state.pages for address in ADDRESSES[shown]]
     chance.shuffle(addresses)
     tour = Tour(watch(page), playground, openers_only=not state.every_option, chance=chance, seconds=SECONDS)
     while addresses and not tour.is_over:
         tour.visit(addresses.pop())
     assert tour.clicked
-    assert not tour.wrong, "\n".join([f"ATELIER_CLICK_SEED={seed}: of {len(tour.clicked)} clicks:", *tour.wrong])
+    assert not tour.wrong, "\n".join([f"ATELIER_CLICK_SEED={SEED}: of {len(tour.clicked)} clicks:", *tour.wrong])
 
 
 @pytest.mark.nightly  # thousands of clicks, each from a fresh load: hours
