@@ -156,7 +156,7 @@ def test_a_click_starts_a_run_that_a_reload_and_a_second_browser_find_at_work(vi
     grows(lambda: epoch_on(other))
     said_badge(other, "Training")
 
-    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop", exact=True).click()
     said_badge(page, "Stopped")
     said_badge(other, "Stopped")  # nobody has to reload to see what somebody else did
     assert read_run(run.id).has_model
