@@ -37,10 +37,11 @@ def classes_in_names(files: list[File]) -> tuple[list[File], str]:
         return files, ""
     if tops and any(len(path) == 1 for path in pictures):
         return files, ""
-    learnt = [path for path in pictures if not (in_parts and _part(path) == 2)]
-    counts = Counter(word for path in learnt if (word := _word(path[-1])))
+    tests = {top for top in tops if in_parts and (part := part_name(top)) and part.number == 2}
+    learnt = [_word(path[-1]) for path in pictures if path[0] not in tests]
+    counts = Counter(word for word in learnt if word)
     classes = {word for word, count in counts.items() if count >= LEAST and not is_usual_part(word)}
-    said = sum(_word(path[-1]) in classes for path in learnt)
+    said = sum(counts[word] for word in classes)
     if len(classes) < 2 or said < SHARE * len(learnt) or any(map(_is_of_a_camera, classes)):
         return files, ""
     placed = [(_placed(path, classes, in_parts), key, reason) for path, key, reason in files]
@@ -60,12 +61,6 @@ def _is_of_a_camera(word: str) -> bool:
 
 def _is_filler(folder: str) -> bool:
     return set(re.findall(r"[^\W_]+", folder.casefold())) <= FILLERS
-
-
-def _part(path: Parts) -> int:
-    named = part_name(path[0])
-    assert named is not None, path
-    return named.number
 
 
 def _placed(path: Parts, classes: set[str], in_parts: bool) -> Parts:

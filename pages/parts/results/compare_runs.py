@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.evaluation import Measure
 from core.experiments.paper import SLIPS
+from core.runs.naming import name_runs
 from core.runs.run import Run
 from pages.parts.results.compared import draw_compared, draw_table
 from pages.parts.results.confusion_matrix import draw_confusion
@@ -75,7 +76,7 @@ def draw_runs(head: DeltaGenerator) -> None:
         draw_made(made)
     if measure != get_args(Measure)[0]:
         st.caption(MEASURES[measure][1])
-    usual = _usual_runs(finished)
+    usual, names = _usual_runs(finished), name_runs(finished)
     columns: list[RunColumn | None] = []
     for place, key in zip(st.columns(2, gap="large"), LABELS, strict=True):
         with place:
@@ -83,15 +84,15 @@ def draw_runs(head: DeltaGenerator) -> None:
             offered = [run for run in finished if run.id not in others]
             first_choice = usual[key] if usual[key] in offered else next(iter(offered), None)
             missing = "own" if any(run.config.data.dataset == "cifar10" for run in finished) else "cifar"
-            columns.append(_draw_column(key, offered, finished, first_choice, measure, missing))
+            columns.append(_draw_column(key, offered, names, first_choice, measure, missing))
     with head:
-        picked = _pick_more([run for run in finished if run.id not in _ids(columns)], finished)
+        picked = _pick_more([run for run in finished if run.id not in _ids(columns)], names)
     columns += _draw_more(picked, measure)
     there = [column for column in columns if column is not None]
     if not there:
         return
     findings = st.container()  # filled last: what colour alone scores may take seconds to measure
-    _draw_views(columns, there, run_labels(finished))
+    _draw_views(columns, there, names)
     if any(column.paper is not None for column in there) or measure == "paper":
         st.caption(SLIPS)
     with st.container(horizontal=True, key="results.take-away"):
@@ -100,7 +101,7 @@ def draw_runs(head: DeltaGenerator) -> None:
         draw_command(there[0].run.config, "results")
     if measure == "evaluation":
         with findings:
-            draw_findings(there, finished)
+            draw_findings(there, names)
 
 
 def _ids(columns: Sequence[RunColumn | None]) -> set[str]:
@@ -135,10 +136,10 @@ def _usual_runs(finished: Sequence[Run]) -> dict[str, Run | None]:
 
 
 def _draw_column(
-    key: str, offered: Sequence[Run], finished: Sequence[Run], usual: Run | None, measure: Measure, missing: str
+    key: str, offered: Sequence[Run], names: Mapping[str, str], usual: Run | None, measure: Measure, missing: str
 ) -> RunColumn | None:
     """The picker of a column and its score; None where there is nothing to show. missing: what to train on then."""
-    run = run_picker(LABELS[key], key, offered, usual, among=finished)
+    run = run_picker(LABELS[key], key, offered, usual, names)
     column = open_column(key, run, measure) if run else None
     if column is not None:
         draw_score(column)
@@ -150,11 +151,11 @@ def _draw_column(
     return column
 
 
-def _pick_more(offered: Sequence[Run], finished: Sequence[Run]) -> list[Run]:
+def _pick_more(offered: Sequence[Run], names: Mapping[str, str]) -> list[Run]:
     """More runs to compare with the first two; their ids stand in the address."""
     if not offered:
         return []
-    known, labels = {run.id: run for run in offered}, run_labels(finished)
+    known, labels = {run.id: run for run in offered}, run_labels(offered, names)
     requested = st.query_params.get(MORE, "")
     if requested != st.session_state.get(f"{MORE_KEY}.address", ""):
         st.session_state[MORE_KEY] = requested.split(",")
@@ -195,7 +196,7 @@ def _draw_more(picked: Sequence[Run], measure: Measure) -> list[RunColumn]:
     return columns
 
 
-def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn], labels: Mapping[str, str]) -> None:
+def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn], names: Mapping[str, str]) -> None:
     tabs = st.tabs(list(VIEWS), key="view", on_change="rerun", bind="query-params")
     for tab, name in zip(tabs, VIEWS, strict=True):
         if not tab.open:
@@ -204,15 +205,16 @@ def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn],
             if name in TOGETHER:
                 TOGETHER[name](there)
             else:
-                _draw_each(columns, there, labels, EACH[name])
+                _draw_each(columns, there, names, EACH[name])
 
 
 def _draw_each(
     columns: Sequence[RunColumn | None],
     there: Sequence[RunColumn],
-    labels: Mapping[str, str],
+    names: Mapping[str, str],
     draw: Callable[[RunColumn, Sequence[RunColumn]], None],
 ) -> None:
+    labels = run_labels([column.run for column in there], names)
     for row in _in_rows(columns):
         for place, column in zip(st.columns(min(ABREAST, len(columns)), gap="large"), row, strict=False):
             if column is None:

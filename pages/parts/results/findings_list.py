@@ -1,6 +1,6 @@
 """The findings about the compared runs: sentences from their numbers, each with a link to what to try."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -28,10 +28,10 @@ from pages.parts.widgets.run_picker import run_labels
 VIEWS = {"confusion": "Confusion matrix", "pictures": "Pictures", "folds": "Cross-validation"}
 
 
-def draw_findings(columns: Sequence[RunColumn], finished: Sequence[Run]) -> None:
-    """Three to seven sentences about one run or two; of more, about the first two. finished: among which runs are
-    called by what differs, as in the pickers."""
-    chosen = with_names([column.run for column in columns[:2]], finished)
+def draw_findings(columns: Sequence[RunColumn], names: Mapping[str, str]) -> None:
+    """Three to seven sentences about one run or two; of more, about the first two. names: of name_runs, as in the
+    pickers."""
+    chosen = with_names([column.run for column in columns[:2]], names)
     found = found_about(chosen)
     labels = run_labels(chosen)
     if len(columns) > 2:

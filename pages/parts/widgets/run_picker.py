@@ -1,6 +1,6 @@
 """A select box of runs, and what a run is called in lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -24,15 +24,18 @@ def newest(listed: Sequence[Run]) -> Run:
     return at_work[-1] if at_work else listed[0]
 
 
-def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None, among: Sequence[Run] = ()) -> Run | None:
-    """A select box whose choice stands in the address as ?key=ID; a run that is gone falls back to `usual`. Runs are
-    called by what differs `among` these, or in the list.
+def run_picker(
+    label: str, key: str, listed: Sequence[Run], usual: Run | None, names: Mapping[str, str] | None = None
+) -> Run | None:
+    """A select box whose choice stands in the address as ?key=ID; a run that is gone falls back to `usual`.
+
+    names: what name_runs calls them; without, they are called by what differs in the list.
 
     Streamlit's own binding would put the label into the address, with the dataset's name in it. So the address is
     read here: it wins when it is new (a link, the back button). A choice is written into it, but not what is shown
     where nobody has chosen: every writing is a step of the browser's history, and one press of Back leaves the page.
     """
-    known, labels = {run.id: run for run in listed}, run_labels(among or listed)
+    known, labels = {run.id: run for run in listed}, run_labels(listed, names)
     requested, before = st.query_params.get(key), st.session_state.get(f"{key}.address")
     if requested in known and requested != before:
         st.session_state[key] = requested
@@ -64,10 +67,10 @@ def run_picker(label: str, key: str, listed: Sequence[Run], usual: Run | None, a
     return known.get(picked) if picked else None
 
 
-def run_labels(listed: Sequence[Run]) -> dict[str, str]:
+def run_labels(listed: Sequence[Run], names: Mapping[str, str] | None = None) -> dict[str, str]:
     """One label a run, by what differs among these; a star in front of those that have one. A select box reads no
     Markdown."""
-    names = name_runs(listed)
+    names = names or name_runs(listed)
     return {run.id: ("★ " if run.marks.star else "") + shown(names[run.id]) for run in listed}
 
 
