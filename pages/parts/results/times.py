@@ -11,10 +11,10 @@ from core.evaluation import MEASURES
 from core.experiments.ablation.experiment import seconds_of
 from core.runs.run import Run
 from pages.parts.results.run_column import RunColumn
-from pages.parts.shell.escape import escape, plotted
+from pages.parts.shell.escape import escape
 from pages.parts.shell.formatting import span
 from pages.parts.shell.theme import CLASS_COLOURS
-from pages.parts.widgets.charts import PLOTLY_CONFIG
+from pages.parts.widgets.charts import PLOTLY_CONFIG, name_rows
 from pages.parts.widgets.prediction_grid import evaluation_or_none
 from pages.parts.widgets.run_picker import run_labels
 
@@ -97,14 +97,7 @@ def _figure(labels: Sequence[str], parts: Sequence[dict[str, float]]) -> go.Figu
         dragmode=False,
     )
     figure.update_xaxes(title="seconds", gridcolor="rgba(128, 128, 128, 0.22)", zeroline=False, fixedrange=True)
-    figure.update_yaxes(
-        tickvals=list(range(len(labels))),
-        ticktext=[plotted(label) for label in labels],
-        autorange="reversed",
-        showgrid=False,
-        automargin=True,
-        fixedrange=True,
-    )
+    name_rows(figure, labels)
     return figure
 
 

@@ -273,12 +273,17 @@ def _horizontal(figure: go.Figure, classes: Sequence[str], unit: str, legend: bo
         hovermode="closest",
     )
     figure.update_xaxes(title=unit or None, gridcolor=_GRID, zeroline=False, fixedrange=True)
+    name_rows(figure, classes)
+    return figure
+
+
+def name_rows(figure: go.Figure, names: Sequence[str]) -> None:
+    """Call the rows of a figure, 0 at the top, by these names, which may hold anything."""
     figure.update_yaxes(
-        tickvals=list(range(len(classes))),
-        ticktext=[plotted(name) for name in classes],
+        tickvals=list(range(len(names))),
+        ticktext=[plotted(name) for name in names],
         autorange="reversed",
         showgrid=False,
         automargin=True,
         fixedrange=True,
     )
-    return figure
