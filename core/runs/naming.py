@@ -1,7 +1,7 @@
 """name_runs: what runs are called beside each other: by what a person called them, else by what differs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.config import RunConfig
@@ -36,9 +36,9 @@ def name_runs(listed: Sequence[Run]) -> dict[str, str]:
     return names
 
 
-def with_names(listed: Sequence[Run], names: Mapping[str, str] | None = None) -> list[Run]:
-    """The same runs, each titled as in `names`, of name_runs; else as they are called among themselves."""
-    names = names or name_runs(listed)
+def with_names(listed: Sequence[Run]) -> list[Run]:
+    """The same runs, each titled as name_runs calls it among them."""
+    names = name_runs(listed)
     return [replace(run, marks=run.marks.model_copy(update={"title": names[run.id]})) for run in listed]
 
 

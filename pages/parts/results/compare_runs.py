@@ -92,7 +92,7 @@ def draw_runs(head: DeltaGenerator) -> None:
     if not there:
         return
     findings = st.container()  # filled last: what colour alone scores may take seconds to measure
-    _draw_views(columns, there, names)
+    _draw_views(columns, there)
     if any(column.paper is not None for column in there) or measure == "paper":
         st.caption(SLIPS)
     with st.container(horizontal=True, key="results.take-away"):
@@ -101,7 +101,7 @@ def draw_runs(head: DeltaGenerator) -> None:
         draw_command(there[0].run.config, "results")
     if measure == "evaluation":
         with findings:
-            draw_findings(there, names)
+            draw_findings(there)
 
 
 def _ids(columns: Sequence[RunColumn | None]) -> set[str]:
@@ -196,7 +196,7 @@ def _draw_more(picked: Sequence[Run], measure: Measure) -> list[RunColumn]:
     return columns
 
 
-def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn], names: Mapping[str, str]) -> None:
+def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn]) -> None:
     tabs = st.tabs(list(VIEWS), key="view", on_change="rerun", bind="query-params")
     for tab, name in zip(tabs, VIEWS, strict=True):
         if not tab.open:
@@ -205,16 +205,15 @@ def _draw_views(columns: Sequence[RunColumn | None], there: Sequence[RunColumn],
             if name in TOGETHER:
                 TOGETHER[name](there)
             else:
-                _draw_each(columns, there, names, EACH[name])
+                _draw_each(columns, there, EACH[name])
 
 
 def _draw_each(
     columns: Sequence[RunColumn | None],
     there: Sequence[RunColumn],
-    names: Mapping[str, str],
     draw: Callable[[RunColumn, Sequence[RunColumn]], None],
 ) -> None:
-    labels = run_labels([column.run for column in there], names)
+    labels = run_labels([column.run for column in there])
     for row in _in_rows(columns):
         for place, column in zip(st.columns(min(ABREAST, len(columns)), gap="large"), row, strict=False):
             if column is None:

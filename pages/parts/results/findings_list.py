@@ -1,6 +1,6 @@
 """The findings about the compared runs: sentences from their numbers, each with a link to what to try."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -28,10 +28,10 @@ from pages.parts.widgets.run_picker import run_labels
 VIEWS = {"confusion": "Confusion matrix", "pictures": "Pictures", "folds": "Cross-validation"}
 
 
-def draw_findings(columns: Sequence[RunColumn], names: Mapping[str, str]) -> None:
-    """Three to seven sentences about one run or two; of more, about the first two. names: of name_runs, as in the
-    pickers."""
-    chosen = with_names([column.run for column in columns[:2]], names)
+def draw_findings(columns: Sequence[RunColumn]) -> None:
+    """Three to seven sentences about one run or two; of more, about the first two. They are called by what differs
+    between the two, which is short enough to stand before each sentence."""
+    chosen = with_names([column.run for column in columns[:2]])
     found = found_about(chosen)
     labels = run_labels(chosen)
     if len(columns) > 2:
