@@ -1,12 +1,20 @@
 """RunConfig: all settings of a run; the form, the command line and the JSON documents come from its fields."""
 
-import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from core.errors import UserMistake
+from core.errors import UserMistake, wrong_fields
 
 # in the order in which they act: those that move a picture before those that change its colours, and the one that needs
 # a whole batch last
@@ -16,7 +24,7 @@ Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]  # channels of blocks,
 
 LOWEST_RATE = 1e-7
 LARGEST_SIDE = 512  # pixels, of any image size
-
+OF_TEACHER = ("teacher", "distill_share", "temperature")  # fields of TrainConfig that act with a teacher alone
 
 # names that fields had in version 0.1.0: read from old files and command lines, and still printed in JSON documents
 FORMER_NAMES = {"data": {"copies": "duplicates"}, "model": {"trunk": "backbone", "mirror": "flip_tta"}}
@@ -29,25 +37,35 @@ def current_field(field: str) -> str:
     return f"{section}.{former[name]}" if name in former else field
 
 
-def _with_current_names(document: Any, former: dict[str, str]) -> Any:
-    """Where a document has a field under both names, as those that are printed, the current one counts."""
-    if not isinstance(document, Mapping):
-        return document
-    renamed = {former[name]: value for name, value in document.items() if name in former}
-    return renamed | {name: value for name, value in document.items() if name not in former}
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    former_names: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, document: Any) -> Any:
+        """Where a document has a field under both names, as those that are printed, the current one counts."""
+        if not isinstance(document, Mapping):
+            return document
+        renamed = {cls.former_names[name]: value for name, value in document.items() if name in cls.former_names}
+        return renamed | {name: value for name, value in document.items() if name not in cls.former_names}
+
+    @property
+    def _newer(self) -> tuple[str, ...]:
+        """Fields that came later. One that is not used is left out, so that documents, receipts and hashes of such runs
+        are those of before."""
+        return ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_newer_ones(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: type(self).model_fields[name].default for name in self._newer}
+        return {name: value for name, value in serialize(self).items() if name not in usual or value != usual[name]}
 
 
 class DataConfig(_Section):
     """Which dataset, how its pictures become squares, and how they are split into parts."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_former_names(cls, document: Any) -> Any:
-        return _with_current_names(document, FORMER_NAMES["data"])
+    former_names: ClassVar[dict[str, str]] = FORMER_NAMES["data"]
 
     dataset: str = Field("sample-artworks", title="Dataset", description="The dataset to train on, by name.")
     image_size: int = Field(
@@ -101,10 +119,11 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """Which network, and its options; ACTING says which of them act for which network."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_former_names(cls, document: Any) -> Any:
-        return _with_current_names(document, FORMER_NAMES["model"])
+    @property
+    def _newer(self) -> tuple[str, ...]:
+        return ("crop_tta", "tta_below")
+
+    former_names: ClassVar[dict[str, str]] = FORMER_NAMES["model"]
 
     name: Literal["paper_cnn", "cnn", "resnet", "compact", "pretrained", "transfer"] = Field(
         "paper_cnn",
@@ -223,46 +242,20 @@ class ModelConfig(_Section):
         "right more often, for twice the time. Not for pictures in which left and right mean different things, such as "
         "text.",
     )
-
-
-FAMILY = (
-    "channels",
-    "convolutions",
-    "kernel",
-    "padding",
-    "pool",
-    "activation",
-    "negative_slope",
-    "norm_conv",
-    "norm_linear",
-    "dropout_conv",
-    "dropout_linear",
-    "linear",
-)
-RESIDUAL = ("width", "depth")
-ON_BACKBONE = ("backbone", "trainable")
-# name of a network -> the fields of ModelConfig that act for it, in the order in which a form shows them
-ACTING: dict[str, tuple[str, ...]] = {
-    "paper_cnn": ("negative_slope",),
-    "cnn": FAMILY,
-    "resnet": RESIDUAL,
-    "compact": RESIDUAL,
-    "pretrained": ON_BACKBONE,
-    "transfer": ON_BACKBONE,
-}
-
-
-def acts(field: str, model: Mapping[str, Any]) -> bool:
-    """Whether a field of ModelConfig has an effect with the other values (name -> value)."""
-    if field in ("name", "flip_tta"):
-        return True
-    if field not in ACTING[model["name"]]:
-        return False
-    if model["name"] == "cnn" and field == "negative_slope":
-        return bool(model["activation"] == "leaky_relu")
-    if field in ("norm_linear", "dropout_linear"):
-        return bool(model["linear"])
-    return True
+    crop_tta: bool = Field(
+        False,
+        title="Crops in test-time augmentation",
+        description="In evaluation the network also predicts each picture shifted by a thirty-second of its side, up "
+        "to the left and down to the right; the two together count as much as the picture as it is (Jordan 2024).",
+    )
+    tta_below: float = Field(
+        1.0,
+        ge=0.0,
+        le=1.0,
+        title="Augment only below",
+        description="Flip and crops count only where the likeliest class got less than this probability: with 0.7 "
+        "right about as often as with 1, where they always count, in far less time.",
+    )
 
 
 class TrainConfig(_Section):
@@ -289,6 +282,13 @@ class TrainConfig(_Section):
         title="Learning rate",
         description="Length of a step, the highest one under a schedule.",
     )
+    filter_rate: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        title="Muon's rate for filters",
+        description="Of steps for filters, whose norms it keeps; the rest takes the learning rate. 0: filters too.",
+    )
     momentum: float = Field(
         0.9,
         ge=0.0,
@@ -300,11 +300,11 @@ class TrainConfig(_Section):
     weight_decay: float = Field(
         0.0, ge=0.0, le=1.0, title="Weight decay", description="Pull of every weight towards zero."
     )
-    schedule: Literal["constant", "step", "cosine", "one_cycle"] = Field(
+    schedule: Literal["constant", "step", "linear", "cosine", "one_cycle"] = Field(
         "constant",
         title="Schedule",
         description="How the learning rate moves. Constant: not at all. Step: to a tenth after each third of the run. "
-        "Cosine: down to zero. One-cycle: up, then down to zero.",
+        "Linear, cosine: down to zero, evenly or along half a wave. One-cycle: up, then down to zero.",
     )
     warmup: float = Field(
         0.3,
@@ -320,6 +320,14 @@ class TrainConfig(_Section):
         title="Weight averaging",
         description="The network that answers has the running mean of the weights, of which each step keeps this share "
         "(0.99: about the last 100 steps); training goes on with the weights themselves. 0: no averaging.",
+    )
+    lookahead: int = Field(
+        0,
+        ge=0,
+        le=100,
+        title="Lookahead",
+        description="Every so many steps the weights go half of the way back to where they were the last time: long "
+        "steps explore, and half of each is kept (Zhang et al. 2019, who take 5). 0: never.",
     )
     augment: tuple[Augmentation, ...] = Field(
         (),
@@ -338,6 +346,38 @@ class TrainConfig(_Section):
         description="Balanced: the fewer pictures a class has, the more each of them counts, so that a small class is "
         "learnt as well as a large one. None: every picture counts the same.",
     )
+    teacher: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,40}$",
+        title="Teacher",
+        description="A finished run whose answers for each training picture, plain and flipped, are learnt beside the "
+        "labels (knowledge distillation). It must have been trained on the same parts of the same dataset. None: the "
+        "labels alone.",
+    )
+    distill_share: float = Field(
+        0.9,
+        ge=0.0,
+        le=1.0,
+        title="Teacher's share",
+        description="Share of the loss that compares with the teacher's answers; the rest compares with the labels.",
+    )
+    temperature: float = Field(
+        4.0,
+        ge=1.0,
+        le=20.0,
+        title="Distillation temperature",
+        description="Divides the last values of teacher and student before they are compared: the higher, the more "
+        "the classes count that the teacher thinks less likely.",
+    )
+    progressive: float = Field(
+        1.0,
+        ge=0.5,
+        le=1.0,
+        title="Progressive resizing",
+        description="Share of the image size with which training begins; pictures grow to the whole within two thirds "
+        "of the epochs, and smaller ones take less time: from 0.75 on a run takes a sixth less, from 0.5 on a quarter. "
+        "1: never smaller. For ResNet and Compact, which take pictures of any size.",
+    )
     patience: int = Field(
         0,
         ge=0,
@@ -349,8 +389,8 @@ class TrainConfig(_Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         title="Precision",
-        description="Number format of the forward pass. bfloat16 keeps 3 digits of 7: with wide layers twice as fast, "
-        "where the processor has it; where it has not, the run computes in float32.",
+        description="Number format of the forward pass. bfloat16 keeps 3 digits of 7: with wide layers twice as fast "
+        "on processors that are made for it. Where float32 was measured to be faster, the run computes in float32.",
     )
     seed: int = Field(
         0,
@@ -368,6 +408,15 @@ class TrainConfig(_Section):
             raise ValueError("an augmentation is named twice")
         return tuple(name for name in get_args(Augmentation) if name in augment)
 
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _none_is_no_teacher(cls, teacher: Any) -> Any:
+        return "" if teacher == "none" else teacher  # as a command line says it
+
+    @property
+    def _newer(self) -> tuple[str, ...]:
+        return ("filter_rate", "lookahead", "progressive", *(OF_TEACHER if not self.teacher else ()))
+
 
 class RunConfig(_Section):
     """Everything that decides a run: same RunConfig, same pictures, same result."""
@@ -378,21 +427,6 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
 
 
-def check_with_data(config: TrainConfig, pictures: dict[str, int], processes: int = 1) -> None:
-    """Raise UserMistake where settings do not go with the number of `pictures` in "train" and "val"."""
-    batch_size = min(config.batch_size, pictures["train"])  # a batch larger than the part is the whole part
-    if batch_size < 2 * processes:
-        raise UserMistake(
-            f"A batch of {batch_size} of the {pictures['train']} training pictures is too small: batch norm needs at "
-            f"least 2 pictures a step{' in each of the processes' * (processes > 1)}"
-        )
-    if config.patience and not pictures["val"]:
-        raise UserMistake(
-            "Early stopping watches the loss on the validation part, and there is none: give it a share of the "
-            "pictures, e.g. 0.1, or set early stopping to 0"
-        )
-
-
 def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     """A copy of `config` with some fields changed, by dotted name, e.g. {"train.epochs": 2, "data.fit": "pad"}.
 
@@ -400,13 +434,13 @@ def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
     which names the field, the value and what is allowed.
     """
     document = config.model_dump(mode="json")
+    known = [f"{part}.{leaf}" for part in ("data", "model", "train") for leaf, _ in getattr(config, part)]
     for field, value in changes.items():
         field = current_field(field)
         section, _, name = field.partition(".")
-        known = [f"{part}.{leaf}" for part in ("data", "model", "train") for leaf in document[part]]
         if field not in known:
             raise UserMistake(f"unknown setting {field!r}; known: {', '.join(known)}")
-        if isinstance(document[section][name], list) and isinstance(value, str):  # "flip+cutout", "6,16", "none"
+        if isinstance(document[section].get(name), list) and isinstance(value, str):  # "flip+cutout", "6,16", "none"
             words = (word.strip() for word in value.replace("+", ",").split(","))
             value = [word for word in words if word not in ("", "none")]
         document[section][name] = value
@@ -414,32 +448,3 @@ def change_config(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
         return RunConfig.model_validate(document)
     except ValidationError as error:
         raise UserMistake(wrong_fields(error)) from error
-
-
-def config_document(config: RunConfig) -> dict[str, Any]:
-    """The settings as a JSON document, with the names that fields had in version 0.1.0 beside the new ones."""
-    document = config.model_dump(mode="json")
-    for section, names in FORMER_NAMES.items():
-        document[section] |= {former: document[section][name] for former, name in names.items()}
-    return document
-
-
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """["train.epochs=2"] -> {"train.epochs": "2"}, by current names; a setting without '=' raises UserMistake."""
-    pairs = {}
-    for setting in settings:
-        field, equals, value = setting.partition("=")
-        if not equals:
-            raise UserMistake(f"{setting!r} is not a setting; write it as train.epochs=2")
-        pairs[current_field(field.strip())] = value.strip()
-    return pairs
-
-
-def wrong_fields(error: ValidationError) -> str:
-    """Each wrong field, its value and what is allowed, in one line: "train.epochs = 0: input should be ..."."""
-    problems = []
-    for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
-        why = problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{field} = {reprlib.repr(problem['input'])}: {why[:1].lower()}{why[1:]}")
-    return "; ".join(problems)

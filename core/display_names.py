@@ -12,6 +12,7 @@ DISPLAY_NAMES: dict[str, dict[str, str]] = {
         "better": "Better",
         "best": "Best",
         "tiny": "Tiny",
+        "scratch": "From scratch",
         "speedrun": "Speedrun",
         "pretrained": "Pretrained",
     },
@@ -63,7 +64,13 @@ DISPLAY_NAMES: dict[str, dict[str, str]] = {
         "rmsprop": "RMSprop",
         "muon": "Muon",
     },
-    "train.schedule": {"constant": "Constant", "step": "Step", "cosine": "Cosine", "one_cycle": "One-cycle"},
+    "train.schedule": {
+        "constant": "Constant",
+        "step": "Step",
+        "linear": "Linear",
+        "cosine": "Cosine",
+        "one_cycle": "One-cycle",
+    },
     "train.augment": {
         "flip": "Horizontal flip",
         "shift_crop": "Random shift",
@@ -112,6 +119,8 @@ def display_name(field: str, value: Any) -> str:
     people gave, as that of a preset of their own, comes back as it is: escape it on a page."""
     if field == "model.backbone":
         return _backbone_name(str(value))
+    if field == "train.teacher":
+        return _backbone_name(str(value)) if value else "None"
     names = DISPLAY_NAMES.get(field, {})
     if isinstance(value, str):
         return names.get(value, value)

@@ -5,9 +5,11 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+ConvAlgorithm = Literal["direct", "winograd"]  # how convolutions of many channels are computed: core/models/winograd.py
 PACKAGES = ("torchvision", "numpy", "pillow", "safetensors")  # beside torch, which names its own build
 
 
@@ -22,6 +24,8 @@ class Environment(BaseModel):
     cpu: str
     cpu_capability: str  # the widest instructions that torch uses, e.g. "AVX512"
     onednn_isa: str  # ONEDNN_MAX_CPU_ISA, "" where nothing limits it
+    precision: Literal["", "float32", "bfloat16"] = ""  # that the forward pass was computed in; "" before 0.2
+    conv_algorithm: ConvAlgorithm = "direct"
     system: str  # e.g. "Linux x86_64"
     python: str
     torch: str  # version and build, e.g. "2.14.1+cpu"
@@ -31,6 +35,8 @@ class Environment(BaseModel):
     def differences(self, other: "Environment") -> list[str]:
         """What differs, e.g. "threads: 2 there, 1 here"; self is there, other is here."""
         here, there = _flat(other), _flat(self)
+        if not (self.precision and other.precision):
+            here.pop("precision"), there.pop("precision")
         names = sorted(there.keys() | here.keys(), key=list(there | here).index)
         return [
             f"{name.replace('_', ' ')}: {there.get(name, 'none')} there, {here.get(name, 'none')} here"
@@ -39,21 +45,29 @@ class Environment(BaseModel):
         ]
 
 
-def describe_environment(device: str, processes: int = 1) -> Environment:
-    """The environment of this process; device: "cpu" or "cuda", processes: those of torchrun together."""
+def describe_environment(
+    device: str,
+    processes: int = 1,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    conv_algorithm: ConvAlgorithm = "direct",
+) -> Environment:
+    """The environment of this process; device: "cpu" or "cuda", processes: those of torchrun together, precision: of
+    the forward pass."""
     import torch  # here, because pages read environments and never make one
 
     return Environment(
         device=torch.cuda.get_device_name() if device == "cuda" else device,
         processes=processes,
         threads=torch.get_num_threads(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cpu_capability=str(torch.backends.cpu.get_cpu_capability()),
         onednn_isa=os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
+        precision=precision,
+        conv_algorithm=conv_algorithm,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         torch=str(torch.__version__),
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: package_version(name) for name in PACKAGES},
         program=hash_program(),
     )
 
@@ -72,17 +86,23 @@ def _flat(environment: Environment) -> dict[str, str]:
     return fields | environment.packages
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return "none"
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """As the processor calls itself."""
+    return cpu_info().get("model name") or platform.processor() or "unknown"
+
+
+def cpu_info() -> dict[str, str]:
+    """The fields of /proc/cpuinfo for the first processor; empty elsewhere than on Linux."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        first = Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n")[0]
     except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -18,6 +18,17 @@ class Progress:
     dataset: Any = None  # the Dataset, on the last one of an import; this module knows no room
 
 
+def describe_pictures(progress: Progress) -> str:
+    """What happens to the pictures of a run before its first epoch, in a sentence."""
+    if progress.phase == "features":
+        return f"The backbone extracts the features of each picture: {progress.done:,} of {progress.total:,}."
+    if progress.phase == "teacher":
+        return f"The teacher answers for each training picture: {progress.done:,} of {progress.total:,}."
+    if progress.phase == "waiting":
+        return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
+    return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."
+
+
 class Clock:
     """When the next report of progress is due, and the seconds left at the speed so far."""
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from core.config import wrong_fields
 from core.disk import existing, is_on_network, is_read_only, read_json
-from core.errors import UserMistake
+from core.errors import UserMistake, wrong_fields
 from core.people import must_be_teacher
 from core.typed import typed_path, unquoted
+
+SPARE_BYTES = 2**26  # that stay free beside what is computed once and kept
 
 
 def atelier_home() -> Path:
@@ -79,6 +80,11 @@ def novelty_root() -> Path:
 def cues_root() -> Path:
     """What networks were measured to go by; all of it can be measured again."""
     return atelier_home() / "cues"
+
+
+def kernels_root() -> Path:
+    """Which kernels of a processor are the fastest for a network; all of it can be measured again."""
+    return atelier_home() / "kernels"
 
 
 def at_once_root() -> Path:
@@ -217,6 +223,16 @@ def free_space(folder: Path | None = None) -> int | None:
         return shutil.disk_usage(existing(folder or atelier_home())).free
     except OSError:
         return None  # the first write will report the trouble
+
+
+def must_fit(folder: Path, needed: int, what: str) -> None:
+    """UserMistake where the disk of `folder` has no room for so many bytes; what: subject and verb of its sentence."""
+    free = free_space(folder)
+    if free is not None and free < needed + SPARE_BYTES:
+        raise UserMistake(
+            f"{what} {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free. Free some space, e.g. by "
+            "emptying the trash: python -m core runs empty-trash"
+        )
 
 
 def home_trouble() -> str:

@@ -4,11 +4,11 @@ python -m core.train RUN_FOLDER
 torchrun --nproc-per-node=2 -m core.train RUN_FOLDER
 """
 
-import contextlib
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from core.data.pictures.preprocess import Preprocess
 from core.data.store.batches import Part, load_part
 from core.data.store.store import TensorStore, build_store, count_parts, open_store, read_fingerprint
 from core.engine.evaluate import evaluate
+from core.engine.faults import describe_fault
 from core.engine.features import build_features, feature_part, open_features, uses_fixed_features
 from core.engine.fit import Diverged, fit
-from core.engine.hardware import Hardware, choose_hardware, is_first_rank, join_ranks
+from core.engine.hardware import Hardware, choose_hardware, is_first_rank, join_ranks, precision_of
 from core.engine.snapshots import Snapshotter
 from core.engine.stopping import describe_end, is_last
 from core.engine.train_state import Rows, TrainState, ask_train_state
@@ -32,10 +33,12 @@ from core.environment import describe_environment
 from core.errors import UserMistake
 from core.evaluation import MEASURES, Which
 from core.inference.predictor import load_model
+from core.inference.teacher import build_answers, with_answers
 from core.models.build import build_model
 from core.models.transfer import TransferModel
 from core.probes.estimates import TimeLeft, estimate_run
-from core.progress import Progress
+from core.probes.kernels import settle_kernels
+from core.progress import Progress, describe_pictures
 from core.rows import EpochRow, IterationRow, TickRow
 from core.runs.actions import dataset_changed, resume_run
 from core.runs.checkpoint import Checkpoint, read_checkpoint
@@ -65,7 +68,11 @@ def train_rows(folder: Path, writer: RunWriter | None = None) -> Iterator[Iterat
     writer = writer or (RunWriter(folder) if is_first_rank() else None)
     try:
         run = open_run(folder)
-        yield from _train(run, writer, join_ranks(choose_hardware(run.config, run.threads)))
+        if writer:
+            writer.starting("Opening the pictures.")
+        dataset = find_dataset(run.config.data.dataset)
+        kernels = settle_kernels(run, dataset, lambda message: writer.running(message=message) if writer else None)
+        yield from _train(run, dataset, writer, join_ranks(choose_hardware(run.config, run.threads, kernels)))
     except StoppedEarly as stopped:
         if writer:
             writer.finish("stopped", str(stopped))
@@ -75,19 +82,22 @@ def train_rows(folder: Path, writer: RunWriter | None = None) -> Iterator[Iterat
         raise
     except BaseException as fault:
         if writer:
-            writer.fail(_describe_fault(fault, folder))
+            writer.fail(describe_fault(fault, lambda: open_run(folder).config))
         raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def _train(run: Run, writer: RunWriter | None, hardware: Hardware) -> Iterator[IterationRow | TickRow | EpochRow]:
+def _train(
+    run: Run, dataset: Dataset, writer: RunWriter | None, hardware: Hardware
+) -> Iterator[IterationRow | TickRow | EpochRow]:
     """The rows of a run, written down as they come. `writer`: of rank 0, None on the others."""
     if writer:
-        writer.starting("Opening the pictures.", describe_environment(hardware.device.type, hardware.world_size))
+        precision = precision_of(run.config.train, hardware)
+        device, processes = hardware.device.type, hardware.world_size
+        writer.add_environment(describe_environment(device, processes, precision, hardware.conv_algorithm))
     checkpoint = read_checkpoint(run.folder)
-    dataset = find_dataset(run.config.data.dataset)
     store = _open_store(run, dataset, checkpoint, writer, hardware)
     model = _build(run, checkpoint, store)
     time_left = _estimate(run, dataset, writer)
@@ -139,7 +149,7 @@ def _open_store(
         if writer and writer.stop_requested() and hardware.world_size == 1:
             raise StoppedEarly("Stopped before it began to learn; what it had before is kept.")
         if writer and progress.phase != "done":
-            writer.running(message=_describe(progress))
+            writer.running(message=describe_pictures(progress))
     resumes_transfer = run.config.model.name == "transfer" and checkpoint is not None
     store = open_store(dataset, run.config.data, None if resumes_transfer else run.config.model)
     if resumes_transfer:  # its pretrained backbone may be gone by now; the run's own card has the normalisation
@@ -172,52 +182,47 @@ def _load_parts(
     time_left: TimeLeft,
 ) -> tuple[nn.Module, dict[str, Part]]:
     """(what fit trains, its parts): the network and pictures, or the last layer and the features of its frozen
-    backbone, where those are the same in every epoch."""
+    backbone, where those are the same in every epoch. The training part has the answers of the run's teacher."""
     trainable: nn.Module = model
+    steps: list[Iterator[Progress]] = []
     if uses_fixed_features(run.config) and isinstance(model, TransferModel):
-        trainable, parts = model.head, _extract_features(model, run, store, writer, hardware, time_left)
+        trainable = model.to(hardware.device).head
+        steps.append(build_features(model.backbone, model.head.in_features, store, hardware.device))
+    if run.config.train.teacher:
+        steps.append(build_answers(run.config, store, hardware.device))
+    if steps:
+        _compute_once(chain.from_iterable(steps), run, writer, hardware, time_left)
+    if trainable is not model and isinstance(model, TransferModel):
+        features = open_features(model.backbone, store)
+        parts = {part: feature_part(features, store, part, hardware.device) for part in ("train", "val", "test")}
     else:
         parts = {part: load_part(store, part, hardware.device) for part in ("train", "val")}
+    if run.config.train.teacher:
+        parts["train"] = with_answers(parts["train"], run.config.train.teacher, store)
     if writer:  # in long phases without a row, such as evaluating, every batch is a sign of life
         writer.pictures_in()
         trainable.register_forward_pre_hook(lambda *_: writer.beat())
     return trainable, parts
 
 
-def _extract_features(
-    model: TransferModel,
-    run: Run,
-    store: TensorStore,
-    writer: RunWriter | None,
-    hardware: Hardware,
-    time_left: TimeLeft,
-) -> dict[str, Part]:
-    """Every part as the features of its pictures; of several ranks the first one runs the backbone."""
+def _compute_once(
+    steps: Iterator[Progress], run: Run, writer: RunWriter | None, hardware: Hardware, time_left: TimeLeft
+) -> None:
+    """What a backbone or a teacher makes of each picture; of several ranks the first one asks them."""
     if hardware.world_size > 1 and not hardware.leads:
         dist.barrier()
-    model.to(hardware.device)
     began = time.monotonic()
-    for progress in build_features(model.backbone, model.head.in_features, store, hardware.device):
+    for progress in steps:  # the others find it done
         if writer and writer.stop_requested() and hardware.world_size == 1:
-            raise StoppedEarly("Stopped before it began to learn; the features so far are kept for the next time.")
+            raise StoppedEarly("Stopped before it began to learn; what was computed so far is kept for the next time.")
         if writer:
             left = time_left.before_training(progress.seconds_left)
-            writer.running(message=_describe(progress), seconds_left=left)
+            writer.running(message=describe_pictures(progress), seconds_left=left)
     if hardware.world_size > 1 and hardware.leads:
         dist.barrier()
-    features = open_features(model.backbone, store)
     if writer:
         spent = run.state.backbone_seconds + time.monotonic() - began  # with that of the attempts before
         writer.running(message="", backbone_seconds=spent)
-    return {part: feature_part(features, store, part, hardware.device) for part in ("train", "val", "test")}
-
-
-def _describe(progress: Progress) -> str:
-    if progress.phase == "features":
-        return f"The backbone extracts the features of each picture: {progress.done:,} of {progress.total:,}."
-    if progress.phase == "waiting":
-        return f"Another process is reading these pictures; this run waits for it, since {progress.done:,} s."
-    return f"{progress.phase.capitalize()} the pictures: {progress.done:,} of {progress.total:,}."
 
 
 def _resume(run: Run, checkpoint: Checkpoint | None, writer: RunWriter | None, hardware: Hardware) -> TrainState | None:
@@ -253,7 +258,7 @@ def _estimate(run: Run, dataset: Dataset, writer: RunWriter | None) -> TimeLeft:
     answer = estimate_run(run.config, dataset) if writer else None
     if writer and answer and run.state.attempt == 1:
         writer.running(estimated_seconds=answer["seconds"])
-    return TimeLeft(answer, count_parts(dataset, run.config.data), run.config.train.epochs)
+    return TimeLeft(answer, count_parts(dataset, run.config.data), run.config)
 
 
 def _write_row(row: IterationRow | TickRow | EpochRow, writer: RunWriter, time_left: TimeLeft) -> None:
@@ -398,27 +403,6 @@ def _finish(run: Run, stopped: str, writer: RunWriter, which: Which) -> None:
         writer.finish("stopped", stopped)
     else:
         writer.finish("done", describe_end(run.config.train, epochs[-1]) if epochs else "", which)
-
-
-def _describe_fault(fault: BaseException, folder: Path) -> str:
-    """A fault of the machine or of the program in a sentence; the log has the traceback."""
-    if isinstance(fault, KeyboardInterrupt | SystemExit | GeneratorExit):  # the last one: its caller left
-        return "Training was interrupted; what had been saved is kept."
-    if isinstance(fault, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(fault):
-        return _describe_memory(folder)
-    return f"Training failed because of a fault in the program ({type(fault).__name__}); the log has the details."
-
-
-def _describe_memory(folder: Path) -> str:
-    config = open_run(folder).config
-    batch, side = config.train.batch_size, config.data.image_size
-    with contextlib.suppress(Exception):  # where even counting takes too much memory, the number that was asked for
-        counts = count_parts(find_dataset(config.data.dataset), config.data)
-        batch = min(batch, counts["train"])  # a batch larger than the part is the whole part
-    smaller = [f"batches of {batch // 2}"] if batch > 3 else []  # batch norm needs 2 pictures a step
-    smaller += [f"{side // 2} px"] if side > 63 else []
-    tried = f" Try {' or '.join(smaller)}." if smaller else ""
-    return f"There was not enough memory for batches of {batch} pictures of {side} px.{tried}"
 
 
 def main(arguments: list[str]) -> int:

@@ -18,6 +18,10 @@ from pages.parts.train.run_table import draw_runs, has_runs, pick_run
 from pages.parts.widgets.next_step import draw_next_step
 
 WIDTHS = (4, 7)  # of the form, and of what happens
+# on a narrow page, where columns still stand side by side, the form's names and numbers need half of it
+STYLE = """<style>@media (min-width: 640px) and (max-width: 1000px) {
+.st-key-train-layout > [data-testid=stLayoutWrapper] > [data-testid=stHorizontalBlock] > [data-testid=stColumn] {
+  flex: 1 1 0; } }</style>"""
 
 
 def choose_and_start() -> tuple[Dataset, Form]:
@@ -43,7 +47,7 @@ def draw_form_column() -> None:
 @st.fragment  # where no run is shown: what will happen stands in its place, and moves with the sliders
 @boundary()
 def draw_form_and_preview() -> None:
-    left, right = st.columns(WIDTHS, gap="large")
+    left, right = st.container(key="train-layout").columns(WIDTHS, gap="large")
     with left:
         dataset, form = choose_and_start()
     with right:
@@ -51,13 +55,14 @@ def draw_form_and_preview() -> None:
 
 
 with frame("Train"):
+    st.html(STYLE)
     if not datasets():
         st.info("There is no dataset to train on yet.", icon=":material/photo_library:")
         draw_next_step()
         st.stop()
 
     if has_runs():
-        left, panel = st.columns(WIDTHS, gap="large")
+        left, panel = st.container(key="train-layout").columns(WIDTHS, gap="large")
         with left:
             draw_form_column()
         with panel:

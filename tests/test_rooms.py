@@ -185,6 +185,10 @@ def test_what_a_page_needs_to_open_reaches_no_torch():
                 assert not {name.split(".")[0] for name in reached(path)} & HEAVY, path
 
 
+def test_what_predicts_with_a_network_of_ours_reaches_no_torchvision_which_takes_a_second():
+    assert "torchvision" not in {name.split(".")[0] for name in reached(ROOT / "core/inference/predictor.py")}
+
+
 def test_captum_which_brings_matplotlib_is_imported_only_where_a_map_is_computed():
     for path in FILES:
         assert "captum" not in {name.split(".")[0] for name in imported(path, top_level=True)}, path

@@ -8,7 +8,7 @@ from core.cli.options import AsJson, DataName, PresetOption, Settings
 from core.cli.output import Bar, print_json, print_table, show_until_found, shown
 from core.cli.predict import evaluation_document
 from core.cli.runs import run_document, stored_evaluations
-from core.config import parse_settings
+from core.fields import parse_settings
 from core.runs.run import Run
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ def cluster_status(as_json: AsJson = False) -> None:
         else:
             print("This machine trains the queue; no cluster is in use.")
         return
-    from core.cluster.at_home import connect, count_places, list_machines
+    from core.cluster.connection import connect, count_places, list_machines
 
     ray = connect(cluster)
     machines, places = list_machines(ray), count_places(ray, cluster)

@@ -9,8 +9,9 @@ import typer
 
 from core.cli.options import AsJson, ExperimentName, Queued, Settings, check_finite
 from core.cli.output import Bar, counted, minutes, print_json, print_table, shown, warn_of_damage
-from core.config import change_config, parse_settings
+from core.config import change_config
 from core.errors import UserMistake
+from core.fields import parse_settings
 from core.runs.run import read_run
 from core.submit import choose_config
 

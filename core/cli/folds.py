@@ -6,7 +6,8 @@ import typer
 
 from core.cli.options import AsJson, DataOption, PresetOption, Settings
 from core.cli.output import percent, print_json, print_table, show_until_found
-from core.config import RunConfig, parse_settings
+from core.config import RunConfig
+from core.fields import parse_settings
 from core.submit import choose_config
 
 

@@ -6,7 +6,7 @@ import typer
 
 from core.cli.options import AsJson
 from core.cli.output import print_json, print_table, shown, warn_of_damage
-from core.config import config_document
+from core.fields import config_document
 from core.presets import all_presets, scan_presets
 
 presets_app = typer.Typer(no_args_is_help=True, help="Named settings to start from.")

@@ -9,12 +9,13 @@ from core.cli.options import AsJson, Queued, RunName, Settings, check_finite
 from core.cli.output import number, percent, print_json, print_table, shown, warn_of_damage
 from core.cli.predict import evaluation_document
 from core.cli.train import create_run, submit_run, train_here
-from core.config import config_document, parse_settings
 from core.errors import UserMistake
 from core.evaluation import Evaluation
+from core.fields import config_document, parse_settings
 from core.runs.actions import ask_to_stop
 from core.runs.naming import name_runs
 from core.runs.run import Run, read_run, run_ids, scan_runs
+from core.runs.teachers import teacher_sentence
 from core.settings import runs_root
 from core.typed import typed_path
 
@@ -99,7 +100,7 @@ def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
             "epochs_done": [row.model_dump(mode="json") for row in epochs],
             "evaluations": [evaluation_document(run, evaluation) for evaluation in stored_evaluations(run)],
         }
-        print_json(document)
+        print_json(document | ({"teacher": run.teacher.model_dump(mode="json")} if run.teacher else {}))
         return
     print(f"{run.id}  {shown(run.title)}")
     print(f"{run.state.status}  {shown(run.state.message)}".rstrip())
@@ -108,6 +109,8 @@ def runs_show(run_name: RunName, as_json: AsJson = False) -> None:
     for line in run.marks.note.splitlines():
         print(f"note: {shown(line)}")
     print(f"epoch {run.state.epoch}/{run.config.train.epochs}, {run.state.seconds:,.1f} s of training{_where(run)}")
+    if taught := teacher_sentence(run):
+        print(shown(taught))
     for row in epochs[-1:]:
         val = "" if row.val_accuracy is None else f", validation {row.val_accuracy:.2%}"
         print(f"last epoch: loss {number(row.train_loss)}, training pictures {row.train_accuracy:.2%}{val}")

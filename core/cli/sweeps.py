@@ -9,8 +9,8 @@ import typer
 
 from core.cli.options import AsJson, DataOption, Queued, Settings, SweepName, check_finite
 from core.cli.output import Bar, minutes, percent, print_json, print_table, shown, warn_of_damage
-from core.config import parse_settings
 from core.errors import UserMistake
+from core.fields import parse_settings
 from core.submit import choose_config
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ import typer
 from core.cli.notebook import GuessOption, guess_about
 from core.cli.options import AsJson, DataOption, PresetOption, Queued, Settings
 from core.cli.output import Bar, minutes, number, print_json, print_table, show_steps, shown
-from core.config import RunConfig, parse_settings
+from core.config import RunConfig
 from core.errors import UserMistake
+from core.fields import parse_settings
 from core.probes.probes import CROWDED, Kind
 from core.runs.process import request_stop
 from core.runs.run import Run, list_runs, read_run
@@ -87,16 +88,19 @@ def submit_run(run: Run, as_json: bool) -> None:
 def _train_rows(run: Run) -> list[int]:
     """Train in this process; the signals that asked it to stop."""
     from core.rows import EpochRow, TickRow
+    from core.runs.expected_accuracy import expected_accuracy
     from core.runs.state import read_stored_state
     from core.train import train_rows
 
-    message = ""
+    message, earlier = "", list_runs()
     with Bar() as bar, _interruptions(run) as signals:
         for row in train_rows(run.folder):
             if signals:
                 message = "stopping"
             elif isinstance(row, EpochRow):
                 message = f"loss {number(row.train_loss)}"
+                if expected := expected_accuracy(run, earlier):
+                    message += " behind earlier runs" if expected.behind else f" to end at {expected.mean:.1%}"
             if isinstance(row, TickRow):
                 left = minutes(read_stored_state(run.folder).seconds_left)  # as every page says
                 speed = f"{row.images_per_second:,.0f} pictures/s"

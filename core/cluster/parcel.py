@@ -4,24 +4,30 @@ Whatever has a content hash for a name is kept on the machine and brought once; 
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from filelock import Timeout
+
+from core.config import RunConfig
 from core.data.datasets.dataset import find_dataset
 from core.data.storage import store_folder
 from core.data.store.store import store_fingerprint
 from core.data.versions.versions import earlier_versions
 from core.disk import read_json, write_json
 from core.errors import UserMistake
-from core.runs.run import Run
-from core.settings import atelier_home, weights_root
+from core.locks import process_lock
+from core.runs.run import Run, open_run
+from core.runs.teachers import teacher_run
+from core.settings import atelier_home, runs_root, weights_root
 
 PIECE_BYTES = 32 * 2**20  # of a large file, at a time
 # what the next attempt reads; who works in the folder, and the wish to stop, are each machine's own
 RUN_FILES = ("config.json", "state.json", "rows.jsonl", "manifest.json", "environment.json", "marks.json")
-RUN_PATTERNS = ("model*.json", "model*.safetensors", "checkpoint/*.json", "checkpoint/*.safetensors")
+MODEL_PATTERNS = ("model*.json", "model*.safetensors")
+RUN_PATTERNS = (*MODEL_PATTERNS, "checkpoint/*.json", "checkpoint/*.safetensors")
 DATASET_FILES = ("dataset.json", "index.npy", "names.jsonl", "duplicates.npz")
 
 
@@ -36,24 +42,45 @@ class Part:
 
 def pack(run: Run) -> list[Part]:
     """The files of a run and of all that it learns from. Its store has been made before."""
-    dataset = find_dataset(run.config.data.dataset)
-    store = store_folder(store_fingerprint(dataset, run.config.data))
+    files = [run.folder / name for name in RUN_FILES]
+    files += [path for pattern in RUN_PATTERNS for path in run.folder.glob(pattern)]
+    return [*pack_data(run.config), *_parts([*_teacher_files(run), *((path, False) for path in files)])]
+
+
+def pack_data(config: RunConfig) -> list[Part]:
+    """The files of all that a training with these settings learns from. Its store has been made before."""
+    dataset = find_dataset(config.data.dataset)
+    store = store_folder(store_fingerprint(dataset, config.data))
     files = [(store / name, True) for name in ("store.json", "images.npy")]
     for one in (dataset, *earlier_versions(dataset)):
         files += [(one.folder / name, False) for name in DATASET_FILES]
-    files += [(path, True) for path in _backbone_files(run)]
-    files += [(run.folder / name, False) for name in RUN_FILES]
-    files += [(path, False) for pattern in RUN_PATTERNS for path in run.folder.glob(pattern)]
+    return _parts([*files, *((path, True) for path in _backbone_files(config))])
+
+
+def _parts(files: Iterable[tuple[Path, bool]]) -> list[Part]:
+    """Those of (path, whether it is kept there) that are files."""
     home = atelier_home()
     return [
         Part(path.relative_to(home).as_posix(), path.stat().st_size, kept) for path, kept in files if path.is_file()
     ]
 
 
-def _backbone_files(run: Run) -> list[Path]:
+def _backbone_files(config: RunConfig) -> list[Path]:
     """The pretrained weights that a run without a checkpoint begins with; its own files hold them afterwards."""
-    name = run.config.model.backbone if run.config.model.name in ("pretrained", "transfer") else ""
+    name = config.model.backbone if config.model.name in ("pretrained", "transfer") else ""
     return [path for path in weights_root().glob(f"{name}*") if path.is_file()] if name else []
+
+
+def _teacher_files(run: Run) -> list[tuple[Path, bool]]:
+    """The run whose answers this one learns from: its settings and models, and its store, where that is another one."""
+    folder = runs_root() / teacher_run(run.config)
+    if not run.config.train.teacher or not folder.is_dir():
+        return []  # then its answers may be kept on the machine; if not, the run says what is missing
+    files = [(folder / name, False) for name in RUN_FILES]
+    files += [(path, False) for pattern in MODEL_PATTERNS for path in folder.glob(pattern)]
+    theirs = open_run(folder).fingerprint
+    names = ("store.json", "images.npy") if theirs != run.fingerprint else ()
+    return files + [(store_folder(theirs) / name, True) for name in names]
 
 
 def pieces(part: Part) -> Iterator[bytes]:
@@ -70,20 +97,31 @@ def pieces(part: Part) -> Iterator[bytes]:
 class Unpacking:
     """A parcel as it arrives on a machine, in its own atelier_home()."""
 
-    def __init__(self, run_id: str, threads: int) -> None:
-        self.run_id, self.threads = run_id, threads
-        shutil.rmtree(self.folder, ignore_errors=True)  # what an earlier attempt here has left
+    def __init__(self) -> None:
+        atelier_home().mkdir(parents=True, exist_ok=True)
+        self._turn = process_lock(atelier_home() / "parcels.lock", thread_local=False)
+        self._expected: set[Part] = set()  # that are kept here, and on their way
 
-    @property
-    def folder(self) -> Path:
-        return atelier_home() / "runs" / self.run_id
+    def missing(self, parts: list[Part]) -> list[Part] | None:
+        """Those that have to be brought: all but what is kept here already. None while another process receives what
+        is kept, so that nothing of it is brought twice."""
+        self._turn.release(force=True)  # of a sender that did not come to its end
+        self._expected = {part for part in parts if part.kept and not self._has(part)}
+        if self._expected:
+            try:
+                self._turn.acquire(timeout=0)
+            except Timeout:
+                return None
+            self._expected = {one for one in self._expected if not self._has(one)}
+            self._settle_turn()
+        return [part for part in parts if not part.kept or part in self._expected]
 
-    def missing(self, parts: list[Part]) -> list[Part]:
-        """Those that have to be brought: all but what is kept here already."""
-        return [part for part in parts if not (part.kept and self._has(part))]
+    def _settle_turn(self) -> None:
+        if not self._expected:
+            self._turn.release(force=True)
 
     def write(self, part: Part, content: Iterator[bytes]) -> None:
-        """Write one file: there as a whole, or not at all; two runs may bring the same one at once."""
+        """Write one file: there as a whole, or not at all; two trainings may bring the same one at once."""
         target = self._place(part)
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{uuid4().hex}.draft")
@@ -94,18 +132,16 @@ class Unpacking:
             if part.kept and draft.stat().st_size != part.size:
                 raise OSError(f"{part.path} arrived with {draft.stat().st_size:,} of {part.size:,} bytes")
             draft.replace(target)
+            self._expected.discard(part)
+            self._settle_turn()
         finally:
             draft.unlink(missing_ok=True)
 
     def settle(self, parts: list[Part]) -> None:
-        """Once all is here: the originals stay at home, and the run takes its share of the processors."""
+        """Once all is here: the originals stay at home."""
         for part in parts:
-            folder = self._place(part).parent
             if part.path.endswith("/dataset.json"):
-                (folder / "pictures.pack").touch()  # nothing reads it: the store is here
-        path = self.folder / "config.json"
-        document = read_json(path)
-        write_json(path, document | {"threads": document.get("threads") or self.threads})
+                (self._place(part).parent / "pictures.pack").touch()  # nothing reads it: the store is here
 
     def _has(self, part: Part) -> bool:
         try:
@@ -116,8 +152,15 @@ class Unpacking:
     def _place(self, part: Part) -> Path:
         place = (atelier_home() / part.path).resolve()
         if not place.is_relative_to(atelier_home().resolve()):
-            raise UserMistake(f"A file of run {self.run_id} would lie outside of the home of this machine.")
+            raise UserMistake("A file of this training would lie outside of the home of this machine.")
         return place
+
+
+def take_share(folder: Path, threads: int) -> None:
+    """Let the run in `folder`, which has arrived whole, take its share of the processors."""
+    path = folder / "config.json"
+    document = read_json(path)
+    write_json(path, document | {"threads": document.get("threads") or threads})
 
 
 def forget(run_id: str) -> None:

@@ -32,8 +32,8 @@ class RelayingWriter(RunWriter):
     def _relay(self, name: str, *arguments: Any, **named: Any) -> None:
         self._send((name, deepcopy(arguments), deepcopy(named)))
 
-    def starting(self, message: str = "Getting ready.", environment: Environment | None = None) -> None:
-        super().starting(message, environment)
+    def add_environment(self, environment: Environment) -> None:
+        super().add_environment(environment)
         self._relay("environment", environment)
 
     def running(self, **progress: Any) -> None:

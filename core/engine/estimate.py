@@ -13,18 +13,19 @@ from torch import nn
 
 from core.config import TrainConfig
 from core.data.store.batches import Part
-from core.engine.evaluate import evaluate, mean_loss_and_predictions
+from core.engine.evaluate import evaluate, mean_loss_and_predictions, views_of
 from core.engine.fit import fit
 from core.engine.hardware import Hardware
+from core.engine.schedule import endless, mean_work
 from core.engine.train_state import TrainState
 from core.evaluation import MEASURES
+from core.fields import expected_views
 from core.rows import EpochRow, Row, TickRow
 
 WARM_SECONDS = 0.5  # of training that are left out: the first steps choose kernels and fill caches
 TIMED_SECONDS = 1.6
 FEWEST_TICKS = 3  # after the warm-up, however long they take
 PREDICTED = 1_000  # pictures of a part that are predicted in each measure; the rest takes as long in proportion
-ENDLESS = 1_000_000  # epochs: more than any of these tests lasts
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def time_run(
     seconds = pictures["train"] / rate
     if len(train) == pictures["train"] and len(timing.epochs) >= FEWEST_TICKS:
         seconds = statistics.median(timing.epochs)
+    if getattr(model, "takes_any_size", False):
+        seconds *= mean_work(config, train.preprocess.image_size)
     yield Timed(85)
     seconds += _time_validation(model, parts.get("val"), pictures)
     yield Timed(90)
@@ -109,8 +112,7 @@ class _TrainingTime:
 def _time_training(
     timing: _TrainingTime, model: nn.Module, train: Part, classes: int, config: TrainConfig, hardware: Hardware
 ) -> Iterator[Timed]:
-    config = config.model_copy(update={"epochs": ENDLESS, "learning_rate": 1e-5, "schedule": "constant", "patience": 0})
-    rows = fit(model, train, None, classes, config, hardware)
+    rows = fit(model, train, None, classes, endless(config), hardware)
     for row in rows:
         assert not isinstance(row, TrainState), "a state comes only when it is asked for"
         timing.note(row)
@@ -132,10 +134,13 @@ def _time_validation(model: nn.Module, val: Part | None, pictures: dict[str, int
 
 
 def _seconds_a_picture(model: nn.Module, train: Part, classes: int) -> float:
-    """Of predicting in every measure."""
+    """Of predicting in every measure; a network that has learnt nothing yet is unsure of more than it will be."""
     few = first_pictures(train, PREDICTED)
     names = tuple(str(number) for number in range(classes))
-    return sum(evaluate(model, few, "train", names, measure).seconds for measure in MEASURES) / len(few)
+    seconds = {measure: evaluate(model, few, "train", names, measure).seconds for measure in MEASURES}
+    views = len(views_of(model, torch.empty(1, 3, 32, 32)))
+    seconds["evaluation"] *= expected_views(views, getattr(model, "tta_below", 1.0)) / views
+    return sum(seconds.values()) / len(few)
 
 
 def first_pictures(part: Part, most: int) -> Part:

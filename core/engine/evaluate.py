@@ -2,6 +2,7 @@
 
 import copy
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,19 +46,83 @@ def evaluate(
     )
 
 
+@dataclass(frozen=True)
+class View:
+    """Pictures as they are looked at in test-time augmentation."""
+
+    images: Tensor  # float (B, 3, S, S)
+    weight: float  # of its logits; those of all views together are 1
+    is_flipped: bool
+
+
 def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
     """images float (B, 3, S, S) -> logits float (B, classes) of a network in evaluation mode.
 
-    With flip test-time augmentation (`model.flip_tta`, which build_model sets from ModelConfig) the mean of the logits
-    for each picture and its horizontal flip (Krizhevsky et al. 2012, section 4.1).
+    With test-time augmentation (`model.flip_tta`, `model.crop_tta`, which build_model sets from ModelConfig) the mean
+    of the logits for the views of each picture; with `model.tta_below` under 1 only for pictures of which the network
+    is unsure.
     """
     logits: Tensor = model(images)
-    return (logits + model(images.flip(3))) / 2 if getattr(model, "flip_tta", False) else logits
+    if not augments(model):
+        return logits
+    unsure = is_unsure(model, logits)
+    if unsure is None:
+        return _mean_of_views(model, images, logits)
+    if torch.compiler.is_exporting():  # a program for any pictures: both answers, of which one is taken
+        return torch.where(unsure[:, None], _mean_of_views(model, images, logits), logits)
+    if not unsure.any():
+        return logits
+    return logits.index_put((unsure,), _mean_of_views(model, images[unsure], logits[unsure]))
 
 
-def evaluation_batch(image_size: int) -> int:
-    """Pictures in a batch: 500 of 32 pixels, at least 4. In evaluation mode they do not affect each other."""
-    return max(4, EVALUATION_PIXELS // image_size**2)
+def augments(model: nn.Module) -> bool:
+    """Whether the network looks at more than the pictures as they are."""
+    return bool(getattr(model, "flip_tta", False) or getattr(model, "crop_tta", False))
+
+
+def is_unsure(model: nn.Module, logits: Tensor) -> Tensor | None:
+    """bool (B,): whether the likeliest class got less probability than `model.tta_below`; None where that is 1, so that
+    all views of every picture count."""
+    below = getattr(model, "tta_below", 1.0)
+    return None if below >= 1 else logits.float().softmax(1).amax(1) < below
+
+
+def views_of(model: nn.Module, images: Tensor) -> list[View]:
+    """The pictures as they are first; then, as the network is made, their horizontal flips (Krizhevsky et al. 2012,
+    section 4.1) and both shifted by a thirty-second of the side, up to the left and down to the right, mirrored where
+    that leaves the picture (Jordan 2024: together they weigh as much as what is not shifted)."""
+    flips, side = bool(getattr(model, "flip_tta", False)), images.shape[-1]
+    centres = [images]
+    if getattr(model, "crop_tta", False):
+        step = view_step(side)
+        padded = nn.functional.pad(images, (step, step, step, step), "reflect")
+        centres += [padded[..., :side, :side], padded[..., 2 * step :, 2 * step :]]
+    weights = [0.5, 0.25, 0.25] if len(centres) > 1 else [1.0]
+    return [
+        View(centre.flip(3) if flipped else centre, weight / 2 if flips else weight, flipped)
+        for centre, weight in zip(centres, weights, strict=True)
+        for flipped in ((False, True) if flips else (False,))
+    ]
+
+
+def view_step(side: int) -> int:
+    """Pixels by which a picture of that side is shifted."""
+    return max(1, round(side / 32))
+
+
+def _mean_of_views(model: nn.Module, images: Tensor, logits: Tensor) -> Tensor:
+    """float (B, classes); `logits`: those of the pictures as they are."""
+    first, *others = views_of(model, images)
+    mean = logits * first.weight
+    for view in others:
+        mean = mean + model(view.images) * view.weight
+    return mean
+
+
+def evaluation_batch(image_size: int, has_wide_maps: bool = False) -> int:
+    """Pictures in a batch: 500 of 32 pixels, at least 4; a quarter for a network with many channels, whose maps of more
+    pictures leave the caches (docs/performance.md). In evaluation mode pictures do not affect each other."""
+    return max(4, EVALUATION_PIXELS // image_size**2 // (4 if has_wide_maps else 1))
 
 
 @torch.no_grad()
@@ -65,7 +130,9 @@ def _predict(model: nn.Module, part: Part, classes: int) -> tuple[Tensor, Tensor
     was_training = model.training
     model.eval()
     try:
-        at_once = FEATURES_AT_ONCE if part.holds_features else evaluation_batch(part.preprocess.image_size)
+        leaves_caches = part.device.type == "cpu" and getattr(model, "has_wide_maps", False)
+        at_once = evaluation_batch(part.preprocess.image_size, leaves_caches)
+        at_once = FEATURES_AT_ONCE if part.holds_features else at_once
         batches = ordered_batches(part, at_once)
         blocks = [predict_logits(model, batch.images) for batch in batches]
     finally:

@@ -5,7 +5,6 @@ features/<hash of pictures, backbone and normalisation>/features.npy   float32 (
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,29 +14,25 @@ from torch import nn
 
 from core.config import RunConfig
 from core.data.pictures.preprocess import Preprocess
-from core.data.storage import wait_for
 from core.data.store.batches import RESIDENT_BYTES, Part, normalise
 from core.data.store.store import TensorStore
-from core.disk import DRAFT, sync_folder
 from core.engine.evaluate import evaluation_batch
-from core.errors import UserMistake
-from core.locks import process_lock
-from core.progress import Clock, Progress
-from core.settings import features_root, free_space
+from core.engine.kept_rows import keep_rows
+from core.progress import Progress
+from core.settings import features_root
 
 SCHEMA = 1
-HEADER_BYTES = 128
 
 
 def uses_fixed_features(config: RunConfig) -> bool:
     """Whether a picture has the same features in every epoch: the backbone is frozen and no picture is augmented, in
-    training or, by flip test-time augmentation, in evaluation."""
+    training or, by test-time augmentation, in evaluation."""
     model = config.model
     return (
         model.name in ("pretrained", "transfer")
         and model.trainable == "head"
         and not config.train.augment
-        and not model.flip_tta
+        and not (model.flip_tta or model.crop_tta)
     )
 
 
@@ -62,16 +57,13 @@ def build_features(backbone: nn.Module, width: int, store: TensorStore, device: 
     Closing the generator keeps what is done; the next call continues there. `width` is the number of features.
     UserMistake where the disk has no room for them.
     """
-    path = features_path(backbone, store)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = process_lock(path.with_suffix(".lock"), thread_local=False)
-    for seconds in wait_for(lock):  # a second run waits for the first
-        yield Progress("waiting", seconds, 0, None)
-    try:
-        if not path.exists() or path.stat().st_size != HEADER_BYTES + len(store.images) * 4 * width:
-            yield from _run_over(backbone.eval(), width, store, device, path)
-    finally:
-        lock.release()
+    backbone.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def compute(first: int, end: int) -> np.ndarray:
+        return features_of(backbone, np.array(store.images[first:end]), store.preprocess, device)
+
+    path, at_once = features_path(backbone, store), evaluation_batch(store.preprocess.image_size)
+    yield from keep_rows(path, len(store.images), width, at_once, compute, "features")
 
 
 def open_features(backbone: nn.Module, store: TensorStore) -> np.ndarray:
@@ -101,44 +93,3 @@ def features_of(backbone: nn.Module, pictures: np.ndarray, preprocess: Preproces
     images = torch.from_numpy(pictures).permute(0, 2, 3, 1).contiguous().to(device)
     features: np.ndarray = backbone(normalise(images, preprocess)).float().cpu().numpy()
     return features
-
-
-def _run_over(
-    backbone: nn.Module, width: int, store: TensorStore, device: torch.device, path: Path
-) -> Iterator[Progress]:
-    count, side = len(store.images), store.preprocess.image_size
-    partial, row_bytes, at_once = path.with_suffix(DRAFT), 4 * width, evaluation_batch(side)
-    _check_room(count * row_bytes)
-    backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    done = (max(0, partial.stat().st_size - HEADER_BYTES) // row_bytes if partial.exists() else 0) // at_once * at_once
-    clock = Clock()
-    with partial.open("r+b" if partial.exists() else "w+b") as file:
-        file.write(_header(count, width))
-        file.truncate(HEADER_BYTES + done * row_bytes)
-        file.seek(0, 2)
-        for first in range(done, count, at_once):
-            pictures = np.array(store.images[first : first + at_once])
-            file.write(np.ascontiguousarray(features_of(backbone, pictures, store.preprocess, device)).tobytes())
-            done = first + len(pictures)
-            if clock.ticks():
-                file.flush()
-                yield Progress("features", done, count, clock.seconds_left(done, count))
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def _header(count: int, width: int) -> bytes:
-    """The head of an .npy file of float32 (count, width), of a length that does not depend on them."""
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {width}), }}".encode()
-    header = header.ljust(HEADER_BYTES - 11) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-
-
-def _check_room(needed: int) -> None:
-    free = free_space(features_root())
-    if free is not None and free < needed + 2**26:
-        raise UserMistake(
-            f"The features of these pictures take {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free. "
-            "Free some space, e.g. by emptying the trash: python -m core runs empty-trash"
-        )

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.config import TrainConfig, check_with_data
+from core.config import TrainConfig
 from core.data.store.batches import Batch, Part, training_batches
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware, autocast
 from core.engine.loss import Loss
 from core.engine.optimizers import NEEDS_SHAPES, build_optimizer
+from core.fields import check_with_data
 
 BATCHES = 100  # as fastai's lr_find
 LOWEST, HIGHEST = 1e-7, 10.0  # as there; clipped to what TrainConfig allows

@@ -13,19 +13,21 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from core.config import LOWEST_RATE, TrainConfig, check_with_data
+from core.config import LOWEST_RATE, TrainConfig
 from core.data.store.batch_count import count_batches
 from core.data.store.batches import Batch, Part, mixed_seed, ordered_batches, training_batches
-from core.engine.averaging import Averaging
+from core.engine.averaging import Averaging, Lookahead
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
 from core.engine.hardware import Hardware, autocast
 from core.engine.loss import Loss
+from core.engine.muon import SHARE
 from core.engine.optimizers import NEEDS_SHAPES, build_optimizer
-from core.engine.schedule import learning_rate
+from core.engine.schedule import learning_rate, picture_side
 from core.engine.stopping import has_stalled
 from core.engine.train_state import Best, EpochState, Rows, TrainState, copy_state, restore, take_train_state
 from core.errors import UserMistake
+from core.fields import check_with_data
 from core.rows import EpochRow, IterationRow, TickRow, iterations_a_row
 
 Shown = TypeVar("Shown", IterationRow, TickRow, EpochRow, TrainState)
@@ -65,6 +67,7 @@ def fit(
     loss of IterationRow and TickRow is the calling rank's own. Raises Diverged where the loss is not finite.
     """
     check_with_data(config, {"train": len(train), "val": len(val) if val else 0}, hardware.world_size)
+    assert not config.teacher or train.answers is not None, "a teacher's answers belong to the part, see with_answers"
     if start is None:
         _init_whitening(model, train)
     training = _Training(model, train, classes, config, hardware, start)
@@ -97,6 +100,8 @@ class _Training:
         self.iterations = count_batches(len(train), self.batch_size, hardware.world_size)  # of an epoch
         self.steps = config.epochs * self.iterations
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)  # seconds: of the epochs before
+        if use_winograd := getattr(model, "use_winograd", None):
+            use_winograd(hardware.conv_algorithm == "winograd")
         self.network = _distribute(model, hardware)
         # DistributedDataParallel has buckets of its own
         in_one_vector = hardware.world_size == 1 and config.optimizer not in NEEDS_SHAPES
@@ -107,6 +112,8 @@ class _Training:
             restore(start, model, self.optimizer, hardware.device)
         self.averaging = Averaging(model, config.ema)
         self.averaging.restore(start.averaged if start else {})
+        self.lookahead = Lookahead([self.flat.vector] if self.flat else model.parameters(), config.lookahead)
+        self.lookahead.restore(start.slow if start else {})
         self.best = start.best if start else Best()
         self.last_good = self.shown_state()
         self.kept = f"the model of {start.place} was" if start else "the first weights were"  # of last_good
@@ -115,6 +122,7 @@ class _Training:
         """Train on every batch that the epoch has not seen yet; a row every 200 iterations or fewer, a tick every
         0.4 s."""
         self.model.train()
+        self.side = self.side_of(epoch.number)
         if not epoch.state.iteration:  # resumed within an epoch, the generator has its state back already
             _seed_dropout(self.config.seed, epoch.number, self.hardware.rank)
         for batch in self.batches_left(epoch):
@@ -160,6 +168,12 @@ class _Training:
             images_per_second=epoch.pictures / epoch.state.seconds,
         )
 
+    def side_of(self, epoch: int) -> int | None:
+        """Pixels of a side of the pictures of an epoch; None where they stay as they are."""
+        if not getattr(self.model, "takes_any_size", False):
+            return None
+        return picture_side(self.config, self.train.preprocess.image_size, epoch)
+
     def batches_left(self, epoch: "_Epoch") -> Iterator[Batch]:
         config, ranks, skip = self.config, (self.hardware.rank, self.hardware.world_size), epoch.state.iteration
         return training_batches(
@@ -168,10 +182,11 @@ class _Training:
 
     def take_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step of the optimizer; the loss () and the logits (B, classes) that led to it."""
+        rate = learning_rate(self.config, self.step, self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
+            group["lr"] = rate * group.get(SHARE, 1.0)
         with self.autocast:
-            logits = self.network(batch.images)
+            logits = self.network(_resized(batch.images, self.side))
         loss = self.criterion(logits.float(), batch)
         if self.hardware.world_size > 1:  # the mean over the pictures of all ranks: each share counts by its size
             loss = loss * (len(batch.labels) * self.hardware.world_size / batch.global_batch_size)
@@ -182,6 +197,7 @@ class _Training:
             loss.backward()
         self.optimizer.step()
         self.step += 1
+        self.lookahead.update(self.step)
         self.averaging.update(self.step)
         return loss.detach(), logits.detach()
 
@@ -250,9 +266,9 @@ class _Training:
         return self.state(next_epoch, EpochState())
 
     def state(self, epoch: int, epoch_state: EpochState) -> TrainState:
-        weights, averaged = copy_state(self.model), self.averaging.copy()
+        weights, averaged, slow = copy_state(self.model), self.averaging.copy(), self.lookahead.copy()
         return take_train_state(
-            epoch, epoch_state, self.step, self.seconds, weights, averaged, self.optimizer, self.best
+            epoch, epoch_state, self.step, self.seconds, weights, averaged, slow, self.optimizer, self.best
         )
 
 
@@ -285,6 +301,13 @@ class _Epoch:
 
     def start_tick(self) -> None:
         self.tick_pictures, self.tick_began = self.pictures, time.perf_counter()
+
+
+def _resized(images: Tensor, side: int | None) -> Tensor:
+    """float32 (B, 3, S, S) -> (B, 3, side, side), each new pixel the weighted mean of all that it covers."""
+    if side is None or images.shape[-1] == side:
+        return images
+    return nn.functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
 
 
 @dataclass(frozen=True)

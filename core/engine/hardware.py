@@ -6,16 +6,16 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 
 from core.config import RunConfig, TrainConfig
 from core.data.pictures.child import usable_cores
+from core.engine.kernels import Kernels, has_bfloat16, possible_kernels, read_kernels
+from core.environment import ConvAlgorithm
 from core.errors import UserMistake
-
-NARROW = 16  # channels: as many as numbers in a vector of 512 bits
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Hardware:
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    bfloat16: bool = True  # whether settings that ask for it get it, where the device has it: it may be the slower one
+    conv_algorithm: ConvAlgorithm = "direct"
 
     @property
     def leads(self) -> bool:
@@ -36,10 +38,14 @@ class Hardware:
         return f"{torch.get_num_threads()} CPU threads"
 
 
-def choose_hardware(config: RunConfig | None = None, threads: int | None = None) -> Hardware:
+def choose_hardware(
+    config: RunConfig | None = None, threads: int | None = None, kernels: Kernels | None = None
+) -> Hardware:
     """One GPU where there is one, else the CPU; under torchrun the rank that the environment names.
 
-    config: of the only run that this process trains; the kernels of the CPU are chosen for it, once a process.
+    config: of the only run that this process trains; the kernels of the CPU are chosen for it, once a process: those
+    that are given, else what was measured for it, else what is known of its processor. Whoever has set
+    ONEDNN_MAX_CPU_ISA is not overruled.
     threads: of the CPU, where others train beside it; None: as many as there are cores.
     UserMistake where torchrun started more processes than the machine has GPUs.
     """
@@ -55,9 +61,12 @@ def choose_hardware(config: RunConfig | None = None, threads: int | None = None)
         return Hardware(torch.device("cuda", local_rank), rank, world_size)
     torch.set_num_threads(threads or max(1, usable_cores() // local_world_size))
     keep_freed_memory()
-    if config is not None and is_narrow(config):
-        prefer_narrow_vectors()
-    return Hardware(torch.device("cpu"), rank, world_size)
+    if kernels is None and config is not None:
+        kernels = read_kernels(config, threads) or possible_kernels(config)[0]
+    kernels = kernels or Kernels("bfloat16")  # nothing is known of what will be trained: as its settings ask
+    if kernels.isa:
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", kernels.isa)  # before oneDNN's first call
+    return Hardware(torch.device("cpu"), rank, world_size, kernels.precision == "bfloat16", kernels.conv_algorithm)
 
 
 def keep_freed_memory() -> None:
@@ -78,50 +87,21 @@ def keep_freed_memory() -> None:
     mallopt(m_trim_threshold, 1 << 30)
 
 
-def is_narrow(config: RunConfig) -> bool:
-    """Whether vectors of 512 bits would be mostly empty. bfloat16 is computed in such vectors only."""
-    if config.train.precision == "bfloat16":
-        return False
-    model = config.model
-    return model.name == "paper_cnn" or (model.name == "cnn" and max(model.channels) <= NARROW)
-
-
-def prefer_narrow_vectors() -> None:
-    """On a processor that runs 512-bit vectors in two halves, let oneDNN use 256-bit ones; before its first call.
-
-    The paper's network has 6 and 16 channels: 16 lanes are mostly empty, and there two vectors of 8 cost the same as
-    one of 16 (AMD Zen 4: training at batch 32 takes 6 % less). `resnet`, with 64 and 256, takes 15 % less with the
-    wide ones, and half of that in bfloat16. Whoever has set ONEDNN_MAX_CPU_ISA is not overruled.
-    """
-    cpu = _cpu_info()
-    if cpu.get("vendor_id") == "AuthenticAMD" and cpu.get("cpu family") == "25":
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-
-
 def autocast(config: TrainConfig, hardware: Hardware) -> contextlib.AbstractContextManager[object]:
-    """For the forward pass: bfloat16 where the config asks for it and the device has it, else nothing."""
-    if config.precision == "bfloat16" and has_bfloat16(hardware):
+    """For the forward pass: bfloat16 where the config asks for it and the hardware computes in it, else nothing."""
+    if precision_of(config, hardware) == "bfloat16":
         return torch.autocast(hardware.device.type, torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def has_bfloat16(hardware: Hardware) -> bool:
-    """Whether the device computes in bfloat16 itself. A CPU that does not converts to and fro, which is many times
-    slower than float32."""
+def precision_of(config: TrainConfig, hardware: Hardware) -> Literal["float32", "bfloat16"]:
+    """What the forward pass is computed in. Where the device has no bfloat16 it would be many times slower than
+    float32, and on some processors that have it, it was measured to be slower as well."""
+    if config.precision == "float32" or not hardware.bfloat16:
+        return "float32"
     if hardware.device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    cpu = _cpu_info()
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(f"{cpu.get('flags')} {cpu.get('Features')}".split())
-
-
-def _cpu_info() -> dict[str, str]:
-    """The fields of /proc/cpuinfo for the first processor; empty elsewhere than on Linux."""
-    try:
-        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def is_first_rank() -> bool:

@@ -55,6 +55,7 @@ class TrainState:
     random_of_device: Tensor  # uint8: the same of the GPU, empty on the CPU
     best: Best = Best()
     averaged: dict[str, Tensor] = field(default_factory=dict)  # the running mean of the weights, where there is one
+    slow: dict[str, Tensor] = field(default_factory=dict)  # of Lookahead, by number, where there is one
 
     @property
     def place(self) -> str:
@@ -78,6 +79,7 @@ class TrainState:
         tensors |= {f"weights.{name}": value for name, value in self.weights.items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.items()}
         tensors |= {f"averaged.{name}": value for name, value in self.averaged.items()}
+        tensors |= {f"slow.{number}": value for number, value in self.slow.items()}
         arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
         best = {"epoch": self.best.epoch, "val_loss": self.best.val_loss} if self.best.epoch else {}
         return {name: getattr(self, name) for name in _NUMBERS} | {"best": best}, arrays
@@ -100,6 +102,7 @@ class TrainState:
             random_of_device=tensors["random_of_device"],
             best=Best(**numbers.get("best", {})),  # states of before there was early stopping have none
             averaged=_below("averaged.", tensors),
+            slow=_below("slow.", tensors),
         )
 
 
@@ -120,10 +123,11 @@ def take_train_state(
     seconds: float,
     weights: dict[str, Tensor],
     averaged: dict[str, Tensor],
+    slow: dict[str, Tensor],
     optimizer: optim.Optimizer,
     best: Best,
 ) -> TrainState:
-    """The state of a training; `weights` and `averaged` are copies already."""
+    """The state of a training; `weights`, `averaged` and `slow` are copies already."""
     device = next(iter(weights.values())).device
     nothing = torch.empty(0, dtype=torch.uint8)
     predicted = [*epoch_state.predicted, *(logits.argmax(1) for logits in epoch_state.logits)]
@@ -142,6 +146,7 @@ def take_train_state(
         random_of_device=torch.cuda.get_rng_state(device) if device.type == "cuda" else nothing,
         best=best,
         averaged=averaged,
+        slow=slow,
     )
 
 

@@ -14,6 +14,7 @@ from core.export.facts import ExportFacts
 from core.inference.calibration import load_calibration
 from core.intervals import wilson
 from core.runs.run import Run
+from core.runs.teachers import teacher_sentence
 
 FEW_TESTED = 100  # test pictures below which the card says how little they tell
 FEW_OF_A_CLASS = 20
@@ -77,6 +78,8 @@ def _training(run: Run, facts: ExportFacts, parts: dict[str, Evaluation | None])
         layers = "last layer only" if facts.model.trainable == "head" else "all layers"
         network += f" ({plain(facts.model.backbone)}, {layers} trained)"
     yield f"- Network: {network}, {run.config.train.epochs} epochs, {run.describe_model(facts.weights)}."
+    if taught := teacher_sentence(run):
+        yield f"- {plain(taught)}"
     fit = display_name("data.fit", facts.preprocess.fit)
     yield f"- It receives {facts.preprocess.image_size} × {facts.preprocess.image_size} pixels ({plain(fit)})."
     yield f"- Run {facts.run} of {run.created[:10]}, made with Atelier; SHA-256 of the weights {facts.sha256}."

@@ -181,6 +181,7 @@ def facts_of(run: Run, which: Which, sha256: str) -> ExportFacts:
         preprocess=Preprocess.model_validate(card.preprocess),
         config=run.config.model_copy(update={"model": card.model}),
         source=card.source,
+        teacher=run.teacher,
     )
 
 

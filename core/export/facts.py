@@ -10,6 +10,7 @@ from core.config import ModelConfig, RunConfig
 from core.data.pictures.preprocess import Preprocess
 from core.disk import read_json
 from core.evaluation import Which
+from core.runs.teacher_facts import TeacherFacts
 
 SCHEMA_VERSION = 1
 FACTS = "model.json"
@@ -31,6 +32,8 @@ class ExportFacts(BaseModel):
     preprocess: Preprocess
     config: RunConfig  # as it was trained
     source: BackboneSource | None = None  # how its backbone is built, where that is another run's
+    # whose answers it learnt from; not written where it had no teacher
+    teacher: TeacherFacts | None = Field(None, exclude_if=lambda teacher: teacher is None)
 
     @property
     def dataset(self) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.config import OF_TEACHER
 from core.disk import whole_folder
 from core.errors import UserMistake
 from core.fields import settings_of
@@ -116,7 +117,8 @@ def _as_yaml(value: Any) -> str:
 
 
 def _parameters(run: Run) -> dict[str, str]:
-    settings = {field: str(value) for field, value in settings_of(run.config).items()}
+    without = () if run.config.train.teacher else [f"train.{name}" for name in OF_TEACHER]
+    settings = {field: str(value) for field, value in settings_of(run.config).items() if field not in without}
     return {"preset": run.config.preset} | settings
 
 

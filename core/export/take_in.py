@@ -14,11 +14,10 @@ import safetensors.numpy
 import torch
 from pydantic import ValidationError
 
-from core.config import wrong_fields
 from core.disk import read_json
 from core.documents import is_newer
 from core.engine.train_state import differing
-from core.errors import UserMistake
+from core.errors import UserMistake, wrong_fields
 from core.export.facts import FACTS, SCHEMA_VERSION, ExportFacts
 from core.models.build import build_model
 from core.runs.actions import create_run, rename_run
@@ -39,7 +38,7 @@ def take_in(given: Path) -> Run:
     folder = _folder_of(given)
     facts = read_checked_facts(folder)
     weights = read_checked_weights(folder, facts)
-    run = create_run(facts.config, facts.fingerprint, facts.classes)
+    run = create_run(facts.config, facts.fingerprint, facts.classes, teacher=facts.teacher)
     writer = RunWriter(run.folder)
     try:
         writer.starting("Taking in an exported network.")

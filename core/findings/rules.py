@@ -95,7 +95,8 @@ def no_gap(facts: RunFacts) -> RunFinding | None:
     if facts.gap is None or facts.train is None or facts.gap[1][0] > GAP:
         return None
     gap, interval = facts.gap
-    sure = "It does not overfit" if interval[1] <= GAP else "Nothing says for sure that it overfits"
+    more = f"by more than {100 * GAP:.0f} points"
+    sure = f"It does not overfit {more}" if interval[1] <= GAP else f"Whether it overfits {more} cannot be told"
     return _finding(
         facts,
         "no_gap",

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from core.data.pictures.preprocess import Preprocess
 from core.data.store.batches import normalise
-from core.engine.evaluate import evaluation_batch
+from core.engine.evaluate import augments, evaluation_batch, is_unsure, predict_logits, views_of
 from core.errors import UserMistake
 from core.inference.attribution_layers import MapLayer, cuts_patches_only, default_layer, shared_copy, trace_layers
 
@@ -65,6 +65,7 @@ class Explainer:
             raise UserMistake(why_not)
         image = self.prepare(received)
         with self._one_at_a_time, torch.enable_grad():
+            self._answers.look_at(image)
             if method == "grad_cam":
                 return self._grad_cam(image, target, layer)
             if method == "integrated_gradients":
@@ -74,7 +75,8 @@ class Explainer:
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> np.ndarray:
         """images float (B, 3, S, S), normalised -> float32 (B, classes)."""
-        logits = [self._answers(block) for block in images.split(evaluation_batch(images.shape[-1]))]
+        blocks = images.split(evaluation_batch(images.shape[-1]))
+        logits = [predict_logits(self._answers.network, block) for block in blocks]
         return np.asarray(torch.cat(logits).float().softmax(1).cpu().numpy(), dtype=np.float32)
 
     def prepare(self, received: np.ndarray) -> Tensor:
@@ -140,27 +142,38 @@ def attribute(
 class _Answers(nn.Module):
     """images float (B, 3, S, S) -> logits float (B, classes), as core.engine.evaluate.predict_logits gives them.
 
-    With flip test-time augmentation both sides pass the network in one batch, so that a layer is seen once, with maps
-    of both: captum keeps what a layer made of the last batch alone.
+    With test-time augmentation all views pass the network in one batch, so that a layer is seen once, with maps of
+    all: captum keeps what a layer made of the last batch alone. Where they count for unsure pictures only, the picture
+    that is explained, see look_at, says once whether they do: not each change of it anew.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.flips = network, bool(getattr(network, "flip_tta", False))
+        self.network, self.augments = network, augments(network)
+
+    @torch.no_grad()
+    def look_at(self, image: Tensor) -> None:
+        """image float (1, 3, S, S): the one that is explained next."""
+        if augments(self.network) and getattr(self.network, "tta_below", 1.0) < 1:
+            self.augments = bool(is_unsure(self.network, self.network(image)))
 
     def forward(self, images: Tensor) -> Tensor:
-        if not self.flips:
+        if not self.augments:
             logits: Tensor = self.network(images)
             return logits
-        ours, flipped = self.network(torch.cat([images, images.flip(3)])).chunk(2)
-        return (ours + flipped) / 2
+        views = views_of(self.network, images)
+        answers = self.network(torch.cat([view.images for view in views])).chunk(len(views))
+        weighed: Tensor = torch.stack([answer * view.weight for answer, view in zip(answers, views, strict=True)])
+        return weighed.sum(0)
 
     def put_together(self, maps: Tensor) -> Tensor:
-        """Maps of a layer, float (B or 2 B, 1, h, w) -> (B, 1, h, w): those of the flipped picture are turned back."""
-        if not self.flips:
+        """Maps of a layer, float (views B, 1, h, w) -> (B, 1, h, w): those of a flipped picture are turned back; by how
+        little a view is shifted a map does not show."""
+        if not self.augments:
             return maps
-        ours, flipped = maps.chunk(2)
-        return ours + flipped.flip(3)
+        views = views_of(self.network, torch.empty(1, 3, 32, 32))
+        maps_of = zip(maps.chunk(len(views)), views, strict=True)
+        return torch.stack([one.flip(3) if view.is_flipped else one for one, view in maps_of]).sum(0)
 
 
 def _as_shares(values: Tensor | tuple[Any, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.models.receptive import ATTENTION
+from core.models.receptive import is_attention
 from core.models.transfer import TransferModel
 
 LEAST_SIDE = 6  # cells: torchvision's networks end at 7. A resnet on CIFAR: 7 x 7 explained better than its last 3 x 3
@@ -61,7 +61,7 @@ def default_layer(layers: tuple[MapLayer, ...]) -> MapLayer:
 def cuts_patches_only(model: nn.Module) -> bool:
     """Whether every convolution comes before the first attention, as in ViT and Swin."""
     modules = list(model.modules())
-    attention = next((at for at, module in enumerate(modules) if isinstance(module, ATTENTION)), None)
+    attention = next((at for at, module in enumerate(modules) if is_attention(module)), None)
     return attention is not None and not any(isinstance(module, nn.Conv2d) for module in modules[attention:])
 
 

@@ -20,7 +20,6 @@ from core.data.store.store import TensorStore
 from core.disk import draft_path
 from core.engine.evaluate import evaluation_batch
 from core.engine.features import features_path, uses_fixed_features
-from core.errors import UserMistake
 from core.evaluation import Which
 from core.inference.feature_network import FeatureNetwork
 from core.inference.own_pictures import store_of
@@ -28,10 +27,9 @@ from core.inference.predictor import load_model
 from core.models.transfer import TransferModel
 from core.progress import Clock, Progress
 from core.runs.run import Run
-from core.settings import free_space, novelty_root
+from core.settings import must_fit, novelty_root
 
 FEATURES, PICTURES = "features.npy", "pictures.npz"
-SPARE_BYTES = 2**26  # that stay free on the disk
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,8 @@ def _write(network: RunNetwork, draft: Path) -> Iterator[Progress]:
     kept: np.ndarray | None = None
     for block in network.blocks(rows):
         if kept is None:
-            _check_room(4 * len(rows) * block.shape[1])
+            needed = 4 * len(rows) * block.shape[1]
+            must_fit(novelty_root(), needed, "The features of the training pictures take")
             shape = (len(rows), block.shape[1])
             kept = np.lib.format.open_memmap(draft / FEATURES, "w+", np.float32, shape)
         kept[done : done + len(block)] = block
@@ -168,12 +167,3 @@ def _sweep_older(run: Run) -> None:
 
 def _models(run: Run) -> list[tuple[Which, bool]]:
     return [("last", run.has_model), ("best", run.has_best_model)]
-
-
-def _check_room(needed: int) -> None:
-    free = free_space(novelty_root())
-    if free is not None and free < needed + SPARE_BYTES:
-        raise UserMistake(
-            f"The features of the training pictures take {needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB "
-            "free. Free some space, e.g. by emptying the trash: python -m core runs empty-trash"
-        )

@@ -48,7 +48,9 @@ def build_model(
             model = MODELS[config.name](config, classes, image_size)
         else:
             model = _transfer_model(config, classes, image_size, load_weights, source)
-    model.flip_tta = config.flip_tta  # type: ignore[assignment]  # read by predict_logits in core/engine/evaluate.py
+    # read by predict_logits in core/engine/evaluate.py
+    model.flip_tta, model.crop_tta = config.flip_tta, config.crop_tta  # type: ignore[assignment]
+    model.tta_below = config.tta_below  # type: ignore[assignment]
     return model
 
 

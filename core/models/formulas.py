@@ -4,7 +4,7 @@ from math import floor, prod
 
 from torch import nn
 
-from core.models.receptive import ATTENTION, WHOLE, Field, ShiftedWindowAttention, along, reach
+from core.models.receptive import WHOLE, Field, along, is_attention, is_windowed, reach
 
 Shape = tuple[int, ...]  # without the batch: (channels, height, width) or (features,)
 
@@ -39,7 +39,7 @@ def _lines(module: nn.Module, shape_in: Shape, shape_out: Shape) -> list[str]:
         return [f"y = {kind} of {window} × {window} neighbours", _side(module, shape_in, shape_out)]
     if isinstance(module, nn.Linear):
         return _of_linear(module, shape_out)
-    if isinstance(module, ATTENTION):
+    if is_attention(module):
         return _of_attention(module, shape_out)
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return _of_norm(module)
@@ -67,7 +67,7 @@ def _attention_sizes(module: nn.Module, shape_out: Shape) -> tuple[int, int, int
     if isinstance(module, nn.MultiheadAttention):
         tokens, width = shape_out
         return tokens, tokens, width
-    if isinstance(module, ShiftedWindowAttention):  # (side, side, width), filled up to whole windows
+    if is_windowed(module):  # (side, side, width), filled up to whole windows
         height, width = (
             -(-side // window) * window for side, window in zip(shape_out, module.window_size, strict=False)
         )

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torchvision.models.maxvit import RelativePositionalMultiHeadAttention
-from torchvision.models.swin_transformer import ShiftedWindowAttention
+
+if TYPE_CHECKING:
+    from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 WHOLE = 10**9  # pixels: more than any picture has
-# layers that compute with the weights of their children, or between them; V2 of Swin's is one of these too
-ATTENTION = (nn.MultiheadAttention, ShiftedWindowAttention, RelativePositionalMultiHeadAttention)
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,11 @@ class Field:
 
     def through(self, module: nn.Module, dimensions: int) -> "Field":
         """The field after `module`, whose output has so many dimensions, batch included."""
-        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d | ShiftedWindowAttention):
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or is_windowed(module):
             return Field(self.side + reach(module) * self.step, self.step * along(getattr(module, "stride", 1)))
-        everywhere = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d | nn.MultiheadAttention
         # MaxViT attends within windows first, then over a grid of the whole picture; both count as the second here
-        everywhere |= RelativePositionalMultiHeadAttention
-        if isinstance(module, everywhere) or (isinstance(module, nn.Linear) and dimensions == 2):
+        everywhere = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) or is_attention(module)
+        if everywhere or (isinstance(module, nn.Linear) and dimensions == 2):
             return Field(WHOLE, self.step)
         return self
 
@@ -68,9 +66,25 @@ class FollowFields(TorchFunctionMode):
         return max((self.of(tensor) for tensor in tensors), key=lambda field: (field.side, field.step), default=Field())
 
 
+def is_attention(module: nn.Module) -> bool:
+    """Whether a layer is attention as a whole: it computes with the weights of its children, or between them."""
+    of_maxvit = _is_torchvisions(module, "RelativePositionalMultiHeadAttention")
+    return isinstance(module, nn.MultiheadAttention) or is_windowed(module) or of_maxvit
+
+
+def is_windowed(module: nn.Module) -> "TypeGuard[ShiftedWindowAttention]":
+    """Whether a layer is Swin's attention within windows, of either version."""
+    return _is_torchvisions(module, "ShiftedWindowAttention")
+
+
+def _is_torchvisions(module: nn.Module, name: str) -> bool:
+    """By name: importing torchvision's networks takes a second, which a network of ours shall not cost."""
+    return any(kind.__name__ == name and kind.__module__.startswith("torchvision.") for kind in type(module).__mro__)
+
+
 def reach(module: nn.Module) -> int:
     """How many values the window of a convolution, a pooling or windowed attention reaches beyond its first one."""
-    window = tuple(module.window_size) if isinstance(module, ShiftedWindowAttention) else module.kernel_size
+    window = tuple(module.window_size) if is_windowed(module) else module.kernel_size
     return (along(window) - 1) * along(getattr(module, "dilation", 1))
 
 

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.config import ModelConfig
+from core.fields import MANY
 from core.models.shapes import WHITENED, check_network
+from core.models.winograd import Conv2d
 
 PATCH = 2  # pixels: side of the patches that are whitened
 WHITENING_EPS = 5e-4  # added to the variance of each direction, so that rare ones are not scaled up to noise
@@ -30,6 +32,8 @@ class ResNet(nn.Module):
     """
 
     activation: ClassVar[type[nn.Module]] = nn.GELU
+    takes_any_size: ClassVar[bool] = True  # so that progressive resizing acts
+    has_wide_maps: ClassVar[bool] = True  # so that fewer pictures at once are answered faster
     learns_shift: ClassVar[bool] = True  # whether the first layer has a bias, the only part of it that is learnt
 
     def __init__(self, config: ModelConfig, classes: int, image_size: int = 32) -> None:
@@ -51,6 +55,12 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"block{number}")(x)
         logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGIT_SCALE
         return logits
+
+    def use_winograd(self, is_winograd: bool) -> None:
+        """Say how the convolutions of many channels are computed from now on, on a CPU and in float32."""
+        for layer in self.modules():
+            if isinstance(layer, Conv2d):
+                layer.is_winograd = is_winograd and layer.in_channels * layer.out_channels >= MANY
 
     @torch.no_grad()
     def init_whitening(self, images: Tensor) -> None:
@@ -109,8 +119,8 @@ class Norm(nn.BatchNorm2d):
         return F.batch_norm(x, mean, variance, self.weight, bias, self.training, NORM_MOMENTUM, self.eps)
 
 
-def convolution(inputs: int, outputs: int) -> nn.Conv2d:
+def convolution(inputs: int, outputs: int) -> Conv2d:
     """3 x 3, the size kept; the first filters begin as the identity, so that all layers learn from the start."""
-    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    layer = Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.dirac_(layer.weight[: min(inputs, outputs)])
     return layer

@@ -8,13 +8,13 @@ from typing import Literal
 from core.backbones.registry import BackboneSource, must_be_known, source_of
 from core.config import ModelConfig
 from core.errors import UserMistake
+from core.fields import RESIDUAL_NETWORKS, RESNET_SMALLEST
 
 Kind = Literal["conv", "norm", "act", "pool", "drop", "flatten", "linear"]
 WINDOW = 2  # pixels: side and step of a pooling
 MOST_PARAMETERS = 100_000_000  # 400 MB; in training three to four times as much, for gradients and momentum
 MOST_VALUES = 50_000_000  # of the maps of one picture: 200 MB, and training keeps them for every picture of a batch
 WHITENED = 24  # channels of the first layer of `resnet` and `compact`: 12 directions of 2 x 2 pixels, with two signs
-RESNET_SMALLEST = 9  # pixels; three poolings halve 9 - 1, 4 and 2
 PAPER_SMALLEST = 10  # pixels; below, the second pooling has no full window: (10-2)/2 = 4, (4-2)/2 = 1
 
 
@@ -46,7 +46,7 @@ def check_network(config: ModelConfig, classes: int, image_size: int, source: Ba
         raise UserMistake(
             f"paper_cnn needs pictures of at least {PAPER_SMALLEST} pixels; the image size is {image_size}"
         )
-    if config.name in ("resnet", "compact") and image_size < RESNET_SMALLEST:
+    if config.name in RESIDUAL_NETWORKS and image_size < RESNET_SMALLEST:
         raise UserMistake(
             f"{config.name} needs pictures of at least {RESNET_SMALLEST} pixels; the image size is {image_size}"
         )

@@ -16,7 +16,7 @@ from torch import nn
 
 from core.errors import UserMistake
 from core.models.formulas import attention_work, formulas
-from core.models.receptive import ATTENTION, FollowFields, ShiftedWindowAttention
+from core.models.receptive import FollowFields, is_attention, is_windowed
 
 PARAMETER = "Parameter"
 BYTES = 4  # of a number, float32
@@ -118,7 +118,7 @@ def whole_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
         if name.startswith(inside):
             continue
-        attention = isinstance(module, ATTENTION)
+        attention = is_attention(module)
         if attention:
             inside += (f"{name}.",)
         if attention or next(module.children(), None) is None:
@@ -141,7 +141,7 @@ def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:
         return outputs * int(height) * int(width) * module.in_channels // module.groups
     if isinstance(module, nn.Linear):
         return prod(output_shape[:-1]) * module.in_features * module.out_features
-    if isinstance(module, ATTENTION):
+    if is_attention(module):
         return attention_work(module, output_shape)
     return 0
 
@@ -157,7 +157,7 @@ def describe(module: nn.Module) -> str:
         return f"window {module.kernel_size}x{module.kernel_size}, stride {module.stride}"
     if isinstance(module, nn.Linear):
         return f"{module.in_features} -> {module.out_features}"
-    if isinstance(module, ShiftedWindowAttention):
+    if is_windowed(module):
         return f"windows of {module.window_size[0]}x{module.window_size[1]}, {module.num_heads} heads"
     if isinstance(module, nn.MultiheadAttention):
         return f"{module.num_heads} heads"

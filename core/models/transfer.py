@@ -1,5 +1,6 @@
 """TransferModel: a pretrained backbone, of torchvision or of a finished run, and a new last layer."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from core.backbones.registry import BackboneSource, with_current_names
 from core.config import ModelConfig
 from core.errors import UserMistake
+
+_IMPORTING = threading.Lock()  # of pages that look at networks at once, one imports torchvision
 
 
 class TransferModel(nn.Module):
@@ -53,9 +56,10 @@ def published_network(name: str) -> nn.Module:
     weights are from another program and expect pictures of -1 .. 1: with transform_input they convert from ImageNet's
     mean and standard deviation, so that all networks take the same.
     """
-    from torchvision import models  # takes a second, which only this function shall cost
+    with _IMPORTING:
+        from torchvision import models  # takes a second, which only this function shall cost
 
-    from core.models.efficientnet_lite import EfficientNetLite0
+        from core.models.efficientnet_lite import EfficientNetLite0
 
     if name == "efficientnet_lite0":
         return EfficientNetLite0()

@@ -25,7 +25,6 @@ from core.config import ModelConfig
 from core.disk import sha256_of, write_atomic, write_json
 from core.download import DownloadProgress, RetryPolicy, download
 from core.errors import UserMistake
-from core.models.efficientnet_lite import EfficientNetLite0, with_our_names
 from core.models.transfer import cut_last, last_layer, published_network, with_versions
 from core.settings import downloads_root
 
@@ -87,6 +86,11 @@ def load_backbone(name: str) -> dict[str, Tensor]:
 
 def _load_packaged(name: str) -> dict[str, Tensor]:
     """The weights that an installed package brings, without the last layer. UserMistake where the file was changed."""
+    from core.models.efficientnet_lite import (
+        EfficientNetLite0,
+        with_our_names,
+    )  # brings torchvision, which takes a second
+
     path, known = packaged_file(name), must_be_known(name)
     assert path is not None, name
     if not sha256_of(path).startswith(known.digits):

@@ -7,13 +7,10 @@ and a size of network, by trainings that take turns: one on all cores, then one 
 import hashlib
 import json
 import statistics
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -21,7 +18,8 @@ from core.config import RunConfig
 from core.data.pictures.child import usable_cores
 from core.disk import finite, read_json, write_json
 from core.engine.machine_load import OtherLoad
-from core.errors import UserMistake
+from core.fields import layers_of
+from core.probes.arms import Arm, turn
 from core.probes.probes import CROWDED, machine, program
 from core.settings import at_once_root
 
@@ -102,7 +100,7 @@ def _measure(config: RunConfig, cores: int) -> AtOnce:
     if cores < 2:
         return AtOnce(1, why="there is one core")
     with ExitStack() as arms:
-        alone = arms.enter_context(_Arm(config, cores))
+        alone = arms.enter_context(_arm(config, cores))
         ready = alone.answer()
         if ready["device"] != "cpu":
             return AtOnce(1, why="they train on the graphics card")
@@ -110,65 +108,26 @@ def _measure(config: RunConfig, cores: int) -> AtOnce:
         count = min(cores, int(free // max(1, ready["peak_bytes"])))
         if count < 2:
             return AtOnce(1, why="there is no memory for two")
-        beside = [arms.enter_context(_Arm(config, 1)) for _ in range(count)]
+        beside = [arms.enter_context(_arm(config, 1)) for _ in range(count)]
         for arm in beside:
             arm.answer()
         others, ratios, own = OtherLoad(), [], 0.0
         for _ in range(BLOCKS):
-            rates = [_turn(those) for those in ([alone], beside, beside, [alone])]
+            rates = [turn(those, TURN_SECONDS) for those in ([alone], beside, beside, [alone])]
             own += sum(seconds for _, seconds in rates)
             ratios.append((rates[1][0] + rates[2][0]) / (rates[0][0] + rates[3][0]))
         ratio = statistics.median(ratios)
         return AtOnce(count if ratio >= WORTH else 1, ratio, count, others.share(own))
 
 
-def _turn(arms: "list[_Arm]") -> tuple[float, float]:
-    """(pictures a second of all together, seconds that they computed)."""
-    for arm in arms:
-        arm.ask(TURN_SECONDS)
-    answers = [arm.answer() for arm in arms]
-    rates = [answer["pictures"] / answer["seconds"] for answer in answers]
-    return sum(rates), sum(answer["busy"] for answer in answers)
-
-
-class _Arm:
-    """A process that trains for as long as it is asked to, and stands still in between."""
-
-    def __init__(self, config: RunConfig, threads: int) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.probes.at_once_worker", config.model_dump_json(), str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-
-    def __enter__(self) -> "_Arm":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def ask(self, seconds: float) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        """Its next line. UserMistake where it cannot train, or has ended."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"mistake": "a training that was timed has ended"}
-        if "mistake" in answer:
-            raise UserMistake(answer["mistake"])
-        return answer
+def _arm(config: RunConfig, threads: int) -> Arm:
+    return Arm("core.probes.at_once_worker", config.model_dump_json(), str(threads))
 
 
 def _path(config: RunConfig) -> Path:
     """By everything that the answer depends on."""
     train = config.train
-    asked = [config.model.model_dump(mode="json"), config.data.image_size, train.batch_size]
+    asked = [layers_of(config.model).model_dump(mode="json"), config.data.image_size, train.batch_size]
     asked += [
         train.augment,
         train.precision,

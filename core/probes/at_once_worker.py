@@ -1,6 +1,9 @@
-"""One of the trainings that core/probes/at_once.py times: trains when a line on standard input says for how long.
+"""One of the trainings that core/probes times in turns: trains when a line on standard input says for how long.
 
-python -m core.probes.at_once_worker CONFIG THREADS
+python -m core.probes.at_once_worker CONFIG THREADS [direct | winograd]
+
+On the pictures of the dataset; with a way of computing convolutions on random ones, that way and in the very precision
+that CONFIG says. 0 threads: all.
 """
 
 import json
@@ -10,6 +13,7 @@ import time
 from typing import Any
 
 from core.config import RunConfig
+from core.engine.kernels import Kernels
 from core.errors import UserMistake
 
 WARM_SECONDS = 1.0  # the first steps choose kernels and fill caches
@@ -24,24 +28,27 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(document), file=answers, flush=True)
 
     try:
-        _train(RunConfig.model_validate_json(arguments[0]), int(arguments[1]), answer)
+        config, on_noise = RunConfig.model_validate_json(arguments[0]), len(arguments) > 2
+        kernels = Kernels(config.train.precision, conv_algorithm=arguments[2]) if on_noise else None  # type: ignore[arg-type]
+        _train(config, int(arguments[1]) or None, kernels, answer)
     except UserMistake as mistake:
         answer({"mistake": str(mistake)})
         return 2
     return 0
 
 
-def _train(config: RunConfig, threads: int, answer: Any) -> None:
+def _train(config: RunConfig, threads: int | None, kernels: Kernels | None, answer: Any) -> None:
+    """kernels: where they are asked for, on random pictures."""
     from core.engine.fit import fit
     from core.engine.hardware import choose_hardware
-    from core.probes.worker import build, open_parts, peak_bytes, trained_part
+    from core.engine.schedule import endless
+    from core.probes.worker import build, noise_parts, open_parts, peak_bytes, trained_part
     from core.rows import TickRow
 
-    hardware = choose_hardware(config, threads)
-    parts, pictures, classes = open_parts(config, hardware)
+    hardware = choose_hardware(config, threads, kernels)
+    parts, pictures, classes = (noise_parts if kernels else open_parts)(config, hardware)
     learner, _ = trained_part(build(config, classes), parts, pictures, config, hardware)
-    changes = {"epochs": 1_000_000, "learning_rate": 1e-5, "schedule": "constant", "patience": 0}
-    rows = fit(learner, parts["train"], None, classes, config.train.model_copy(update=changes), hardware)
+    rows = fit(learner, parts["train"], None, classes, endless(config.train), hardware)
     part, batch = len(parts["train"]), min(config.train.batch_size, len(parts["train"]))
 
     seen = 0

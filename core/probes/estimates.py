@@ -14,8 +14,10 @@ from typing import Any
 from core.config import RunConfig
 from core.data.datasets.dataset import Dataset
 from core.data.store.store import count_parts, store_fingerprint
+from core.engine.schedule import work_done
 from core.errors import UserMistake
 from core.evaluation import MEASURES
+from core.fields import acts_in, views_a_picture
 from core.probes.probes import find_probe, total_seconds
 from core.rows import EpochRow, TickRow
 from core.runs.run import Run, list_runs
@@ -56,7 +58,7 @@ def known_speed(config: RunConfig, pictures: dict[str, int]) -> dict[str, Any] |
 
 
 def _alike(one: RunConfig, other: RunConfig) -> bool:
-    fields = ("batch_size", "augment", "precision")
+    fields = ("batch_size", "augment", "precision", "progressive")
     return (
         one.model == other.model
         and one.data.image_size == other.data.image_size
@@ -70,6 +72,8 @@ def _speed_of(run: Run, pictures: dict[str, int], epochs: int) -> dict[str, Any]
     if not rows:
         return None
     rate = statistics.median(row.images_per_second for row in rows)
+    if run.config.train.progressive < 1:  # epochs are not alike
+        rate = sum(row.images_per_second * row.seconds for row in rows) / sum(row.seconds for row in rows)
     trained = statistics.median(row.images_per_second * row.seconds for row in rows)  # pictures of an epoch
     share = pictures["train"] / trained
     val_seconds = statistics.median(row.val_seconds for row in rows) * share if pictures["val"] else 0.0
@@ -99,9 +103,10 @@ def _speed_of(run: Run, pictures: dict[str, int], epochs: int) -> dict[str, Any]
 class TimeLeft:
     """The seconds until a run has ended, its evaluation included: at first by its estimate, then by its own pace."""
 
-    def __init__(self, answer: dict[str, Any] | None, pictures: dict[str, int], epochs: int) -> None:
+    def __init__(self, answer: dict[str, Any] | None, pictures: dict[str, int], config: RunConfig) -> None:
         """answer: as estimate_run gives it. pictures: in each part of the run."""
-        self._estimated = float(answer["seconds_per_epoch"]) * epochs if answer else None  # of all epochs
+        self._config = config
+        self._estimated = float(answer["seconds_per_epoch"]) * config.train.epochs if answer else None  # of all epochs
         self.evaluation_seconds = float(answer["evaluation_seconds"]) if answer else 0.0
         self._pictures = pictures
         self._began: float | None = None  # of the first tick, on the clock of whoever calls
@@ -114,26 +119,36 @@ class TimeLeft:
         )
 
     def note_epoch(self, row: EpochRow) -> None:
-        """Evaluating every part in every measure takes as long a picture as the pass over the validation part."""
+        """Every picture of every part is answered as those of the validation part are, and looked at once more in the
+        paper's measure."""
         if self._pictures.get("val") and row.val_seconds:
             a_picture = row.val_seconds / self._pictures["val"]
-            self.evaluation_seconds = a_picture * sum(self._pictures.values()) * len(MEASURES)
+            measures = 1 + (len(MEASURES) - 1) / views_a_picture(self._config.model)
+            self.evaluation_seconds = a_picture * sum(self._pictures.values()) * measures
 
     def at(self, row: TickRow, now: float) -> float | None:
         """Seconds from a tick at `now` to the end of the run; None while they would be a guess that jumps."""
         self._began = now if self._began is None else self._began
         if self._origin is None and now - self._began >= WARM_SECONDS:
             self._origin = row.step, now
-        open_share = 1 - row.step / row.steps
-        steps, seconds = (row.step - self._origin[0], now - self._origin[1]) if self._origin else (0, 0.0)
-        own = seconds / steps * (row.steps - row.step) if steps else None
-        told = None if self._estimated is None else self._estimated * open_share
+        done = self._done(row.step, row.steps)
+        share, seconds = (
+            (done - self._done(self._origin[0], row.steps), now - self._origin[1]) if self._origin else (0.0, 0.0)
+        )
+        own = seconds / share * (1 - done) if share else None
+        told = None if self._estimated is None else self._estimated * (1 - done)
         if own is not None and told is not None:
-            weight = min(1.0, max(steps / row.steps / SURE_SHARE, seconds / SURE_SECONDS))
+            weight = min(1.0, max(share / SURE_SHARE, seconds / SURE_SECONDS))
             return weight * own + (1 - weight) * told + self.evaluation_seconds
-        if told is not None or not open_share:
+        if told is not None or row.step == row.steps:
             return (told or 0.0) + self.evaluation_seconds
         return None if own is None or seconds < FIRST_SECONDS else own + self.evaluation_seconds
+
+    def _done(self, step: int, steps: int) -> float:
+        """Share of the work: pictures that grow while the run trains cost more and more."""
+        if not acts_in(self._config, "train.progressive"):
+            return step / steps
+        return work_done(self._config.train, self._config.data.image_size, step / steps)
 
 
 # ------------------------------------------------------------------------------------------------ how good they are

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config import RunConfig, TrainConfig, change_config
+from core.config import OF_TEACHER, RunConfig, TrainConfig, change_config
 from core.disk import read_json, write_json
 from core.errors import UserMistake
 from core.locks import ProcessLock, process_lock
@@ -50,9 +50,9 @@ ABANDONED_SECONDS = {"speed": 20.0, "rate": 3600.0}
 _INDIFFERENT: dict[str, tuple[str, ...]] = {
     "speed": (
         *("epochs", "learning_rate", "momentum", "weight_decay", "schedule", "warmup"),
-        *("label_smoothing", "class_weights", "patience", "seed"),
+        *("label_smoothing", "class_weights", "patience", "seed", *OF_TEACHER),
     ),
-    "rate": ("epochs", "learning_rate", "schedule", "warmup", "patience"),
+    "rate": ("epochs", "learning_rate", "schedule", "warmup", "patience", *OF_TEACHER),  # asked against the labels
 }
 _SOURCES = (  # the files of core/ that an answer depends on
     *("probes/worker.py", "engine/*.py", "models/*.py"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.data.store.batches import Part
     from core.engine.hardware import Hardware
 
+NOISE_BATCHES = 8
 NOT_ENOUGH = "There was not enough memory for it. Try half the batch size or a smaller image size."
 
 
@@ -40,12 +41,16 @@ def answer_probe(folder: Path) -> None:
 
 def _answer_speed(config: RunConfig, writer: ProbeWriter) -> dict[str, Any]:
     """Seconds, memory and size of a run with this config; noise is used where no store has its pictures yet."""
+    from core.data.datasets.dataset import find_dataset
     from core.engine.estimate import Speed, time_run
     from core.engine.hardware import choose_hardware
     from core.models.summary import count_parameters, layer_table
+    from core.probes.kernels import find_kernels
 
     began = time.perf_counter()
-    hardware = choose_hardware(config)
+    dataset = find_dataset(config.data.dataset)
+    kernels = find_kernels(config, dataset, None, lambda message: writer.report(message, 0, 1))  # as the run will
+    hardware = choose_hardware(config, kernels=kernels)
     parts, pictures, classes = open_parts(config, hardware)
     model = build(config, classes)
     loaded = time.perf_counter() - began
@@ -101,6 +106,22 @@ def _answer_rate(config: RunConfig, writer: ProbeWriter) -> dict[str, Any]:
         "high": found.high if found else None,
         "batches": len(points),
     }
+
+
+def noise_parts(config: RunConfig, hardware: "Hardware") -> "tuple[dict[str, Part], dict[str, int], int]":
+    """As open_parts, without a store: a few batches of random pictures, in as many classes as the dataset has."""
+    import torch
+
+    from core.data.datasets.dataset import find_dataset
+    from core.data.pictures.preprocess import Preprocess
+    from core.data.store.batches import Part
+
+    classes, side = len(find_dataset(config.data.dataset).classes), config.data.image_size
+    count = NOISE_BATCHES * config.train.batch_size
+    images = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=hardware.device)
+    labels = torch.arange(count, device=hardware.device) % classes
+    part = Part(images, labels, torch.arange(count), Preprocess(image_size=side, fit=config.data.fit), hardware.device)
+    return {"train": part}, {"train": count}, classes
 
 
 def build(config: RunConfig, classes: int) -> "nn.Module":

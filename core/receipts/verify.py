@@ -23,7 +23,7 @@ from core.errors import UserMistake
 from core.progress import Progress
 from core.receipts.receipt import Receipt, hash_part, read_receipt, results_of
 from core.receipts.signing import signer, store_key
-from core.runs.environments import read_environments
+from core.runs.environments import add_environment, read_environments
 from core.runs.run import SCHEMA_VERSION, Run, open_run, read_run
 from core.runs.state import RunState, now, read_stored_state, write_state
 from core.settings import atelier_home, runs_root
@@ -104,7 +104,7 @@ def train_again(found: Verdict) -> Iterator[Progress | Verdict]:
         folder = _make_home(Path(scratch), found.receipt, config)
         yield from _train(folder, config)
         run = replace(open_run(folder), id=found.receipt.run)
-        yield _compare_training(found, run, read_environments(folder))
+        yield _compare_training(found, run, read_environments(folder)[-1:])
 
 
 def _compare_training(found: Verdict, run: Run, here: tuple[Environment, ...]) -> Verdict:
@@ -208,6 +208,8 @@ def _make_home(scratch: Path, receipt: Receipt, config: RunConfig) -> Path:
     if receipt.environments and all(one.threads == 1 for one in receipt.environments):
         document["threads"] = 1  # as one of several runs that trained at once
     write_json(folder / "config.json", document)
+    for one in receipt.environments:  # it computes with the same kernels, where this processor is the same
+        add_environment(folder, one)
     write_state(folder, RunState(epochs=config.train.epochs))
     return folder
 
@@ -220,7 +222,7 @@ def _free_id(home: Path) -> str:
 
 
 def _train(folder: Path, config: RunConfig) -> Iterator[Progress]:
-    """Train it in a process of its own, whose kernels and threads are chosen as for any run."""
+    """Train it in a process of its own, whose threads are chosen as for any run."""
     environment = os.environ | {"ATELIER_HOME": str(folder.parent.parent)}
     process = subprocess.Popen(
         [sys.executable, "-m", "core.train", str(folder)],

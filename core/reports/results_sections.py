@@ -12,9 +12,10 @@ from core.evaluation import MEASURES, Evaluation
 from core.experiments.audits.explanations import default_method, read_explanations
 from core.experiments.run_comparison import compare_runs
 from core.intervals import wilson
-from core.reports.blocks import Block, Paragraph, Picture, Section, Table, table
+from core.reports.blocks import Block, Items, Paragraph, Picture, Section, Table, table
 from core.reports.drawing import draw_sheet
 from core.runs.run import Run
+from core.runs.teachers import teacher_sentence
 
 MISTAKES = 16  # the most confident ones
 MOST_CLASSES = 20  # of a confusion matrix that is printed; of more, the commonest confusions are listed
@@ -167,4 +168,6 @@ def compare_section(runs: Sequence[Run]) -> Section:
                 )
             )
         blocks.append(Paragraph(found.correction))
+    if taught := [f"{run.title}: {sentence}" for run, _ in known if (sentence := teacher_sentence(run))]:
+        blocks.append(Items(tuple(taught)))
     return Section("The runs compared", tuple(blocks), level=1, name="results")

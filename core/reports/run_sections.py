@@ -13,7 +13,7 @@ from core.data.splits import PARTS
 from core.data.store.store import TensorStore, open_store, split_dataset
 from core.display_names import display_name
 from core.errors import UserMistake
-from core.fields import settings_of
+from core.fields import acts, settings_of
 from core.findings.finding import dataset_of, read_facts
 from core.findings.pairs import findings
 from core.notebook.notebook import read_notebook
@@ -26,6 +26,7 @@ from core.reports.outline import SECTIONS
 from core.reports.results_sections import NOT_EVALUATED, accuracy_sentence, mistakes_blocks, results_blocks
 from core.runs.environments import read_environments
 from core.runs.run import Run
+from core.runs.teachers import teacher_sentence
 
 EXAMPLES = 24  # pictures on a sheet
 
@@ -138,6 +139,8 @@ def _summary(run: Run) -> Iterator[Block]:
         f"Run {run.id}, {run.state.status}, made {run.created[:16].replace('T', ' ')} UTC: {network} on "
         f"{run.config.data.dataset}, from the preset {display_name('preset', run.config.preset)}."
     )
+    if taught := teacher_sentence(run):
+        yield Paragraph(taught)
     if run.marks.note:
         yield Paragraph(f"Note: {run.marks.note}")
 
@@ -233,7 +236,9 @@ def _time(run: Run) -> Iterator[Block]:
     state, epochs = run.state, run.epochs()
     parts = [f"{state.seconds:,.1f} s of training"]
     if state.backbone_seconds:
-        parts.append(f"{state.backbone_seconds:,.1f} s for the features of the frozen backbone")
+        asked = ["the features of the frozen backbone"] if acts("trainable", dict(run.config.model)) else []
+        asked += ["the teacher's answers"] if run.config.train.teacher else []
+        parts.append(f"{state.backbone_seconds:,.1f} s for {' and '.join(asked)}")
     if epochs:
         parts.append(f"{sum(row.seconds for row in epochs) / len(epochs):,.2f} s an epoch")
     yield Paragraph(f"{', '.join(parts)}.")
@@ -258,6 +263,10 @@ def _limits(run: Run, shortcuts: Shortcuts | None) -> Iterator[Block]:
     if test and test.n:
         low, high = test.interval
         texts.append(f"{test.n:,} test pictures: the interval is {100 * (high - low):.1f} points wide.")
+    if run.config.train.teacher:
+        texts.append(
+            "It learnt from another network's answers: the same settings without a teacher give another accuracy."
+        )
     if not shortcuts:
         texts.append("What colour, brightness and size alone would score was not measured.")
     yield Items(tuple(texts))

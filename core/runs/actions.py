@@ -33,6 +33,8 @@ from core.runs.state import (
     run_lock,
     write_state,
 )
+from core.runs.teacher_facts import TeacherFacts
+from core.runs.teachers import pin_teacher, read_teacher_facts
 from core.settings import calibrations_root, must_have_room, novelty_root, runs_root, trash_root
 from core.typed import visible
 
@@ -51,20 +53,22 @@ def create_run(
     requester: Requester | None = None,
     key: str = "",
     threads: int | None = None,
+    teacher: TeacherFacts | None = None,
 ) -> Run:
-    """Write a new run folder with status "queued", for train_run(folder) or queue.submit(run). Checks no setting:
-    core/submit.py does.
+    """Write a new run folder with status "queued", for train_run(folder) or queue.submit(run). Checks no setting, as
+    core/submit.py does; a teacher is named by its weights.
 
     `key` names the request: asked again with the same key (a double click), it is the run that is there already.
     `threads`: that it is trained on whenever it is, so that others train beside it; None: on all cores, alone.
+    `teacher`: what is known of it where it is not here; None: as it is here.
     UserMistake where the disk has no room for a run.
     """
     must_have_room()
     requester = requester_now(requester)
     if not key:
-        return _write_run(config, fingerprint, classes, requester, key, threads)
+        return _write_run(config, fingerprint, classes, requester, key, threads, teacher)
     with queue_lock():
-        return _run_with_key(key) or _write_run(config, fingerprint, classes, requester, key, threads)
+        return _run_with_key(key) or _write_run(config, fingerprint, classes, requester, key, threads, teacher)
 
 
 def _run_with_key(key: str) -> Run | None:
@@ -85,7 +89,10 @@ def _write_run(
     requester: Requester | None,
     key: str,
     threads: int | None,
+    teacher: TeacherFacts | None,
 ) -> Run:
+    config = pin_teacher(config)
+    teacher = teacher or read_teacher_facts(config)
     runs_root().mkdir(parents=True, exist_ok=True)
     run_id = _new_id()
     draft = runs_root() / f".{run_id}.draft"
@@ -102,7 +109,8 @@ def _write_run(
                 "requester": requester_document(requester),
                 "key": key,
                 "threads": threads,
-            },
+            }
+            | ({"teacher": teacher.model_dump(mode="json")} if teacher else {}),
         )
         write_launch(draft, mark_process(), role="requester", attempt=1)
         write_state(draft, RunState(epochs=config.train.epochs))

@@ -19,14 +19,15 @@ from core.disk import write_atomic, write_json
 from core.errors import UserMistake
 from core.runs.run import Run, read_run
 from core.runs.state import now
+from core.runs.teachers import pin_teacher
 
 NAMED_DIGITS = 8  # of the weights' SHA-256, in the name of a backbone
 
 
 def settle_backbone(config: RunConfig, chosen: Collection[str]) -> RunConfig:
-    """pin_backbone; and where a backbone is among the `chosen` fields and no image size, the size that it was trained
-    with."""
-    config = pin_backbone(config)
+    """pin_backbone and pin_teacher; and where a backbone is among the `chosen` fields and no image size, the size that
+    it was trained with."""
+    config = pin_teacher(pin_backbone(config))
     side = natural_side(config.model)
     if side is None or "data.image_size" in chosen or not {"model.name", "model.backbone"} & set(chosen):
         return config

@@ -63,6 +63,8 @@ def _in_words(config: RunConfig, field: str) -> str:
         return text[:1].lower() + text[1:]
     if field == "train.augment":
         return text if value else "no augmentation"
+    if field == "train.teacher" and not value:
+        return "no teacher"
     if name == "epochs":
         return f"{text} {'epoch' if value == 1 else 'epochs'}"
     return f"{title[:1].lower()}{title[1:]} {text}"

@@ -24,6 +24,7 @@ from core.rows import EpochRow, IterationRow, parse_row
 from core.runs.process import stop_requested
 from core.runs.requester import Requester, owner_of, requester_in
 from core.runs.state import RunState, read_state
+from core.runs.teacher_facts import TeacherFacts
 from core.settings import runs_root
 from core.snapshot import Snapshot
 from core.typed import visible
@@ -81,6 +82,7 @@ class Run:
     marks: Marks = field(default_factory=Marks)
     requester: Requester | None = None  # None for the command line and for runs of the first version
     threads: int | None = None  # that it is trained on, for its whole life; None: as many as there are cores
+    teacher: TeacherFacts | None = None  # as it was when this run was made; None without one, or where it was not here
 
     @property
     def title(self) -> str:
@@ -325,6 +327,7 @@ def open_run(folder: Path) -> Run:
             marks=read_marks(folder),
             requester=requester_in(document),
             threads=_threads_in(document),
+            teacher=TeacherFacts.model_validate(document["teacher"]) if document.get("teacher") else None,
         )
     except FileNotFoundError as error:
         raise UserMistake(f"The files of run {folder.name} are gone from disk.") from error

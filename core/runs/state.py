@@ -46,7 +46,7 @@ class RunState(BaseModel):
     step: int = 0  # iterations done in the whole run
     steps: int = 0  # iterations of the whole run
     seconds: float = 0.0  # since training began
-    backbone_seconds: float = 0.0  # before that: a frozen backbone extracted the features of the pictures
+    backbone_seconds: float = 0.0  # before that: features of a frozen backbone were extracted, or a teacher's answers
     pictures_seconds: float = (
         0.0  # before both: until its pictures were read, decoded where no store had them; 0 before 0.2
     )
@@ -66,7 +66,7 @@ class RunState(BaseModel):
 
     @property
     def whole_seconds(self) -> float:
-        """Of training, with the pass of a frozen backbone over the pictures."""
+        """Of training, with the pass of a frozen backbone or of a teacher over the pictures."""
         return self.seconds + self.backbone_seconds
 
     @property

@@ -55,9 +55,8 @@ class RunWriter:
         self._me = mark_process()
         self._rows_are_whole = False
 
-    def starting(self, message: str = "Getting ready.", environment: Environment | None = None) -> None:
-        """Make the run this process's, which works in `environment`. UserMistake where it has ended or another process
-        trains it."""
+    def starting(self, message: str = "Getting ready.") -> None:
+        """Make the run this process's. UserMistake where it has ended or another process trains it."""
         self._must_exist()
         with self._disk_mistakes(), run_lock(self.folder):
             self._must_exist()
@@ -69,8 +68,6 @@ class RunWriter:
             hold_for_life(work_lock(self.folder))
             self._began = time.monotonic()
             (self.folder / "reserve").write_bytes(os.urandom(_RESERVE_BYTES))
-            if environment:
-                add_environment(self.folder, environment)
             self._state, self._backbone_seconds = state, state.backbone_seconds
             self._write_state(replace_state(state, status="starting", message=message))
         if has_queue_entry(self.folder.name):  # it waits for the supervisor and is trained from the command line
@@ -78,7 +75,7 @@ class RunWriter:
                 drop_queue_entry(self.folder.name)
 
     def add_environment(self, environment: Environment) -> None:
-        """Note where the run is trained, where that is another machine than this."""
+        """Note where the run is trained, and with what."""
         with self._alone():
             add_environment(self.folder, environment)
 

@@ -23,10 +23,13 @@ from core.data.store.content import dataset_with
 from core.data.store.store import TensorStore, build_store, open_store
 from core.data.versions.export import class_folders, export_paths
 from core.disk import write_atomic
-from core.engine.evaluate import evaluation_batch
+from core.engine.evaluate import evaluation_batch, view_step
 from core.engine.features import uses_fixed_features
+from core.engine.muon import FILTER_MOMENTUM
 from core.engine.optimizers import NEEDS_SHAPES
+from core.engine.schedule import picture_side
 from core.errors import UserMistake
+from core.fields import RESIDUAL_NETWORKS, acts_in
 from core.models.shapes import Step, trace_shapes
 from core.progress import Clock, Progress
 from core.runs.environments import read_environments
@@ -105,6 +108,11 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
         file=re.sub(r"[^\w.-]", "_", path.name),
         notebook=path.suffix == ".ipynb",
         isa=environments[-1].onednn_isa if environments else "",
+        grows=acts_in(config, "train.progressive") and config.train.progressive < 1,
+        sides=[
+            picture_side(config.train, config.data.image_size, epoch) for epoch in range(1, config.train.epochs + 1)
+        ],
+        precision=(environments[-1].precision if environments else "") or config.train.precision,
         classes=class_folders(dataset),
         size=config.data.image_size,
         fit=config.data.fit,
@@ -122,16 +130,21 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
         moved=_moved(dataset, store, config),
         mixup="mixup" in config.train.augment,
         weighted=config.train.class_weights == "balanced",
-        whitening=config.model.name in ("resnet", "compact"),
+        whitening=config.model.name in RESIDUAL_NETWORKS,
         batch=batch,
         leaves_one=train_pictures % batch == 1 and train_pictures > 1,
         network_class=CLASSES.get(config.model.name, "build_model"),
         frozen=uses_fixed_features(config),
         flip_tta=config.model.flip_tta,
+        crop_tta=config.model.crop_tta,
+        tta_below=config.model.tta_below,
         block=block_pictures(config.data.image_size, batch),
-        at_once=evaluation_batch(config.data.image_size),
+        at_once=evaluation_batch(config.data.image_size, config.model.name in RESIDUAL_NETWORKS),
         separate=config.train.optimizer in NEEDS_SHAPES,  # else all weights are one vector
         muon=config.train.optimizer == "muon" and learns_filters,
+        filter_momentum=FILTER_MOMENTUM if config.train.filter_rate else config.train.momentum,
+        step=view_step(config.data.image_size),
+        share=repr((config.train.filter_rate or config.train.learning_rate) / config.train.learning_rate),
         optimizer=_optimizer(config.train, learns_filters),
         **_network(config.model, len(store.classes), config.data.image_size, path),
     )
@@ -139,10 +152,16 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
 
 
 def _spaced(text: str) -> str:
-    """With two lines between functions; where it gets long with one, and at last with none between methods."""
+    """With two lines between functions; where it gets long with one, then with none between methods, and at last with
+    none but before the parts (# %%) of the script."""
     if text.count("\n") >= LINES:
         text = text.replace("\n\n\n", "\n\n")
-    return text if text.count("\n") < LINES else re.sub(r"\n\n(?=    (?:def |@torch.no_grad))", "\n", text)
+    if text.count("\n") >= LINES:
+        text = re.sub(r"\n\n(?=    (?:def |@torch.no_grad))", "\n", text)
+    if text.count("\n") < LINES:
+        return text
+    head, end, body = text.partition('"""\n\n')
+    return head + end + re.sub(r"\n\n(?!# %%)", "\n", body)
 
 
 def _must_be_writable(run: Run) -> None:
@@ -152,6 +171,8 @@ def _must_be_writable(run: Run) -> None:
         why = f"it is {run.state.status}, and only a run that came to its end has numbers that a script can give again"
     elif run.config.model.name == "transfer":
         why = "its backbone is the network of another run (transfer); write out that run"
+    elif run.config.train.teacher:
+        why = "it learnt from the answers of another run (its teacher), and a script has neither those nor that run"
     elif run.config.model.name == "pretrained" and run.config.model.backbone.startswith(NEEDS_VERSIONS):
         why = f"the weights of {run.config.model.backbone} need more than their numbers to be loaded"
     elif environments and environments[-1].processes > 1:
@@ -214,7 +235,7 @@ def _optimizer(train: TrainConfig, learns_filters: bool) -> str:
         ahead = ", nesterov=True" if train.optimizer == "nesterov" and train.momentum > 0 else ""
         return f"torch.optim.SGD([vector], lr=0.0, momentum={train.momentum}, {rest}{ahead}, fused=True)"
     if train.optimizer == "muon" and learns_filters:
-        return f"Muon(model, lr=0.0, momentum={train.momentum}, {rest})"
+        return f"Muon(model, {train.weight_decay})"
     if train.optimizer == "muon":  # whose rule for all else than filters is Nesterov's
         ahead = ", nesterov=True" if train.momentum > 0 else ""
         return f"torch.optim.SGD(model.parameters(), lr=0.0, momentum={train.momentum}, {rest}{ahead}, fused=True)"

@@ -6,19 +6,9 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from core.config import (
-    ACTING,
-    DataConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    acts,
-    change_config,
-    check_with_data,
-    config_document,
-    parse_settings,
-)
+from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
 from core.errors import UserMistake
+from core.fields import ACTING, acts, check_with_data, config_document, parse_settings, settings_of
 
 
 def test_every_choice_has_a_title_and_a_sentence_for_the_form():
@@ -140,9 +130,13 @@ def test_a_network_of_before_the_family_means_what_it_meant():
 
 def test_every_field_of_a_network_acts_for_one_and_every_network_is_named():
     assert set(ACTING) == set(get_args(ModelConfig.model_fields["name"].annotation))
-    assert {"name", "flip_tta", *(field for fields in ACTING.values() for field in fields)} == set(
-        ModelConfig.model_fields
-    )
+    assert {
+        "name",
+        "flip_tta",
+        "crop_tta",
+        "tta_below",
+        *(field for fields in ACTING.values() for field in fields),
+    } == set(ModelConfig.model_fields)
 
 
 def test_a_field_that_changes_nothing_does_not_act():
@@ -150,6 +144,9 @@ def test_a_field_that_changes_nothing_does_not_act():
     assert acts("negative_slope", family) and acts("dropout_linear", family) and acts("name", family)
     assert not acts("negative_slope", family | {"activation": "relu"})
     assert not acts("dropout_linear", family | {"linear": []}) and not acts("norm_linear", family | {"linear": ()})
+    answering = ModelConfig().model_dump() | {"tta_below": 0.5}
+    assert not acts("tta_below", answering)
+    assert all(acts("tta_below", answering | {field: True}) for field in ("flip_tta", "crop_tta"))
     assert not acts("channels", ModelConfig().model_dump()) and acts("negative_slope", ModelConfig().model_dump())
 
 
@@ -200,3 +197,50 @@ def test_a_printed_document_has_both_names_and_is_read_by_the_current_one():
     assert RunConfig.model_validate(document) == CURRENT
     document["model"]["trunk"] = "vgg11"
     assert RunConfig.model_validate(document) == CURRENT
+
+
+def test_where_every_flip_counts_a_document_is_that_of_before_there_was_a_choice():
+    assert not {"crop_tta", "tta_below"} & {*ModelConfig(flip_tta=True).model_dump(mode="json")}
+    chosen = ModelConfig(flip_tta=True, crop_tta=True, tta_below=0.7)
+    assert ModelConfig.model_validate_json(chosen.model_dump_json()) == chosen
+
+
+def test_without_a_teacher_a_document_is_that_of_before_there_were_teachers():
+    document = RunConfig().model_dump(mode="json")
+    assert [*document["train"]] == [
+        *(
+            "epochs",
+            "batch_size",
+            "optimizer",
+            "learning_rate",
+            "momentum",
+            "weight_decay",
+            "schedule",
+            "warmup",
+            "ema",
+        ),
+        *("augment", "label_smoothing", "class_weights", "patience", "precision", "seed"),
+    ]
+    assert (
+        RunConfig.model_validate(document)
+        == RunConfig.model_validate_json(RunConfig().model_dump_json())
+        == RunConfig()
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.teacher": "a1b2c3d4e5f6-01234567"},
+        {"train.temperature": 2.0},
+        {"train.teacher": "a1b2c3d4e5f6-01234567", "train.distill_share": 0.5},
+    ],
+)
+def test_what_is_said_of_a_teacher_is_kept(changes):
+    config = change_config(RunConfig(), changes)
+    assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+    assert {field: settings_of(config)[field] for field in changes} == changes
+    assert change_config(config, {"train.teacher": "none"}).train.teacher == ""
+    assert {"teacher", "distill_share", "temperature"} <= {
+        *config.model_dump()["train"]
+    } or "train.teacher" not in changes

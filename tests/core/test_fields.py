@@ -23,4 +23,6 @@ def test_one_setting_has_the_value_of_its_section():
 
 def test_a_setting_of_the_network_acts_only_in_its_kind_of_network_and_every_other_always():
     assert acts_in(CONFIG, "model.name") and acts_in(CONFIG, "model.width") and acts_in(CONFIG, "train.seed")
+    assert not acts_in(CONFIG, "train.filter_rate")
+    assert acts_in(RunConfig(train=TrainConfig(optimizer="muon")), "train.filter_rate")
     assert not acts_in(RunConfig(), "model.width") and not acts_in(CONFIG, "model.backbone")

@@ -32,15 +32,24 @@ def test_a_preset_bears_its_name_and_survives_json(name):
 
 def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
     for name in ("quick", "better"):
-        same = preset(name).model.model_copy(update={"flip_tta": False})  # that says how it answers, not what it is
+        answers = {"flip_tta": False, "crop_tta": False}  # how it answers, not what it is
+        same = preset(name).model.model_copy(update=answers)
         assert same == preset("paper").model and preset(name).data.image_size == 32
 
 
-def test_the_two_for_the_residual_network_differ_in_epochs_and_in_whom_they_watch():
+def test_the_two_for_the_residual_network_differ_in_the_record_that_they_follow():
     best, fast = preset("best"), preset("speedrun")
-    assert best.model == fast.model == ModelConfig(name="resnet", flip_tta=True)
-    assert best.train.model_copy(update={"epochs": fast.train.epochs}) == fast.train and fast.train.epochs == 10
+    assert best.model == fast.model == ModelConfig(name="resnet", flip_tta=True, crop_tta=True, tta_below=0.6)
+    own = {"epochs", "optimizer", "filter_rate", "schedule"}
+    assert {name for name, value in best.train if value != getattr(fast.train, name)} <= own
+    assert (best.train.optimizer, fast.train.optimizer, fast.train.epochs) == ("muon", "nesterov", 10)
     assert best.train.precision == "bfloat16"
+
+
+def test_in_smaller_batches_filters_turn_less_by_the_square_root():
+    whole, small = preset("best", 49_000).train, preset("best", 4_233).train
+    assert whole.filter_rate == 0.1 and small.batch_size == whole.batch_size // 4
+    assert small.learning_rate == whole.learning_rate / 4 and small.filter_rate == 0.05  # as people write it
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():

@@ -25,6 +25,7 @@ from core.data.datasets.dataset import find_dataset
 from core.data.store.store import load_store, read_fingerprint
 from core.disk import read_json, write_atomic, write_json
 from core.engine import fit
+from core.engine.kernels import Kernels, keep_kernels
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.inference.evaluating import evaluate_run
@@ -33,6 +34,7 @@ from core.locks import give_back
 from core.rows import EpochRow, TickRow
 from core.runs.actions import ask_to_stop, resume_run
 from core.runs.checkpoint import read_checkpoint
+from core.runs.environments import read_environments
 from core.runs.process import work_lock
 from core.runs.run import open_run, read_run
 from core.settings import atelier_home, runs_root
@@ -126,6 +128,18 @@ def test_a_run_that_broke_off_goes_on_in_the_middle_of_an_epoch(trained_home, sa
     run = open_run(run.folder)
     assert run.state.status == "done" and same(run, whole)
     assert read_json(run.folder / "launch.json")["attempt"] == 2
+
+
+def test_a_run_that_was_computed_after_winograd_goes_on_so_whatever_was_measured_since(trained_home, saved_often):
+    wide = {"model__name": "resnet", "model__width": 32}
+    run = tiny.new_run(**wide)
+    keep_kernels(run.config, run.threads, Kernels(conv_algorithm="winograd"), [])
+    whole, run = tiny.train_tiny_run(**wide), broken_off(run, step=6)
+    keep_kernels(run.config, run.threads, Kernels(), [])
+    train_run(resumed(run).folder)
+    run = open_run(run.folder)
+    assert same(run, whole) and [one.conv_algorithm for one in read_environments(run.folder)] == ["winograd"]
+    assert not same(tiny.train_tiny_run(**wide), whole)  # the sums of torch's own convolutions are rounded otherwise
 
 
 def test_a_run_that_broke_off_before_its_first_checkpoint_begins_again(trained_home):

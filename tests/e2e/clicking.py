@@ -59,9 +59,10 @@ STILL = """() => new Promise(done => {
     changes.disconnect();
     done();
   };
-  const later = () => requestIdleCallback(() => setTimeout(look, 30));
+  const later = () => requestIdleCallback(() => setTimeout(look, 30), {timeout: 1000});
   later();
-})"""  # nothing is drawn any more: a busy browser draws seconds after the script has ended
+})"""  # nothing is drawn any more: a busy browser draws seconds after the script has ended; without a timeout
+# a page behind a new tab would be waited for without an end, as a browser has no time for what nobody sees
 ACTS = ("button", "link")  # they do something; the others choose or open what can then be seen
 PATIENCE = 30.0  # seconds in which a click is answered, also by a busy machine
 

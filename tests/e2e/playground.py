@@ -65,6 +65,7 @@ class Playground:
             if not (self._template / folder.relative_to(self._home)).exists():
                 with suppress(OSError):  # it is not empty: it is kept
                     folder.rmdir()
+        self.new_incidents()  # what was ended in the middle of its work says so; no click did that
         self._begin()
         self._before = self._content()
 

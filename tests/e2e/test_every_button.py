@@ -1,6 +1,6 @@
 """Every button and link of every page is clicked once from a fresh load, in each state that a home can be in.
 
-That takes hours, and is done at night. CI draws a state and some of its clicks, others each time: ATELIER_CLICK_SEED
+That takes hours, and is done at night. CI draws a state and some of its clicks, others each day: ATELIER_CLICK_SEED
 repeats a draw, ATELIER_CLICK_SECONDS is its time.
 """
 
@@ -19,7 +19,7 @@ from tests.e2e.playground import Playground
 from tests.e2e.tour import Tour
 
 SECONDS = float(os.environ.get("ATELIER_CLICK_SECONDS", "40"))  # of a drawn part
-SEED = os.environ.get("ATELIER_CLICK_SEED") or secrets.token_hex(4)
+SEED = os.environ.get("ATELIER_CLICK_SEED") or os.environ.get("ATELIER_DRAW") or secrets.token_hex(4)
 TABS = (
     "Balance and split",
     "What the network receives",

@@ -1,4 +1,5 @@
-"""A minute of random clicks by two people; ATELIER_CLICK_SEED repeats a walk, ATELIER_CLICK_SECONDS is its time."""
+"""A minute of random clicks by two people; ATELIER_CLICK_SEED repeats a walk, as does the day whose
+tests CI draws (ATELIER_DRAW); ATELIER_CLICK_SECONDS is its time."""
 
 import os
 import random
@@ -38,7 +39,7 @@ def playground(request, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("playground", STATES, indirect=True)
 def test_clicks_at_random_by_two_people_one_at_a_phone_break_nothing(playground, page, phone):
-    seed = os.environ.get("ATELIER_CLICK_SEED") or secrets.token_hex(4)
+    seed = os.environ.get("ATELIER_CLICK_SEED") or os.environ.get("ATELIER_DRAW") or secrets.token_hex(4)
     chance, done = random.Random(seed), []
     people = [watch(page), watch(phone)]
     for person in people:

@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, change_config
 from core.runs.actions import create_run
@@ -274,6 +275,23 @@ def test_a_run_stopped_within_an_epoch_does_not_claim_the_model_of_the_epoch_bef
     last = rows.last.epoch
     assert f"is from within epoch {last + 1}" in ended.best_in_words(rows, last + 1)
     assert "from within" not in ended.best_in_words(rows, last)
+
+
+@pytest.mark.parametrize(("network", "whitened"), [("resnet", True), ("compact", True), ("paper_cnn", False)])
+def test_filters_that_are_set_from_the_pictures_are_not_called_random(network, whitened):
+    def page(network):
+        import numpy as np
+
+        from core.snapshot import Snapshot
+        from pages.parts.widgets.snapshots import draw_filters
+
+        none, first = np.zeros(0, np.int64), np.ones((4, 3, 2, 2), np.float32)
+        draw_filters(Snapshot("val", 1, 1, none, none, np.zeros((0, 2), np.float32), first * 9, first), network)
+
+    app = AppTest.from_function(page, args=(network,)).run()
+    text = str(app.get("html")[0].proto)
+    assert ("whitening" in text) is whitened
+    assert ("Random at first" in text) is not whitened and ("at the start" in text) is not whitened
 
 
 def test_pretrained_filters_are_never_called_random_and_a_part_of_them_says_of_how_many():

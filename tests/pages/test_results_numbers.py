@@ -133,7 +133,7 @@ def test_cross_validation_and_the_curve_are_offered_and_shown_once_they_are_ther
         yield 0.5
         return tiny_run.evaluation("test")
 
-    monkeypatch.setattr("core.experiments.audits.kept_trials._begin", train)
+    monkeypatch.setattr("core.experiments.audits.kept_trials.begin_trial", train)
     app = open_page("pages/results.py", view="Cross-validation")
     assert "Cross-validate these settings" in offered(app)
     (*_, found) = cross_validate(tiny_run.config)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from core.backbones.catalogue import PUBLISHED
-from core.config import ACTING, Augmentation, ModelConfig, RunConfig, acts, change_config
+from core.config import Augmentation, ModelConfig, RunConfig, change_config
 from core.data.datasets.dataset import find_dataset
 from core.data.imports.pipeline import import_pictures
 from core.disk import write_json
 from core.errors import UserMistake
-from core.fields import value_of
+from core.fields import ACTING, acts, value_of
 from core.presets import PRESETS, preset
 from core.runs.queue import waiting_runs
 from pages.parts.form import start_run as starting
@@ -29,6 +29,7 @@ from pages.parts.form.fields import (
     is_list,
     is_number,
     is_relevant,
+    is_teacher,
     range_in_words,
     read_number,
     same_value,
@@ -52,6 +53,9 @@ def home(pets_home, tmp_path, monkeypatch):
 @pytest.fixture
 def app(home):
     return open_page("pages/train.py")
+
+
+NOT_IN_QUICK = ("train.distill_share", "train.temperature", "train.progressive", "train.filter_rate")
 
 
 def plain(text):
@@ -89,7 +93,8 @@ def test_every_field_has_a_widget_or_a_reason(app):
             key = f"{'typed' if is_list(field) else 'form'}.{field}"
             assert app.get_by_key(key).label.startswith(info.title), field
         else:
-            assert field.startswith("model."), f"{field} does not act; quick shows all but the parts of other networks"
+            of_others = field.startswith("model.") or field in NOT_IN_QUICK
+            assert of_others, f"{field} does not act; quick shows all but what needs another network or a teacher"
 
 
 @pytest.mark.parametrize("name", ACTING)
@@ -321,6 +326,8 @@ def some_config(drawn: random.Random) -> RunConfig:
             changes[field] = drawn.random() < 0.5
         elif is_backbone(field):
             changes[field] = drawn.choice(list(PUBLISHED))
+        elif is_teacher(field):
+            changes[field] = ""  # which runs fit depends on all the others: test_teacher_on_page.py
         elif not is_number(field):
             changes[field] = drawn.choice(get_args(info.annotation))
         else:

@@ -39,6 +39,11 @@ def test_57_against_23_discordant_answers_are_more_than_chance_though_the_interv
     assert "p = 0.00018" in said
 
 
+def test_one_picture_is_counted_as_one():
+    before, now = pair(1, 1, 80, 10)
+    assert "1 picture is right only now, 1 was right only before" in verdict(run(1), run(1), now, before, True)
+
+
 def test_a_few_discordant_answers_are_within_what_chance_explains():
     before, now = pair(4, 6, 80, 10)
     assert "+2.0 points, within what chance explains: 6 pictures" in verdict(run(1), run(1), now, before, True)

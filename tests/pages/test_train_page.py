@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
-from core.config import RunConfig, acts, change_config
+from core.config import RunConfig, change_config
 from core.data.datasets.dataset import find_dataset
 from core.disk import write_json
+from core.fields import acts_in
 from core.presets import PRESETS, preset
 from core.runs.actions import delete_run
 from core.runs.queue import waiting_runs
@@ -52,10 +53,8 @@ def test_with_pictures_it_offers_a_start_and_shows_the_split(home):
 
 def test_every_field_of_the_definition_that_acts_has_its_widget(home):
     app = open_page("pages/train.py")
-    model = RunConfig().model.model_dump()
     for field, info in all_fields().items():
-        room, _, name = field.partition(".")
-        if room != "model" or acts(name, model):
+        if acts_in(RunConfig(), field):
             assert widget(app, f"form.{field}").label.startswith(info.title), field
 
 

@@ -25,15 +25,26 @@ class Mix:
     lam: Tensor  # float32 (B,): 0.5..1
 
 
-def augment_block(images: Tensor, names: tuple[str, ...], generator: Generator) -> tuple[Tensor, Mix | None]:
-    """Apply the named augmentations in order to uint8 (B, H, W, 3); with mixup also what it blended."""
-    mix = None
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn for a block, as far as more than its pixels depend on it."""
+
+    flipped: Tensor | None = None  # bool (B,), on the CPU: the pictures that were flipped; None without flips
+    mix: Mix | None = None  # None without mixup
+
+
+def augment_block(images: Tensor, names: tuple[str, ...], generator: Generator) -> tuple[Tensor, Drawn]:
+    """Apply the named augmentations in order to uint8 (B, H, W, 3)."""
+    flipped = mix = None
     for name in names:
         if name == "mixup":
             images, mix = mixup(images, generator)
+        elif name == "flip":
+            flipped = draw_flips(len(images), generator)
+            images = flip_chosen(images, flipped)
         else:
             images = AUGMENTATIONS[name](images, generator)
-    return images, mix
+    return images, Drawn(flipped, mix)
 
 
 def augment_pictures(images: np.ndarray, names: tuple[str, ...], seed: int) -> np.ndarray:
@@ -44,7 +55,16 @@ def augment_pictures(images: np.ndarray, names: tuple[str, ...], seed: int) -> n
 
 def flip(images: Tensor, generator: Generator) -> Tensor:
     """Flip half of the pictures left to right. images uint8 (B, H, W, 3) -> the same."""
-    flipped = torch.rand(len(images), generator=generator) < 0.5
+    return flip_chosen(images, draw_flips(len(images), generator))
+
+
+def draw_flips(count: int, generator: Generator) -> Tensor:
+    """bool (count,): which pictures are flipped, half of them."""
+    return torch.rand(count, generator=generator) < 0.5
+
+
+def flip_chosen(images: Tensor, flipped: Tensor) -> Tensor:
+    """Flip the chosen pictures (bool (B,)) left to right. images uint8 (B, H, W, 3) -> the same."""
     chosen = flipped.nonzero().squeeze(1).to(images.device)
     return images.index_copy(0, chosen, images.index_select(0, chosen).flip(2))
 

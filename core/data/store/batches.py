@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from core.data.pictures.preprocess import Preprocess
 from core.data.storage import copy_rows
-from core.data.store.augment import augment_block
+from core.data.store.augment import Drawn, augment_block
 from core.data.store.batch_count import count_batches
 from core.data.store.store import TensorStore
 
@@ -29,6 +29,7 @@ class Part:
     indices: Tensor  # int64 (n,) into the store
     preprocess: Preprocess
     device: torch.device
+    answers: Tensor | None = None  # float32 (n, 2, classes): a teacher's logits for each picture, and for its flip
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +63,8 @@ class Batch:
     global_batch_size: int  # pictures in this batch over all ranks
     mixed_labels: Tensor | None = None  # int64 (B,): with mixup, the label of the picture that was blended in
     lam: Tensor | None = None  # float32 (B,): mixup's lambda, 0.5..1, weight of the picture and of its own label
+    answers: Tensor | None = None  # float32 (B, classes): a teacher's logits for the pictures, flipped where they are
+    mixed_answers: Tensor | None = None  # float32 (B, classes): with mixup, for the pictures that were blended in
 
 
 def load_part(store: TensorStore, part: str, device: torch.device | None = None) -> Part:
@@ -120,17 +123,19 @@ def training_batches(
             continue
         mine = [piece[rank::world_size] for piece in torch.arange(len(block), device=part.device).split(batch_size)]
         chosen = torch.cat(mine)
-        places, mix = block[chosen], None
+        places, drawn = block[chosen], Drawn()
         if augment:
-            pictures, mix = augment_block(part.gather(block), augment, generator)
+            pictures, drawn = augment_block(part.gather(block), augment, generator)
             pictures = pictures if world_size == 1 else pictures[chosen]
         else:
             pictures = part.gather(places)
         sizes = [len(piece) for piece in mine]
         labels, indices = part.labels[places].split(sizes), part.indices[places].split(sizes)
+        answers, mix = answers_for(part, block, drawn, chosen).split(sizes), drawn.mix
         if mix:
-            mixed_labels = part.labels[block[mix.partners[chosen]]].split(sizes)
-            lam = mix.lam[chosen].split(sizes)
+            partners = mix.partners[chosen]
+            mixed_labels, lam = part.labels[block[partners]].split(sizes), mix.lam[chosen].split(sizes)
+            mixed_answers = answers_for(part, block, drawn, partners).split(sizes)
         for number in range(0, len(mine), together):
             start, stop = sum(sizes[:number]), sum(sizes[: number + together])
             images = part.normalise(pictures[start:stop]).split(sizes[number : number + together])
@@ -144,7 +149,18 @@ def training_batches(
                     global_batch_size=min(batch_size, len(block) - offset * batch_size),
                     mixed_labels=mixed_labels[offset] if mix else None,
                     lam=lam[offset] if mix else None,
+                    answers=answers[offset] if part.answers is not None else None,
+                    mixed_answers=mixed_answers[offset] if mix and part.answers is not None else None,
                 )
+
+
+def answers_for(part: Part, block: Tensor, drawn: Drawn, chosen: Tensor) -> Tensor:
+    """A teacher's logits for the pictures at `chosen` (int64 (B,)) of a block (int64 (n,), places in the part), each as
+    it was flipped or not: float32 (B, classes); without a teacher (B, 0)."""
+    if part.answers is None:
+        return torch.empty(len(chosen), 0)
+    flipped = torch.zeros_like(chosen) if drawn.flipped is None else drawn.flipped.to(part.device)[chosen].long()
+    return part.answers[block[chosen], flipped]
 
 
 def ordered_batches(part: Part, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:

@@ -11,6 +11,7 @@ from core.config import RunConfig, change_config
 from core.display_names import DISPLAY_NAMES
 from core.errors import UserMistake
 from core.fields import acts_in, settings_of
+from core.runs.teachers import pin_teacher
 
 Changes = dict[str, Any]
 ANOTHER_SEED = 100_000  # added to the seed where nothing but chance is to differ
@@ -109,7 +110,7 @@ def _alternative(key: str, title: str, group: str, field: str, value: str, descr
 
 ACTIVATIONS, OPTIMIZERS = DISPLAY_NAMES["model.activation"], DISPLAY_NAMES["train.optimizer"]
 SCHEDULES = {name: f"{title} schedule" for name, title in DISPLAY_NAMES["train.schedule"].items()}
-NETWORK, LOSS, SIZES = "Network", "Loss and decay", "Batch and size"
+NETWORK, LOSS, SIZES, ANSWERS = "Network", "Loss and decay", "Batch and size", "Answers"
 _EVERY = (
     _switch(
         "batch_norm",
@@ -169,10 +170,30 @@ _EVERY = (
     ),
     *(_augmentation(name, title) for name, title in DISPLAY_NAMES["train.augment"].items()),
     _one("ema", "Weight averaging", LOSS, "train.ema", 0.99, 0.0, "A running mean of about the last 100 steps."),
+    _one("lookahead", "Lookahead", LOSS, "train.lookahead", 5, 0, "Every fifth step half of the way is taken back."),
+    _one(
+        "progressive",
+        "Progressive resizing",
+        SIZES,
+        "train.progressive",
+        0.75,
+        1.0,
+        "Pictures grow from three quarters of their side.",
+    ),
     _one("label_smoothing", "Label smoothing", LOSS, "train.label_smoothing", 0.1, 0.0, "A tenth of the target."),
     _one("class_weights", "Class weights", LOSS, "train.class_weights", "balanced", "none"),
     _one("weight_decay", "Weight decay", LOSS, "train.weight_decay", 5e-4, 0.0),
     _one("bfloat16", "Number format bfloat16", LOSS, "train.precision", "bfloat16", "float32"),
+    _one("flip_tta", "Flip test-time augmentation", ANSWERS, "model.flip_tta", True, False, "Both sides are asked."),
+    _one(
+        "crop_tta",
+        "Crops in test-time augmentation",
+        ANSWERS,
+        "model.crop_tta",
+        True,
+        False,
+        "Also shifted by a thirty-second of the side.",
+    ),
     _switch(
         "nothing",
         "A/A control (seeds only)",
@@ -238,10 +259,10 @@ def differences(base: RunConfig, other: RunConfig) -> dict[str, tuple[Any, Any]]
 
 def _variant_for(base: RunConfig, component: Component) -> Variant:
     sign: Literal[1, -1] = 1
-    config = change_config(base, component.on(base))
+    config = pin_teacher(change_config(base, component.on(base)))
     changed = differences(base, config)
     if not changed and component.off is not None:
-        sign, config = -1, change_config(base, component.off(base))
+        sign, config = -1, pin_teacher(change_config(base, component.off(base)))
         changed = differences(base, config)
     if not changed and not component.seed_offset:
         raise UserMistake(
@@ -276,4 +297,4 @@ def _needs_family(component: Component, base: RunConfig) -> bool:
 
 
 def _text(value: Any) -> str:
-    return "+".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    return ("+".join(map(str, value)) if isinstance(value, list) else str(value)) or "none"

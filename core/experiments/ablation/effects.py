@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from core.config import config_document
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.ablation.components import Variant
@@ -34,6 +33,7 @@ from core.experiments.ablation.spread import (
     level_at,
     measure_spread,
 )
+from core.fields import config_document
 from core.probes.probes import CROWDED
 from core.runs.run import Run
 
@@ -200,8 +200,7 @@ def _effect(experiment: Experiment, pairs: _Pairs, prior: Prior) -> Effect:
         level = level_at(spread.seeds, most) if in_turns else LEVEL
         accuracy = interval(spread, prior, level).times(variant.sign)
         these = for_these_networks(spread).times(variant.sign)
-        skipped = any(cell.why == DECIDED for cell in experiment.cells_of(variant))  # what was decided stays so
-        if in_turns and (skipped or is_decided(spread, prior, most)):
+        if in_turns and is_decided(spread, prior, most):
             decided_after = spread.seeds
     if spread is not None and spread.seeds == 1:
         remarks.append("with one seed the interval says nothing about chance in training")

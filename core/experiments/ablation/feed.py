@@ -73,6 +73,8 @@ def feed(folder: Path) -> bool:
         return True
     if cell is None and active:
         return False
+    if cell is None and _take_up_again(experiment):
+        return True
     if cell is None:
         (folder / "done").touch()
         return False
@@ -88,11 +90,26 @@ def _skip_decided(experiment: Experiment, cell: Cell) -> bool:
     decided = decided_variants(experiment)
     if len(decided) == len(experiment.plan.variants):
         decided.append(experiment.plan.base.key)
-    # once more for each seed: what is decided stays so, also where a further run is there by chance
     skipped = [one for one in experiment.to_do if one.seed == cell.seed and one.variant.key in decided]
     for one in skipped:
         _note(experiment.folder, one, None, DECIDED)
     return bool(skipped)
+
+
+def _take_up_again(experiment: Experiment) -> bool:
+    """Give a seed more to each variant that was sure when seeds were begun without it and is not any more, because the
+    spread of all components has turned out to be wider; whether there is one."""
+    if not experiment.plan.until_decided:
+        return False
+    decided, base = decided_variants(experiment), experiment.plan.base
+    again: dict[str, Cell] = {}  # variant -> the first seed that it was spared
+    for cell in experiment.cells:
+        if cell.why == DECIDED and cell.variant.key not in (*decided, base.key):
+            again.setdefault(cell.variant.key, cell)
+    seeds = {cell.seed for cell in again.values()}
+    spared = [cell for cell in experiment.cells_of(base) if cell.why == DECIDED and cell.seed in seeds]
+    mark_for_retry(experiment.folder, [*spared, *again.values()])
+    return bool(again)
 
 
 def _queue(experiment: Experiment, cell: Cell) -> None:

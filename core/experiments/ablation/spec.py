@@ -6,14 +6,16 @@ from functools import cache, partial
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from core.config import RunConfig, change_config, check_with_data
+from core.config import RunConfig, change_config
 from core.data.datasets.dataset import find_dataset
 from core.data.store.store import count_parts
 from core.errors import UserMistake
 from core.experiments.ablation.components import Component, Variant, base_for, variants_for
+from core.fields import check_with_data
 from core.people import Person, new_owner
 from core.probes.estimates import estimate_run
 from core.runs.state import now
+from core.runs.teachers import pin_teacher
 
 SCHEMA_VERSION = 1
 MOST_SEEDS = 20
@@ -75,7 +77,7 @@ def plan_experiment(
     components = list(components)
     _check_numbers(len(components), seeds, budget_seconds)
     dataset = find_dataset(base.data.dataset)
-    written = base_for(change_config(base, {"data.dataset": dataset.name}), components)
+    written = base_for(pin_teacher(change_config(base, {"data.dataset": dataset.name})), components)
     variants = variants_for(written, components)
     counted = cache(partial(count_parts, dataset))  # most variants share their pictures
     for variant in variants:

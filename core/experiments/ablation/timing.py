@@ -21,6 +21,7 @@ from core.disk import append_line, write_json
 from core.engine.fit import fit
 from core.engine.hardware import Hardware, choose_hardware
 from core.engine.machine_load import OtherLoad
+from core.engine.schedule import endless, mean_work
 from core.errors import UserMistake
 from core.experiments.ablation.components import Variant
 from core.experiments.ablation.experiment import open_experiment
@@ -33,7 +34,6 @@ BLOCKS = 8  # fewer than 6 give no interval of 95 %
 TURN_SECONDS = 0.5  # after a first tick (0.4 s), in which what the other arm has left in the caches is replaced
 WARM_SECONDS = 1.0  # of each arm that are left out: the first steps choose kernels and fill caches
 WARM_TICKS = 3
-ENDLESS = 1_000_000  # epochs: more than any of these measurements lasts
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ class _Loop:
     """A training that goes on for as long as it is asked to, and stands still in between."""
 
     def __init__(self, arm: Arm, hardware: Hardware) -> None:
-        changes = {"epochs": ENDLESS, "learning_rate": 1e-5, "schedule": "constant", "patience": 0}
-        config = arm.config.model_copy(update=changes)
+        config = endless(arm.config)
+        takes_any_size = getattr(arm.model, "takes_any_size", False)
+        self.work = mean_work(arm.config, arm.train.preprocess.image_size) if takes_any_size else 1.0
         self.batch, self.part_size = min(config.batch_size, len(arm.train)), len(arm.train)
         self.rows = fit(arm.model, arm.train, None, arm.classes, config, hardware)
         self.pictures = 0  # seen so far
@@ -108,7 +109,7 @@ class _Loop:
         before, began = self.pictures, time.perf_counter()
         while time.perf_counter() - began < seconds:
             self._go_on()
-        return (time.perf_counter() - began) / (self.pictures - before)
+        return self.work * (time.perf_counter() - began) / (self.pictures - before)
 
     def close(self) -> None:
         self.rows.close()

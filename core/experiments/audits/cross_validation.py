@@ -7,7 +7,6 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,9 @@ from core.data.store.store import find_duplicates_of, load_store, open_images, p
 from core.disk import write_atomic
 from core.errors import UserMistake
 from core.evaluation import Evaluation
+from core.experiments.audits.trial_task import TrialTask, answer_all
 from core.experiments.dataset_runs import runs_on
-from core.progress import Clock, Progress
+from core.progress import Progress
 from core.runs.run import Run
 
 FOLDS = 4
@@ -33,29 +33,28 @@ def predict_cross_validated(dataset: Dataset, run: Run, folds: int = FOLDS) -> I
     nothing is done where it is there already. `done` counts per cent of a training, after the search for duplicates.
     UserMistake where the run was trained on other pictures or on another run's backbone, or there are too few.
     """
-    from core.engine.hardware import choose_hardware  # torch: only where networks are trained
-    from core.experiments.audits.trial import report_progress, train_trial
-
     if read_cross_validated(dataset, run.id) is not None:
         return
     if not runs_on(dataset, [run]):
         raise UserMistake(f"run {run.id} was trained on other pictures than {dataset.name!r} has now")
     if run.config.model.name == "transfer":
         raise UserMistake(f"run {run.id} uses another run's network, which may have seen these pictures; pick another")
+    if run.config.train.teacher:
+        raise UserMistake(f"run {run.id} learnt from a teacher, which may have seen these pictures; pick another")
     yield from find_duplicates_of(dataset)
     store = load_store(run.config.data, run.config.model)
     fold = draw_folds(store.labels, store.groups, folds, run.config.data.seed)
     if len(np.unique(fold)) < 2:
         raise UserMistake(f"{dataset.name!r} has too few pictures without duplicates to deal into folds")
     probabilities = np.zeros((len(store.labels), len(store.classes)), np.float32)
-    hardware, clock = choose_hardware(run.config), Clock()
+    tasks = []
     for number in range(folds):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if len(test):
             parts = {"train": train, "val": test[:0], "test": test}
-            trial = train_trial(run.config, replace(store, parts=parts), hardware)
-            evaluation = yield from report_progress(trial, f"network {number + 1}", number, folds, clock)
-            probabilities[test] = evaluation.probabilities
+            tasks.append(TrialTask(f"network {number + 1}", run.config, parts))
+    for task, answers in zip(tasks, (yield from answer_all(tasks)), strict=True):
+        probabilities[task.parts["test"]] = answers.probabilities
     _, rows = open_images(dataset, preprocess_of(run.config.data))
     _write(dataset, run.id, folds, rows, probabilities)
 

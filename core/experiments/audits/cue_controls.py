@@ -8,17 +8,20 @@ itself carried; what it does not lose can be told from the rest of the picture, 
 copies that are strange to it, or of a cue that it need not have gone by.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from core.cluster.settings import ClusterSettings, read_cluster
 from core.data.store.store import TensorStore, load_store
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.audits.cue_edits import EDITS, Cue
 from core.experiments.audits.cues import CueDrop, CueReport, read_cues
 from core.experiments.audits.kept_trials import KeptTrials, kept_trials
+from core.experiments.audits.trial_task import TrialProgress, TrialTask, train_in_cluster
 from core.intervals import difference_of_shares
 from core.progress import Clock, Progress
 from core.runs.run import Run
@@ -70,6 +73,9 @@ def measure_controls(run: Run) -> Iterator[Progress]:
         )
     lost = {one.cue for one in controlled(report)}
     cues = [cue for cue in EDITS if cue in lost]
+    if cluster := read_cluster():
+        yield from _measure_in_cluster(run, [cue for cue in cues if _kept(run, cue).read("control") is None], cluster)
+        return
     clock = Clock()
     for place, cue in enumerate(cues):
         kept = _kept(run, cue)
@@ -102,6 +108,16 @@ def _compare(cue: str, answers: Evaluation, report: CueReport) -> CueControl:
     return CueControl(cue, right, answers.n, report.accuracy - right / answers.n, interval)
 
 
+def _measure_in_cluster(run: Run, cues: list[Cue], cluster: ClusterSettings) -> Iterator[Progress]:
+    """All at once, as far as it has places; the copies are made there."""
+    tasks = [TrialTask(cue, run.config, {}, without_cue(cue, run.config.data.seed)) for cue in cues]
+    progress = TrialProgress(tasks, set(), "training")
+    for message in train_in_cluster(tasks, cluster):
+        if message is not None and isinstance(answers := message[1], Evaluation):
+            _kept(run, message[0].name).write("control", answers)
+        yield progress.of(message)
+
+
 def _train(run: Run, edited: TensorStore, kept: KeptTrials) -> Iterator[float]:
     from core.engine.hardware import choose_hardware  # torch: only where networks are trained
     from core.experiments.audits.trial import train_trial
@@ -113,6 +129,11 @@ def _train(run: Run, edited: TensorStore, kept: KeptTrials) -> Iterator[float]:
         except StopIteration as end:
             kept.write("control", end.value)
             return
+
+
+def without_cue(cue: Cue, seed: int) -> Callable[[TensorStore], TensorStore]:
+    """What makes of a store the copies of its training and its test part without the cue, also in another process."""
+    return partial(_edited, cue=cue, seed=seed)
 
 
 def _edited(store: TensorStore, cue: Cue, seed: int) -> TensorStore:

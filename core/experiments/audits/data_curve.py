@@ -15,7 +15,8 @@ from core.data.datasets.dataset import find_dataset
 from core.data.store.store import TensorStore, load_store, store_fingerprint
 from core.errors import UserMistake
 from core.experiments.ablation.spread import Spread, fit_prior, interval
-from core.experiments.audits.kept_trials import KeptTrials, TrialTask, kept_trials
+from core.experiments.audits.kept_trials import KeptTrials, kept_trials
+from core.experiments.audits.trial_task import TrialTask
 from core.intervals import wilson
 from core.presets import fit_to
 from core.progress import Progress

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from core.config import RunConfig, check_with_data
+from core.config import RunConfig
 from core.data.datasets.dataset import find_dataset
 from core.data.store.store import find_duplicates_of, load_store, store_fingerprint
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.experiments.audits.cross_validation import draw_folds
-from core.experiments.audits.kept_trials import KeptTrials, TrialTask, kept_trials
+from core.experiments.audits.kept_trials import KeptTrials, kept_trials
+from core.experiments.audits.trial_task import TrialTask
+from core.fields import check_with_data
 from core.progress import Progress
 
 FOLDS = 5

@@ -1,6 +1,7 @@
 """KeptTrials: trainings that keep only their answers, on the disk, so that whoever is broken off goes on.
 
-No torch here; as many train at once as core/probes/at_once.py has measured to be faster, each in a process of its own.
+No torch here; as many train at once as core/probes/at_once.py has measured to be faster, each in a process of its own,
+or as a cluster has places for, where one is in use.
 """
 
 import hashlib
@@ -8,33 +9,23 @@ import json
 import multiprocessing
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from core.cluster.settings import ClusterSettings, read_cluster
 from core.config import RunConfig
 from core.data.store.store import TensorStore
 from core.disk import write_atomic
 from core.errors import UserMistake
 from core.evaluation import Evaluation
+from core.experiments.audits.trial_task import TrialProgress, TrialTask, begin_trial, train_in_cluster
 from core.probes.at_once import LONG_SECONDS, AtOnce, measure_at_once, read_at_once
-from core.progress import Clock, Progress
+from core.progress import Progress
 from core.settings import trials_root
 
 VERSION = 1  # of what a trial is: answers of another one are made anew
-Trial = Generator[float, None, Evaluation]
-
-
-@dataclass(frozen=True)
-class TrialTask:
-    """One training of a question."""
-
-    name: str
-    config: RunConfig
-    parts: dict[str, np.ndarray]  # "train", "val", "test": rows of the store
 
 
 @dataclass(frozen=True)
@@ -62,10 +53,14 @@ class KeptTrials:
         the Progress, the trial's name where nothing is said.
 
         The first one trains alone on all cores; where the others would take long, it is asked whether several at once
-        are faster, and then each of them has one thread. UserMistake where a training fails.
+        are faster, and then each of them has one thread. With a cluster all train there. UserMistake where a training
+        fails.
         """
-        progress = _Progress(tasks, {task.name for task in tasks if self.read(task.name)}, phase)
+        progress = TrialProgress(tasks, {task.name for task in tasks if self.read(task.name)}, phase)
         missing = [task for task in tasks if task.name not in progress.kept]
+        if missing and (cluster := read_cluster()) is not None:
+            yield from self._run_in_cluster(missing, cluster, progress)
+            missing = []
         at_once, began = _at_once(tasks[0].config, 0.0), time.perf_counter()
         for place, task in enumerate(missing):
             if place == 1 and at_once.runs == 1:
@@ -78,8 +73,8 @@ class KeptTrials:
         assert None not in answers, "a trial that was just kept is gone"
         return [one for one in answers if one is not None]
 
-    def _run_one(self, task: TrialTask, store: TensorStore, progress: "_Progress") -> Generator[Progress, None, None]:
-        trial = _begin(task, store, None)
+    def _run_one(self, task: TrialTask, store: TensorStore, progress: TrialProgress) -> Generator[Progress, None, None]:
+        trial = begin_trial(task, store, None)
         while True:
             try:
                 yield progress.note(task, next(trial))
@@ -87,8 +82,16 @@ class KeptTrials:
                 self.write(task.name, end.value)
                 return
 
+    def _run_in_cluster(
+        self, tasks: Sequence[TrialTask], cluster: ClusterSettings, progress: TrialProgress
+    ) -> Generator[Progress, None, None]:
+        for message in train_in_cluster(tasks, cluster):
+            if message is not None and isinstance(answers := message[1], Evaluation):
+                self.write(message[0].name, answers)
+            yield progress.of(message)
+
     def _run_at_once(
-        self, tasks: Sequence[TrialTask], at_once: AtOnce, progress: "_Progress"
+        self, tasks: Sequence[TrialTask], at_once: AtOnce, progress: TrialProgress
     ) -> Generator[Progress, None, None]:
         """Each in a process of its own, which ends with this one; as many at a time as train at once."""
         context, waiting = multiprocessing.get_context("spawn"), list(tasks)
@@ -122,26 +125,13 @@ class KeptTrials:
                 process.join()
 
 
-class _Progress:
-    """How far all trials of a question are, together."""
-
-    def __init__(self, tasks: Sequence[TrialTask], kept: set[str], phase: str) -> None:
-        self.kept, self.phase, self.clock = kept, phase, Clock()
-        self.shares = {task.name: float(task.name in kept) for task in tasks}
-
-    def note(self, task: TrialTask, share: float) -> Progress:
-        self.shares[task.name] = share
-        done, total = int(100 * sum(self.shares.values())), 100 * len(self.shares)
-        return Progress(self.phase or task.name, done, total, self.clock.seconds_left(done, total))
-
-
 def train_task(kept: KeptTrials, task: TrialTask, threads: int | None, report: Connection) -> None:
     """In a process of its own: train and keep the answers; says how far it is, 1.0 once they are kept, or why it
     fails. Ends where nobody listens any more."""
     from core.data.store.store import load_store
 
     try:
-        trial = _begin(task, load_store(task.config.data, task.config.model), threads)
+        trial = begin_trial(task, load_store(task.config.data, task.config.model), threads)
         while True:
             try:
                 report.send(min(0.99, next(trial)))
@@ -153,13 +143,6 @@ def train_task(kept: KeptTrials, task: TrialTask, threads: int | None, report: C
         report.send(str(mistake))
     except BrokenPipeError:
         return
-
-
-def _begin(task: TrialTask, store: TensorStore, threads: int | None) -> Trial:
-    from core.engine.hardware import choose_hardware  # torch: only where networks are trained
-    from core.experiments.audits.trial import train_trial
-
-    return train_trial(task.config, replace(store, parts=task.parts), choose_hardware(task.config, threads))
 
 
 def _at_once(config: RunConfig, seconds: float) -> AtOnce:

@@ -14,8 +14,9 @@ from core.config import DataConfig, RunConfig
 from core.data.datasets.dataset import Dataset, find_dataset
 from core.data.store.store import load_store
 from core.disk import finite, read_json, write_json
+from core.experiments.audits.trial_task import TrialTask, answer_all
 from core.experiments.paired_comparison import AccuracyCheck, compare
-from core.progress import Clock, Progress
+from core.progress import Progress
 from core.submit import fitted_config
 
 SEEDS = 5
@@ -56,20 +57,22 @@ def measure_leakage(
     settings: what differs from the preset, as change_config takes it. UserMistake for an unknown dataset, preset or
     setting.
     """
-    from core.engine.hardware import choose_hardware  # torch: only where networks are trained
-    from core.experiments.audits.trial import report_progress, train_trial
-
-    hardware, clock = choose_hardware(_config(dataset, preset_name, settings or {}, "ignore", 0)), Clock()
+    tasks = {
+        (seed, duplicates): TrialTask(
+            f"seed {seed}, {label}", _config(dataset, preset_name, settings or {}, duplicates, seed), {}
+        )
+        for seed in range(seeds)
+        for duplicates, label in ARM_LABELS.items()
+    }
+    answered = dict(zip(tasks, (yield from answer_all(list(tasks.values()))), strict=True))
     found: dict[str, list[float]] = {"together": [], "ignore": [], "leaked": [], "on_leaked": [], "on_others": []}
     pictures = 0
     for seed in range(seeds):
-        for number, duplicates in enumerate(ARM_LABELS):
-            config = _config(dataset, preset_name, settings or {}, duplicates, seed)
-            store = load_store(config.data, config.model)
-            trial, phase = train_trial(config, store, hardware), f"seed {seed}, {ARM_LABELS[duplicates]}"
-            answers = yield from report_progress(trial, phase, 2 * seed + number, 2 * seeds, clock)
+        for duplicates in ARM_LABELS:
+            answers = answered[seed, duplicates]
             found[duplicates].append(answers.accuracy)
             pictures = answers.n
+        store = load_store(tasks[seed, "ignore"].config.data)
         shared = np.isin(store.groups[answers.indices], store.groups[store.parts["train"]])
         found["leaked"].append(int(shared.sum()))
         found["on_leaked"].append(float(answers.correct[shared].mean()) if shared.any() else math.nan)

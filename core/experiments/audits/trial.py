@@ -11,6 +11,7 @@ from core.engine.evaluate import evaluate
 from core.engine.features import build_features, feature_part, open_features, uses_fixed_features
 from core.engine.fit import fit
 from core.engine.hardware import Hardware
+from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.models.build import build_model
 from core.models.transfer import TransferModel
@@ -21,8 +22,14 @@ from core.rows import TickRow
 def train_trial(config: RunConfig, store: TensorStore, hardware: Hardware) -> Generator[float, None, Evaluation]:
     """Train on store.parts["train"]; returns the evaluation on store.parts["test"]. Yields the share done, 0..1.
 
-    It has no validation part, so it never ends early. Closing the generator stops it. Raises as fit does.
+    It has no validation part, so it never ends early. Closing the generator stops it. Raises as fit does; UserMistake
+    for settings with a teacher.
     """
+    if config.train.teacher:
+        raise UserMistake(
+            "These settings learn from a teacher's answers, and the teacher has learnt from pictures by which such a "
+            "training is judged; ask about a run without a teacher"
+        )
     model = build_model(config.model, len(store.classes), config.data.image_size, seed=config.train.seed)
     train_config = config.train.model_copy(update={"patience": 0})
     if uses_fixed_features(config) and isinstance(

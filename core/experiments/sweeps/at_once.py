@@ -1,7 +1,8 @@
-"""run_at_once: several trials of a sweep at once, one thread each, all told to Optuna by one process.
+"""run_at_once: several trials of a sweep at once, one thread each or in a cluster, all told to Optuna by one process.
 
-Each trainer is a process that trains the run of one trial after the other and ends with this one. What is drawn for a
-trial depends on which ones have ended, so two sweeps with one seed need not draw alike.
+Each trainer is a process that trains the run of one trial after the other, or has a machine of the cluster train it as
+it trains those of the queue, and ends with this one. What is drawn for a trial depends on which ones have ended, so two
+sweeps with one seed need not draw alike.
 """
 
 import multiprocessing
@@ -12,13 +13,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.cluster.connection import ClusterMistake
+from core.cluster.settings import read_places
 from core.errors import UserMistake
 from core.experiments.sweeps.trials import SECONDS
 from core.runs.process import end_with_parent, request_stop
-from core.runs.run import Run
+from core.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import optuna
 
@@ -29,10 +32,10 @@ KILLED = "its process was killed, or memory ran out"
 class _Trainer:
     """A process that trains, and the trial that it has just now."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_cluster: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.orders, theirs = context.Pipe()
-        self.process = context.Process(target=serve_trials, args=(theirs,))
+        self.process = context.Process(target=serve_trials, args=(theirs, in_cluster))
         self.process.start()
         theirs.close()
         self.trial: optuna.Trial | None = None
@@ -47,7 +50,7 @@ class _Trainer:
     def note(self, epoch: int, accuracy: float) -> None:
         """The validation accuracy after an epoch; a trial that falls behind is asked to stop."""
         assert self.trial is not None and self.run is not None
-        if self.pruned:
+        if self.pruned or epoch <= self.epoch:  # after the loss of a machine some rows come once more
             return
         self.epoch, self.accuracy = epoch, accuracy
         self.trial.report(accuracy, epoch)
@@ -80,16 +83,26 @@ class _Trainer:
 
 
 def run_at_once(
-    study: "optuna.Study", at_once: int, begin: "Callable[[float], tuple[optuna.Trial, Run] | None]"
+    study: "optuna.Study",
+    at_once: int,
+    begin: "Callable[[float], tuple[optuna.Trial, Run] | None]",
+    in_cluster: bool = False,
 ) -> None:
     """Train trials until `begin` gives none and those at work have ended. begin: given the seconds of those at work so
-    far, creates the next trial and its run; None where there is none now."""
-    trainers = [_Trainer() for _ in range(at_once)]
+    far, creates the next trial and its run; None where there is none now. in_cluster: its machines train them, also
+    those that join meanwhile. ClusterMistake where it cannot; what was at work is left so, to be begun again."""
+    trainers: list[_Trainer] = []
     try:
         while True:
-            for trainer in trainers:
-                if trainer.trial is None and (next_one := begin(_underway(trainers, at_once))) is not None:
-                    trainer.begin(*next_one)
+            at_once = max(at_once, read_places()) if in_cluster else at_once
+            while sum(one.trial is not None for one in trainers) < at_once:
+                next_one = begin(_underway(trainers, at_once))
+                if next_one is None:
+                    break
+                trainer = next((one for one in trainers if one.trial is None), None)
+                if trainer is None:
+                    trainers.append(trainer := _Trainer(in_cluster))
+                trainer.begin(*next_one)
             at_work = [trainer for trainer in trainers if trainer.trial is not None]
             if not at_work:
                 return
@@ -98,7 +111,7 @@ def run_at_once(
                 _hear(trainer, study, at_once)
                 if not trainer.process.is_alive() and trainer.trial is None:
                     trainer.close()
-                    trainers[trainers.index(trainer)] = _Trainer()
+                    trainers.remove(trainer)
     finally:
         for trainer in trainers:
             trainer.close()
@@ -110,6 +123,8 @@ def _hear(trainer: _Trainer, study: "optuna.Study", at_once: int) -> None:
     except EOFError:
         trainer.process.join()
         message = KILLED
+    if isinstance(message, ClusterMistake):
+        raise message  # its trial is left at work, and so is begun again
     if isinstance(message, str):
         trainer.end(study, message, at_once)
     else:
@@ -121,9 +136,9 @@ def _underway(trainers: list[_Trainer], at_once: int) -> float:
     return sum(time.monotonic() - one for one in began) / at_once
 
 
-def serve_trials(orders: Connection) -> None:
-    """In a process of its own: train the run of each folder that comes. Says each epoch's validation accuracy, and at
-    the end why it failed, or ""."""
+def serve_trials(orders: Connection, in_cluster: bool = False) -> None:
+    """In a process of its own: train the run of each folder that comes, or have the cluster train it. Says each epoch's
+    validation accuracy, and at the end why it failed, "" or a ClusterMistake."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     while True:
@@ -131,17 +146,29 @@ def serve_trials(orders: Connection) -> None:
             folder = Path(orders.recv())
         except EOFError:
             return
-        orders.send(_train(folder, orders))
+        orders.send(_train(folder, orders, in_cluster))
 
 
-def _train(folder: Path, orders: Connection) -> str:
+def _train(folder: Path, orders: Connection, in_cluster: bool) -> str | ClusterMistake:
     from core.rows import EpochRow
-    from core.train import train_rows
 
     try:
-        for row in train_rows(folder):
+        for row in _rows(folder, in_cluster):
             if isinstance(row, EpochRow) and row.val_accuracy is not None:
                 orders.send((row.epoch, row.val_accuracy))
+    except ClusterMistake as mistake:
+        return mistake
     except UserMistake as mistake:  # e.g. it diverged: that is an answer too
         return str(mistake)
-    return ""
+    state = open_run(folder).state
+    return state.message if state.has_failed else ""  # on a machine of the cluster
+
+
+def _rows(folder: Path, in_cluster: bool) -> "Iterator[object]":
+    if in_cluster:
+        from core.cluster import at_home
+
+        return at_home.train_rows(folder)
+    from core import train
+
+    return train.train_rows(folder)

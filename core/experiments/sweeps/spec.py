@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from core.config import RunConfig, change_config, check_with_data
+from core.config import RunConfig, change_config
 from core.data.datasets.dataset import find_dataset
 from core.data.store.store import count_parts
 from core.errors import UserMistake
 from core.experiments.sweeps.ranges import Range
+from core.fields import check_with_data
 from core.people import Person, new_owner
 from core.runs.state import now
 

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cluster.connection import ClusterMistake, ask_places
+from core.cluster.settings import read_cluster, uses_cluster
 from core.config import RunConfig, change_config
 from core.data.datasets.dataset import find_dataset
 from core.disk import write_json
@@ -69,9 +71,11 @@ def run_trials(folder: Path) -> None:
         while _wait_for_room(folder) and not _is_used_up(sweep.plan, study):
             if message := _all_tried(sweep.plan, study):
                 break
-            at_once = _ask_at_once(sweep, study)
-            if at_once > 1:
-                run_at_once(study, at_once, partial(_begin_trial, sweep, study))
+            cluster = read_cluster()
+            at_once = ask_places(cluster) if cluster else _ask_at_once(sweep, study)
+            if cluster or at_once > 1:
+                if _train_at_once(sweep, study, at_once, cluster is not None):
+                    continue
                 message = _all_tried(sweep.plan, study) or ("" if _is_used_up(sweep.plan, study) else NOTHING_NEW)
                 break
             _run_trial(sweep, study)
@@ -79,6 +83,18 @@ def run_trials(folder: Path) -> None:
         message = str(mistake)
     if not stop_requested(folder):
         write_json(folder / "done", {"message": message})
+
+
+def _train_at_once(sweep: Sweep, study: "optuna.Study", at_once: int, in_cluster: bool) -> bool:
+    """Train trials here or in the cluster until none comes any more; whether to go on in the other place, as a cluster
+    was named or taken away meanwhile."""
+    try:
+        run_at_once(study, at_once, partial(_begin_trial, sweep, study, in_cluster), in_cluster)
+    except ClusterMistake:
+        if uses_cluster():
+            raise
+        _enqueue_first(sweep.plan, study)
+    return uses_cluster() != in_cluster
 
 
 def _ask_at_once(sweep: Sweep, study: "optuna.Study") -> int:
@@ -95,14 +111,16 @@ def _ask_at_once(sweep: Sweep, study: "optuna.Study") -> int:
     return known.runs if known else 1
 
 
-def _begin_trial(sweep: Sweep, study: "optuna.Study", underway: float) -> "tuple[optuna.Trial, Run] | None":
+def _begin_trial(
+    sweep: Sweep, study: "optuna.Study", in_cluster: bool, underway: float
+) -> "tuple[optuna.Trial, Run] | None":
     """The next trial and its run, which trains beside others; None where there is none now. underway: seconds of the
     trials at work."""
     import optuna
 
     running = [one for one in trials_in(study) if one.status == "running"]
     used = _is_used_up(sweep.plan, study, len(running), underway)
-    if used or not _wait_for_room(sweep.folder) or _all_tried(sweep.plan, study):
+    if used or uses_cluster() != in_cluster or not _wait_for_room(sweep.folder) or _all_tried(sweep.plan, study):
         return None
     _check_pictures(sweep)
     asked = _ask_new(sweep, study)
@@ -110,11 +128,11 @@ def _begin_trial(sweep: Sweep, study: "optuna.Study", underway: float) -> "tuple
         return None
     trial, values = asked
     try:
-        return trial, _create_trial_run(sweep, change_config(sweep.plan.base, values), trial, threads=1)
+        return trial, _create_trial_run(sweep, change_config(sweep.plan.base, values), trial, None if in_cluster else 1)
     except UserMistake as mistake:  # e.g. the network cannot be: that is an answer too
         trial.set_user_attr("why", str(mistake))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return _begin_trial(sweep, study, underway)
+        return _begin_trial(sweep, study, in_cluster, underway)
 
 
 def _enqueue_first(plan: SweepSpec, study: "optuna.Study") -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.config import ModelConfig, RunConfig, acts, change_config
+from core.config import ModelConfig, RunConfig, change_config
 from core.errors import UserMistake
-from core.fields import value_of
+from core.fields import acts, layers_of, value_of
 from core.models.shapes import check_network
 from core.presets import all_presets
 from core.runs.run import Run
@@ -100,8 +100,7 @@ def pick_compared(finished: Sequence[Run]) -> tuple[str, ModelConfig]:
     """The network that this one is compared with: its name and its settings."""
     known: dict[str, tuple[str, ModelConfig]] = {"paper": ("The paper's network", ModelConfig())}
     for name, config in all_presets().items():
-        model = config.model.model_copy(update={"flip_tta": False})  # which changes no layer
-        if model not in [other.model_copy(update={"flip_tta": False}) for _, other in known.values()]:
+        if layers_of(config.model) not in [layers_of(other) for _, other in known.values()]:
             known[f"preset {name}"] = (f"Preset {shown(name, 40)}", config.model)
     known |= {
         f"example {name}": (f"{name}, as an example", model) for name, (_, model) in EXAMPLES.items() if name != "Paper"

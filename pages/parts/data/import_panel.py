@@ -19,6 +19,7 @@ from pages.parts.data.import_preview import draw_preview, has_preview, open_prev
 from pages.parts.shell.cache import dataset_named, datasets, drawn_pictures
 from pages.parts.shell.escape import escape, shown
 from pages.parts.shell.frame import boundary
+from pages.parts.shell.upload_limit import let_go
 from pages.parts.widgets.import_progress import draw_failed_import, draw_import_progress
 
 SOURCES = {
@@ -144,7 +145,9 @@ def _zip() -> None:
     with right:
         _draw_layout("artworks.zip", ":material/folder_zip:")
     if upload is not None:
-        _open_preview(save_upload(upload), Path(upload.name).stem, "zip")
+        path = save_upload(upload)
+        let_go([upload])
+        _open_preview(path, Path(upload.name).stem, "zip")
 
 
 def _dropped() -> None:
@@ -161,7 +164,9 @@ def _dropped() -> None:
         _draw_layout("artworks", ":material/folder:")
     if uploads:
         name = uploads[0].name.replace("\\", "/").strip("/").split("/")[0] if "/" in uploads[0].name else "pictures"
-        _open_preview(save_files([(upload.name, upload) for upload in uploads]), name, "folder")
+        path = save_files([(upload.name, upload) for upload in uploads])
+        let_go(uploads)
+        _open_preview(path, name, "folder")
 
 
 def _classes() -> None:
@@ -183,6 +188,7 @@ def _classes() -> None:
             if st.button("Add this class", icon=":material/add:", disabled=not ready, key="add_class"):
                 with boundary():  # a name that is refused leaves the other classes in sight
                     _add_class(name, [(upload.name, upload) for upload in uploads])
+                    let_go(uploads)
                     st.rerun()
             if datasets():
                 with st.popover("Take a class that is here", icon=":material/library_add:"), boundary():
@@ -265,7 +271,7 @@ def _roots(limits: Limits) -> str:
 
 def _open_preview(path: Path, name: str, source: str, staged: bool = True) -> None:
     """Show what `path` holds instead of asking for pictures."""
-    st.session_state["uploads"] = _number() + 1  # a new uploader lets go of the old one's memory
+    st.session_state["uploads"] = _number() + 1  # another uploader, empty
     open_preview(path, shown(name).strip() or "pictures", source, staged)
     st.rerun()
 

@@ -17,6 +17,7 @@ from pages.parts.form.fields import (
     is_list,
     is_number,
     is_switch,
+    is_teacher,
     is_wide,
     list_in_words,
     range_in_words,
@@ -26,6 +27,7 @@ from pages.parts.form.fields import (
 )
 from pages.parts.form.pretrained import draw_backbone
 from pages.parts.form.state import TRAIN, form_values, invalid_input, key_and_default, key_of, last_input, typed_key
+from pages.parts.form.teacher import draw_teacher
 from pages.parts.form.validation import Remark
 from pages.parts.shell.escape import escape
 
@@ -53,6 +55,8 @@ def draw_field(
         st.text_input(key=key, value=default, **common)
     elif is_backbone(field):
         draw_backbone(common, form)
+    elif is_teacher(field):
+        draw_teacher(common, base.data.dataset, form)
     else:
         _draw_choice(field, common, form)
     for remark in remarks:

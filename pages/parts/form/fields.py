@@ -8,17 +8,35 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from core.config import DataConfig, ModelConfig, TrainConfig, acts
+from core.config import DataConfig, ModelConfig, TrainConfig
 from core.display_names import display_name
 from core.errors import UserMistake
+from core.fields import RESIDUAL_NETWORKS, acts, acts_with
 
 SECTIONS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
 CHOSEN_APART = ("data.dataset",)  # picked above the form
 FRONT = ("train.learning_rate", "train.epochs", "train.batch_size")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Training": ("train.optimizer", "train.momentum", "train.weight_decay", "train.seed", "train.precision"),
-    "Schedule": ("train.schedule", "train.warmup", "train.ema", "train.patience"),
-    "Loss": ("train.label_smoothing", "train.class_weights"),
+    "Training": (
+        "train.optimizer",
+        "train.filter_rate",
+        "train.momentum",
+        "train.weight_decay",
+        "train.seed",
+        "train.precision",
+    ),
+    "Schedule": (
+        "train.schedule",
+        "train.warmup",
+        "train.ema",
+        "train.lookahead",
+        "train.progressive",
+        "train.patience",
+    ),
+    "Loss": (
+        *("train.teacher", "train.distill_share", "train.temperature"),
+        *("train.label_smoothing", "train.class_weights"),
+    ),
     "Augmentation": ("train.augment",),
     "Data": (),
     "Network": (),
@@ -26,7 +44,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
 GROUP_OF_SECTION = {"train": "Training", "data": "Data", "model": "Network"}  # where a field goes that no group names
 DOUBLING = ("train.batch_size",)  # goes in powers of two
 SIZES = ("data.image_size", "model.width")  # powers of two and halfway between them
-FROM_ZERO = ("train.weight_decay", "train.patience")  # a logarithmic slider that also has a zero
+FROM_ZERO = (
+    "train.filter_rate",
+    "train.weight_decay",
+    "train.lookahead",
+    "train.patience",
+)  # a logarithmic slider that also has a zero
+HALVES = ("train.temperature",)  # a number with a range of a few units, in steps of a half
 FEW = 20  # whole numbers that a slider can hold one by one
 DIGITS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # ten steps a decade, each about a quarter more than the one before
 
@@ -70,8 +94,7 @@ def is_relevant(field: str, values: Values, given: frozenset[int] = frozenset())
         return not given & {1, 2}  # a given val part is the test part where there is no other
     if field == "data.val_fraction":
         return not given >= {1, 2}
-    section, _, name = field.partition(".")
-    if section == "model" and not acts(name, _section("model.", values)):
+    if not acts_with(field, _section("model.", values), _section("train.", values)):
         return False
     return len(get_args(all_fields()[field].annotation)) != 1  # a choice of one is none
 
@@ -105,12 +128,17 @@ def _training_summary(values: Values) -> list[str]:
 def _schedule_summary(values: Values) -> list[str]:
     patience, mean = values["train.patience"], values["train.ema"]
     ends = f"early stopping after {patience}" if patience else ""
-    return [_name("train.schedule", values), f"averaging {format_exact(mean)}" if mean else "", ends]
+    grows = values["train.progressive"] < 1 and values["model.name"] in RESIDUAL_NETWORKS
+    words = [_name("train.schedule", values), f"averaging {format_exact(mean)}" if mean else ""]
+    words += [f"lookahead {values['train.lookahead']}" if values["train.lookahead"] else ""]
+    return [*words, f"growing from {format_exact(values['train.progressive'])}" if grows else "", ends]
 
 
 def _loss_summary(values: Values) -> list[str]:
     smoothing, weights = values["train.label_smoothing"], values["train.class_weights"]
-    return [f"label smoothing {format_exact(smoothing)}" if smoothing else "", "weighted" if weights != "none" else ""]
+    teacher = f"teacher {_name('train.teacher', values)}" if values["train.teacher"] else ""
+    smoothed = f"label smoothing {format_exact(smoothing)}" if smoothing else ""
+    return [teacher, smoothed, "weighted" if weights != "none" else ""]
 
 
 def _data_summary(values: Values) -> list[str]:
@@ -156,6 +184,11 @@ def is_backbone(field: str) -> bool:
     return field == "model.backbone"
 
 
+def is_teacher(field: str) -> bool:
+    """Whether it is the teacher, which is chosen from the runs that fit."""
+    return field == "train.teacher"
+
+
 def is_switch(field: str) -> bool:
     return all_fields()[field].annotation is bool
 
@@ -193,6 +226,8 @@ def steps_of(field: str) -> tuple[Any, ...]:
     if field in SIZES:
         halfway = (size + size // 2 for size in doubled() if size > 1)
         return tuple(sorted(size for size in {low, *doubled(), *halfway} if low <= size <= high))
+    if field in HALVES:
+        return tuple(low + half / 2 for half in range(round(2 * (high - low)) + 1))
     if isinstance(low, int) and high - low <= FEW:
         return tuple(range(low, high + 1))
     if field in FROM_ZERO:

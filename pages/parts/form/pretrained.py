@@ -6,9 +6,10 @@ import streamlit as st
 
 from core.backbones.catalogue import PUBLISHED
 from core.backbones.registry import is_kept_run, natural_side, read_backbone
-from core.config import ModelConfig, acts
+from core.config import ModelConfig
 from core.display_names import display_name
 from core.errors import UserMistake
+from core.fields import acts
 from core.runs.backbones import keep_backbone
 from core.runs.naming import name_runs
 from core.runs.run import read_run

@@ -38,10 +38,11 @@ PRESET_HELP = {
     "paper": "The settings of the paper: plain SGD for 50 epochs.",
     "quick": "The same network in the shortest time.",
     "better": "The same network with augmentation, for its best result.",
-    "best": "A residual network: the best result here. On 50,000 pictures half an hour with two processors.",
+    "best": "A residual network: the best result here. On 50,000 pictures 21 minutes with two processors.",
     "tiny": "A narrow residual network of under 100,000 parameters, little more than the paper's.",
+    "scratch": "For your own pictures, a network of your own: nothing learnt before, pictures of 64 pixels.",
     "speedrun": "The network of best in fewer epochs, for a graphics card: seconds there.",
-    "pretrained": "GoogLeNet with its weights from ImageNet, and a new last layer.",
+    "pretrained": "For your own pictures, soonest good: a network that has learnt ImageNet, and a new last layer.",
 }
 
 

@@ -3,18 +3,21 @@
 from dataclasses import dataclass
 
 from core.backbones.registry import natural_side, read_backbone
-from core.config import RunConfig, TrainConfig, check_with_data
+from core.config import RunConfig, TrainConfig
 from core.data.datasets.dataset import Dataset
 from core.data.quality.readiness import check_classes
 from core.data.splits import PARTS
 from core.data.store.batch_count import count_batches, effective_batch_size
 from core.display_names import display_name
 from core.errors import UserMistake
+from core.fields import check_with_data
 from core.models.shapes import check_network
 from core.runs.queue import why_queue_is_full
 from core.runs.requester import Requester
 from core.settings import free_space, load_limits
+from core.submit import check_teacher
 from pages.parts.form.split_counts import part_counts
+from pages.parts.shell.cache import parts_of
 
 HIGHEST_ADAPTIVE_RATE = 0.01  # learning rate that adaptive optimizers usually bear
 PLENTY = 5  # times the free space that a run needs to start; with less there is a remark
@@ -56,6 +59,7 @@ def validate_config(
         *_check_classes(dataset, config, counts),
         *_check_network(config, len(dataset.classes)),
         *_check_training(config, pictures),
+        *_check_teacher(dataset, config),
     ]
     return split, sorted(remarks, key=lambda remark: not remark.stops)
 
@@ -100,9 +104,9 @@ def _check_network(config: RunConfig, classes: int) -> list[Remark]:
         if config.train.augment:
             text = "With augmentation the backbone computes the features of every picture in every epoch, not once."
             remarks.append(Remark(text, ("train.augment", "model.trainable")))
-        elif model.flip_tta:
-            text = "With flip test-time augmentation the backbone computes the features in every epoch, not once."
-            remarks.append(Remark(text, ("model.flip_tta", "model.trainable")))
+        elif model.flip_tta or model.crop_tta:
+            text = "With test-time augmentation the backbone computes the features in every epoch, not once."
+            remarks.append(Remark(text, ("model.flip_tta", "model.crop_tta", "model.trainable")))
     return remarks
 
 
@@ -123,6 +127,17 @@ def _check_training(config: RunConfig, pictures: dict[str, int]) -> list[Remark]
         text = f"High for {optimizer}: it usually wants a learning rate of {HIGHEST_ADAPTIVE_RATE:g} or less."
         remarks.append(Remark(text, ("train.learning_rate",)))
     return remarks
+
+
+def _check_teacher(dataset: Dataset, config: RunConfig) -> list[Remark]:
+    try:
+        check_teacher(config, dataset, parts_of(dataset, config.data))
+    except UserMistake as mistake:
+        return [Remark(f"{mistake}.", ("train.teacher",), stops=True)]
+    if not config.train.teacher:
+        return []
+    text = "Before the first epoch the teacher answers for every training picture, which the estimate does not count. "
+    return [Remark(f"{text}Its answers are kept for other runs.", ("train.teacher",))]
 
 
 def _refusal(train: TrainConfig, pictures: dict[str, int]) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.config import RunConfig, parse_settings
+from core.config import RunConfig
 from core.data.datasets.dataset import Dataset
 from core.errors import UserMistake
 from core.experiments.ablation.actions import create_experiment
 from core.experiments.ablation.components import COMPONENTS, Component, can_switch, find_components, own_component
 from core.experiments.ablation.spec import TIMING_SECONDS, ExperimentSpec, estimate_seconds, plan_experiment
+from core.fields import parse_settings
 from core.notebook.notebook import write_experiment_guess
 from core.presets import all_presets
 from pages.parts.form.estimate import draw_estimate

@@ -13,9 +13,10 @@ from core.jobs.dataset_job import DatasetJob
 from core.people import may_change
 from core.rows import EpochRow, Row
 from core.runs.run import Run
+from core.runs.teachers import teacher_sentence
 from core.spreadsheet import csv_file
 from pages.parts.results.class_metrics import class_table
-from pages.parts.shell.escape import shown
+from pages.parts.shell.escape import escape, shown
 from pages.parts.shell.formatting import interval_of, share, span
 from pages.parts.widgets.job_progress import JobLabels, draw_job
 from pages.parts.widgets.prediction_grid import evaluation_or_none, pictures_of
@@ -79,6 +80,8 @@ def draw_score(column: RunColumn) -> None:
                 f"{100 * ARTWORK.test.mean:.2f} % test, {100 * ARTWORK.train.mean:.2f} % training, means of classes."
             )
         st.caption(text)
+        if taught := teacher_sentence(column.run):
+            st.caption(f":material/school: {escape(taught, 300)}")
         _offer_other_model(column)
 
 

@@ -10,6 +10,7 @@ from core.display_names import display_name
 from core.evaluation import MEASURES
 from core.experiments.ablation.experiment import seconds_of
 from core.runs.run import Run
+from core.runs.teachers import teacher_sentence
 from pages.parts.results.run_column import RunColumn
 from pages.parts.shell.escape import escape
 from pages.parts.shell.formatting import span
@@ -21,7 +22,7 @@ from pages.parts.widgets.run_picker import run_labels
 REST = "start and saving"  # of runs before 0.2 also reading the pictures
 PARTS = {  # part of the whole time -> its colour
     "pictures in": CLASS_COLOURS[4],
-    "pictures through the backbone": CLASS_COLOURS[3],
+    "pictures through backbone or teacher": CLASS_COLOURS[3],
     "training": CLASS_COLOURS[0],
     "validation": CLASS_COLOURS[1],
     "evaluation": CLASS_COLOURS[2],
@@ -56,7 +57,7 @@ def parts_of_time(column: RunColumn) -> dict[str, float]:
     run, state = column.run, column.run.state
     parts = {
         "pictures in": state.pictures_seconds,
-        "pictures through the backbone": state.backbone_seconds,
+        "pictures through backbone or teacher": state.backbone_seconds,
         "training": state.seconds,
         "validation": sum(row.val_seconds for row in column.epochs),
         "evaluation": _evaluation_seconds(run.id, state.updated, run),
@@ -70,8 +71,8 @@ def _settings(run: Run) -> str:
     return (
         f"Preset {escape(preset)}: {display_name('train.optimizer', train.optimizer)}, learning rate "
         f"{train.learning_rate:g}, batch size {train.batch_size}, schedule "
-        f"{display_name('train.schedule', train.schedule)}, seed {train.seed}."
-    )
+        f"{display_name('train.schedule', train.schedule)}, seed {train.seed}. {escape(teacher_sentence(run), 300)}"
+    ).rstrip()
 
 
 def _figure(labels: Sequence[str], parts: Sequence[dict[str, float]]) -> go.Figure:

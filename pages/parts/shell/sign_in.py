@@ -15,8 +15,7 @@ import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.config import wrong_fields
-from core.errors import UserMistake
+from core.errors import UserMistake, wrong_fields
 from core.people import NOBODY, OWNER, Person
 from core.runs.requester import NAME_CHARACTERS, plain
 from pages.parts.shell.escape import escape

@@ -9,10 +9,15 @@ import streamlit as st
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> threading.Thread:
-    """Begin to import torch, and torchvision with it, once a server."""
-    thread = threading.Thread(target=importlib.import_module, args=("core.models.summary",), daemon=True)
+    """Begin to import torch and what predicts with it, once a server."""
+    thread = threading.Thread(target=_import, daemon=True)
     thread.start()
     return thread
+
+
+def _import() -> None:
+    for module in ("core.models.summary", "core.inference.predictor"):
+        importlib.import_module(module)
 
 
 def is_imported() -> bool:

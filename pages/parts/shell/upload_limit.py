@@ -1,11 +1,13 @@
 """Uploads wait in the server's memory until a page has read them: a limit for each session, and on free memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psutil
 from starlette.exceptions import HTTPException
 from streamlit.runtime import Runtime, exists
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.errors import UserMistake
 from core.settings import Limits, load_limits
@@ -33,6 +35,17 @@ def guard(manager: Any, may_upload: Callable[[str], bool] = lambda session_id: T
         keep(session_id, file)
 
     manager.add_file = keep_within_limits
+
+
+def let_go(uploads: Iterable[UploadedFile]) -> None:
+    """Free the memory of what this session has uploaded and a page has saved. Streamlit itself keeps a file until its
+    session is gone, also of an uploader that is drawn no more."""
+    context = get_script_run_ctx()
+    if context is None or not exists():
+        return
+    manager: Any = Runtime.instance().uploaded_file_mgr  # guard says how it knows its files
+    for upload in uploads:
+        manager.remove_file(context.session_id, upload.file_id)
 
 
 def refuse_too_much(kept: int, more: int) -> None:

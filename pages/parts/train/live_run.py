@@ -11,10 +11,11 @@ from core.display_names import display_name, format_value
 from core.engine.schedule import learning_rate
 from core.intervals import wilson
 from core.rows import EpochRow, IterationRow, iterations_a_row
+from core.runs.expected_accuracy import expected_accuracy
 from core.runs.history import MetricHistory
 from core.runs.run import Run, read_run
 from pages.parts.form.split_counts import part_counts
-from pages.parts.shell.cache import history, live_runs
+from pages.parts.shell.cache import history, live_runs, runs
 from pages.parts.shell.escape import escape
 from pages.parts.shell.formatting import STATUS, clock, share, span
 from pages.parts.shell.frame import boundary
@@ -108,6 +109,7 @@ def settings_in_words(run: Run) -> str:
     words = [optimizer, f"learning rate {format_value(train.learning_rate)}", f"batch {train.batch_size}"]
     words += [display_name("train.schedule", train.schedule)] if train.schedule != "constant" else []
     words += [display_name("train.augment", train.augment)] if train.augment else []
+    words += [f"teacher {display_name('train.teacher', train.teacher)}"] if train.teacher else []
     return " · ".join([*words, f"seed {train.seed}"])
 
 
@@ -132,7 +134,7 @@ def draw_run(run: Run, overlays: Sequence[Overlaid] = ()) -> None:
             if run.state.is_live and run.state.steps:
                 draw_rate(run, rows)
         if snapshot is not None:
-            draw_filters(snapshot, run.config.model.name in ("pretrained", "transfer"))
+            draw_filters(snapshot, run.config.model.name)
 
 
 def draw_progress(run: Run, rows: MetricHistory) -> None:
@@ -154,6 +156,15 @@ def draw_progress(run: Run, rows: MetricHistory) -> None:
             text = "Trained. Every picture is being evaluated once."
         st.progress(done, text=text)
     draw_numbers(run, rows)
+    if state.steps:
+        st.caption(escape(_expected(run.id, rows.last.epoch if rows.last else 0, run), 300))
+
+
+@st.cache_data(max_entries=32, ttl=600, show_spinner=False)
+def _expected(run_id: str, epoch: int, _run: Run) -> str:
+    """What accuracy it will end with, as far as that is known; asked once an epoch."""
+    found = expected_accuracy(_run, runs(hidden=True))
+    return f"{found.sentence}." if found else "No run with these settings has ended yet: its accuracy is open."
 
 
 def draw_numbers(run: Run, rows: MetricHistory) -> None:

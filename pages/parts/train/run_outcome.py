@@ -15,6 +15,7 @@ from core.runs.checkpoint import newest_place
 from core.runs.history import MetricHistory
 from core.runs.run import Run
 from core.runs.state import NEVER_STARTED
+from core.runs.teachers import teacher_sentence
 from core.significance import PairedAnswers, compare_paired
 from pages.parts.form.fields import all_fields, is_relevant, same_value, title_of
 from pages.parts.shell.cache import runs
@@ -77,6 +78,8 @@ def draw_result(run: Run, rows: MetricHistory) -> None:
     draw_scores(run, test, earlier)
     if text := best_in_words(rows, run.state.epoch, test.model):
         st.caption(text)
+    if taught := teacher_sentence(run):
+        st.caption(f":material/school: {escape(taught, 300)}")
     draw_next(run)
     if before is not None and earlier is not None:
         draw_changes(run, before, test, earlier)
@@ -203,10 +206,9 @@ def _meaning(found: PairedAnswers) -> str:
     if not found.only_a + found.only_b:
         return "and every picture is answered alike."
     p_value = f"p = {found.p_value:.2g}" if found.p_value >= 0.0001 else "p < 0.0001"
-    counted = (
-        f"{found.only_b:,} pictures are right only now, {found.only_a:,} were right only before "
-        f"(McNemar test, {p_value})."
-    )
+    now = "1 picture is" if found.only_b == 1 else f"{found.only_b:,} pictures are"
+    before = f"{found.only_a:,} {'was' if found.only_a == 1 else 'were'}"
+    counted = f"{now} right only now, {before} right only before (McNemar test, {p_value})."
     return f"{'more than chance explains' if found.differs else 'within what chance explains'}: {counted}"
 
 

@@ -79,4 +79,5 @@ def summary(run: Run) -> str:
     right, n = score_of(run)
     text = f"{percent_of(right, n)} test pictures" if n else STATUS[run.state.status][0]
     of_best = f" · {run.describe_model()}" if run.used_model == "best" else ""
-    return f"{text}{of_best} · trained in {span(run.state.whole_seconds)}"
+    taught = " · learnt from a teacher" if run.config.train.teacher else ""
+    return f"{text}{of_best}{taught} · trained in {span(run.state.whole_seconds)}"

@@ -9,6 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from core.data.datasets.dataset import Dataset
+from core.fields import RESIDUAL_NETWORKS
 from core.runs.run import Run
 from core.snapshot import Snapshot
 from pages.parts.shell.cache import thumbnail
@@ -16,6 +17,10 @@ from pages.parts.shell.escape import plotted, shown
 from pages.parts.shell.theme import CALM, class_colour
 from pages.parts.widgets.prediction_grid import pictures_of
 
+WHITENING = (
+    "They are the main directions of small patches of the training pictures, scaled to the same variance (whitening): "
+    "set before the first step, and not trained."
+)
 PRETRAINED = "They come from the pretrained backbone and have not changed."
 BARS = 3  # classes under a picture
 TILE = 120  # pixels: side of a picture in the sheet of all of them
@@ -118,16 +123,20 @@ def _title(name: str) -> str:
     return html.escape(shown(name, 200))
 
 
-def draw_filters(snapshot: Snapshot, is_pretrained: bool) -> None:
-    """The weights of the first convolution as small pictures, each below its first values."""
+def draw_filters(snapshot: Snapshot, network: str) -> None:
+    """The weights of the first convolution as small pictures, each below its first values, if it learns; network: its
+    name in ModelConfig."""
     if not len(snapshot.filters):
         return
     with st.container(border=True, key="first-layer"):
         head, legend = filters_in_words(snapshot.filters, snapshot.all_filters)
-        st.html(
-            f"{head}: above at the start, below now{filters_html(snapshot)}"
-            f'<div style="{SMALL}">{legend} {describe_change(snapshot, is_pretrained)}</div>'
-        )
+        if network in RESIDUAL_NETWORKS:
+            drawn, change = filters_html(snapshot.filters), WHITENING
+        else:
+            head += ": above at the start, below now"
+            drawn = filters_html(snapshot.filters, snapshot.first_filters)
+            change = describe_change(snapshot, network in ("pretrained", "transfer"))
+        st.html(f'{head}{drawn}<div style="{SMALL}">{legend} {change}</div>')
 
 
 def filters_in_words(filters: np.ndarray, of: int = 0) -> tuple[str, str]:
@@ -142,16 +151,17 @@ def filters_in_words(filters: np.ndarray, of: int = 0) -> tuple[str, str]:
     )
 
 
-def filters_html(snapshot: Snapshot) -> str:
-    """Pairs of tiny pictures, enlarged by the browser without smoothing; one scale for all, so that they compare."""
-    top = max(float(np.abs(snapshot.filters).max()), float(np.abs(snapshot.first_filters).max()), 1e-12)
-    side = 40 if len(snapshot.filters) <= 16 else 22
+def filters_html(filters: np.ndarray, first: np.ndarray | None = None) -> str:
+    """Tiny pictures, below their first values where those are given; enlarged by the browser without smoothing; one
+    scale for all, so that they compare. filters, first: float (n, C, h, w)."""
+    both = filters if first is None else np.concatenate([filters, first])
+    top, side = max(float(np.abs(both).max()), 1e-12), 40 if len(filters) <= 16 else 22
     pairs = []
-    for number, (first, now) in enumerate(zip(snapshot.first_filters, snapshot.filters, strict=True), 1):
+    for number, now in enumerate(filters, 1):
+        before = "" if first is None else tile(first[number - 1], top, side // 2, f"Filter {number} at the start")
         pairs.append(
             '<span style="display:inline-flex;flex-direction:column;gap:4px">'
-            f"{tile(first, top, side // 2, f'Filter {number} at the start')}"
-            f"{tile(now, top, side, f'Filter {number} now')}</span>"
+            f"{before}{tile(now, top, side, f'Filter {number} now')}</span>"
         )
     return f'<div style="display:flex;flex-wrap:wrap;gap:10px;margin:0.6rem 0">{"".join(pairs)}</div>'
 

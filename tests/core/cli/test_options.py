@@ -121,7 +121,7 @@ def idle(home_with_colours, tmp_path, monkeypatch):
         ("core.experiments.audits.data_curve", "measure_curve"),
         ("core.experiments.audits.folds", "cross_validate"),
         ("core.cluster.ray_commands", "_ray"),
-        ("core.cluster.at_home", "connect"),
+        ("core.cluster.connection", "connect"),
         ("core.experiments.benchmarks.training", "bench_training"),
         ("core.experiments.benchmarks.imports", "bench_import"),
         ("core.experiments.benchmarks.frozen_features", "build_model"),

@@ -11,17 +11,11 @@ from core.runs.environments import read_environments
 from core.runs.queue import ensure_supervisor, submit
 from core.runs.run import open_run
 from tests import tiny
-from tests.core.cluster.machines import machines, use, wait_until, worker
+from tests.core.cluster.machines import use, wait_until, worker
 from tests.core.engine.test_train_state import TIMES
 
 pytest.importorskip("ray")
 CHOICES = {"train__augment": "flip,shift_crop", "train__momentum": 0.9, "train__schedule": "one_cycle"}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with machines(tmp_path_factory.mktemp("machines")) as cluster:
-        yield cluster
 
 
 def rows(run):
@@ -86,10 +80,8 @@ def test_a_machine_is_killed_and_the_run_goes_on_elsewhere_bit_for_bit(trained_h
 
 
 @pytest.mark.nightly
-def test_the_queue_is_trained_on_both_machines_at_once(trained_home, cluster):
-    while len(cluster.nodes) < 2:
-        cluster.add()
-    use(cluster)
+def test_the_queue_is_trained_on_both_machines_at_once(trained_home, two_machines):
+    use(two_machines)
     runs = [tiny.new_run(train__epochs=400) for _ in range(2)]
     for run in runs:
         submit(run)

@@ -19,7 +19,8 @@ def test_the_seconds_until_the_pictures_were_read_stand_at_home(tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "machine" / run.id)
     there, home = RelayingWriter(folder, messages.append), RunWriter(run.folder)
     home.starting()
-    there.starting(environment=describe_environment("cpu", 1))
+    there.starting()
+    there.add_environment(describe_environment("cpu", 1))
     time.sleep(0.05)
     there.pictures_in()
     for message in messages:

@@ -1,5 +1,6 @@
 """Part and Batch: an epoch shows each picture once, whoever shares it, and pictures stay with their labels."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -207,3 +208,51 @@ def test_in_order_each_picture_comes_once_and_nothing_is_augmented(part):
 def test_an_empty_part_has_no_batches():
     part = load_part(tiny.noise_store(5), "val")
     assert len(part) == 0 and epoch(part) == [] and list(ordered_batches(part, 10)) == []
+
+
+# ------------------------------------------------------------------------------------------ a teacher's answers
+
+
+def taught(count=50):
+    """A part whose answers for a picture are its number, and 1000 more for its flip."""
+    part = load_part(tiny.noise_store(count), "train")
+    numbers = torch.arange(count).float()[:, None].repeat(1, 3)
+    return replace(part, answers=torch.stack([numbers, 1000 + numbers], 1))
+
+
+def test_without_flips_a_teacher_answers_for_the_plain_picture():
+    for batch in epoch(taught(), 8, ("shift_crop",)):
+        assert torch.equal(batch.answers[:, 0], batch.indices.float()) and batch.mixed_answers is None
+
+
+def test_a_teachers_answer_is_that_for_the_side_that_is_shown():
+    part, plain, sides = taught(), load_part(tiny.noise_store(50), "train"), set()
+    for batch in epoch(part, 8, ("flip",)):
+        for image, index, answer in zip(batch.images, batch.indices.tolist(), batch.answers, strict=True):
+            own = plain.normalise(plain.gather(torch.tensor([index])))[0]
+            flipped = torch.equal(image, own.flip(2))
+            assert flipped or torch.equal(image, own)
+            assert answer.tolist() == [1000.0 * flipped + index] * 3
+            sides.add(flipped)
+    assert sides == {True, False}
+
+
+def test_with_mixup_the_blended_in_picture_has_its_own_answer():
+    part, labels = taught(), {}
+    for batch in epoch(part, 8, ("flip", "mixup")):
+        numbers = batch.mixed_answers[:, 0].long() % 1000
+        assert torch.equal(part.labels[numbers], batch.mixed_labels)
+        assert torch.equal(batch.answers[:, 0].long() % 1000, batch.indices)
+        labels |= dict(zip(batch.indices.tolist(), numbers.tolist(), strict=True))
+    assert sorted(labels.values()) == list(range(50)) and all(one != other for one, other in labels.items())
+
+
+@pytest.mark.parametrize("augment", [(), ("flip", "cutout", "mixup")])
+def test_a_teacher_changes_no_picture_and_every_rank_has_its_share_of_the_answers(augment):
+    part = taught(48)
+    alone, plain = epoch(part, 8, augment), epoch(replace(part, answers=None), 8, augment)
+    assert all(torch.equal(one.images, other.images) for one, other in zip(alone, plain, strict=True))
+    assert all(batch.answers is None for batch in plain)
+    ranks = [epoch(part, 8, augment, rank=rank, world_size=2) for rank in (0, 1)]
+    for whole, *shares in zip(alone, *ranks, strict=True):
+        assert torch.equal(torch.cat([share.answers for share in shares]).sort(0)[0], whole.answers.sort(0)[0])

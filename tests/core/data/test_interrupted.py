@@ -87,10 +87,10 @@ def test_killed_at_any_moment_an_import_leaves_the_rest_and_is_swept(tmp_path, m
         if len(list_datasets()) == 2:
             delete_dataset("big")
             whole += 1
+        wait_for_end_of(children)  # until then they hold its lock, and a sweep leaves it alone
         bring(tmp_path, "next", two_classes(3))
         delete_dataset("next")
         assert contents() == before, moment  # no half of anything, and no lock
-        wait_for_end_of(children)
     assert whole < moments
 
 

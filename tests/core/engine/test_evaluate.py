@@ -9,7 +9,7 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.data.store.batches import load_part, normalise
-from core.engine.evaluate import evaluate, evaluation_batch, mean_loss_and_predictions
+from core.engine.evaluate import evaluate, evaluation_batch, mean_loss_and_predictions, predict_logits, views_of
 from core.models.build import build_model
 from tests import tiny
 
@@ -117,6 +117,15 @@ def test_large_pictures_are_answered_in_smaller_batches():
     assert [evaluation_batch(side) for side in (16, 32, 64, 224, 512)] == [2000, 500, 125, 10, 4]
 
 
+def test_a_network_of_many_channels_answers_fewer_pictures_at_once():
+    assert [evaluation_batch(side, True) for side in (16, 32, 64, 224)] == [500, 125, 31, 4]
+    for name, most in (("paper_cnn", 500), ("resnet", 125), ("compact", 125)):
+        model, asked = build_model(ModelConfig(name=name, width=8), 3, 32), []
+        model.register_forward_pre_hook(lambda _, args, asked=asked: asked.append(len(args[0])))
+        mean_loss_and_predictions(model, load_part(tiny.noise_store(520, side=32), "train"))
+        assert max(asked) == most
+
+
 def test_loss_and_predictions_are_those_of_the_whole_part():
     part, model = load_part(tiny.noise_store(50), "train"), network().eval()
     loss, predictions = mean_loss_and_predictions(model, part)
@@ -142,3 +151,43 @@ def test_the_papers_measure_has_no_flip_test_time_augmentation():
     part = load_part(tiny.noise_store(64), "train")
     predicted = [evaluate(model, part, "train", CLASSES, "paper").probabilities for model in (plain, both)]
     np.testing.assert_array_equal(*predicted)
+
+
+def test_only_a_picture_of_which_the_network_is_unsure_is_asked_again_flipped():
+    plain, every, some = (build_model(ModelConfig(flip_tta=flip), 3, 10) for flip in (False, True, True))
+    part = load_part(tiny.noise_store(60), "train")
+    once, twice = (evaluate(model, part, "train", CLASSES).probabilities for model in (plain, every))
+    some.tta_below = float(np.median(once.max(1)))
+    unsure = once.max(1) < some.tta_below
+    asked, forward = [], some.forward
+    some.forward = lambda images: (asked.append(len(images)), forward(images))[1]
+    answers = evaluate(some, part, "train", CLASSES).probabilities
+    np.testing.assert_allclose(answers, np.where(unsure[:, None], twice, once), atol=1e-6)
+    assert asked == [60, int(unsure.sum())] and 20 < unsure.sum() < 40
+    some.tta_below = 0.0
+    np.testing.assert_array_equal(evaluate(some, part, "train", CLASSES).probabilities, once)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_crops_count_as_much_as_the_picture_as_it_is(flips):
+    model = build_model(ModelConfig(name="resnet", width=8, flip_tta=flips, crop_tta=True), 3, 32).eval()
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    around = nn.functional.pad(images, (1, 1, 1, 1), "reflect")
+
+    def answer(view):
+        return (model(view) + model(view.flip(3))) / 2 if flips else model(view)
+
+    with torch.no_grad():
+        expected = answer(images) / 2 + answer(around[..., :32, :32]) / 4 + answer(around[..., 2:, 2:]) / 4
+        assert torch.allclose(predict_logits(model, images), expected, atol=1e-6)
+        assert not torch.allclose(expected, answer(images), atol=1e-4)
+        model.tta_below = 0.0
+        assert torch.equal(predict_logits(model, images), model(images))
+
+
+def test_the_views_of_a_picture_weigh_one_and_are_shifted_by_a_thirty_second_of_the_side():
+    model = build_model(ModelConfig(name="resnet", width=8, flip_tta=True, crop_tta=True), 3, 64)
+    images = torch.arange(64.0).expand(1, 3, 64, 64)
+    views = views_of(model, images)
+    assert [view.is_flipped for view in views] == [False, True] * 3 and sum(view.weight for view in views) == 1
+    assert [int(view.images[0, 0, 0, 10]) for view in views] == [10, 53, 8, 51, 12, 55]

@@ -50,6 +50,17 @@ def choices(field):
     return get_args(TrainConfig.model_fields[field].annotation)
 
 
+def test_pictures_grow_for_a_network_that_takes_any_size_and_for_no_other(tiny_store):
+    config = TINY.model_copy(update={"progressive": 0.6, "epochs": 3})
+    for name, expected in (("resnet", [10, 12, 16]), ("paper_cnn", [16, 16, 16])):
+        seen = []
+        model = build_model(ModelConfig(name=name, width=8), 2, 16, 0)
+        model.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].shape[-1]))
+        _, rows = started(tiny_store, config, model, val=False)
+        assert len(of_kind(rows, EpochRow)) == 3
+        assert list(dict.fromkeys(seen)) == list(dict.fromkeys(expected)), name
+
+
 def test_two_colours_are_learnt_without_a_mistake(tiny_store):
     _, rows = trained(tiny_store)
     epochs = of_kind(rows, EpochRow)
@@ -328,3 +339,23 @@ def test_training_that_is_broken_from_the_start_keeps_the_first_weights():
         next(rows)
     broken.remove()
     assert torch.equal(weights(model), before)
+
+
+def test_muon_moves_filters_at_a_rate_of_their_own(tiny_store):
+    config = TINY.model_copy(update={"optimizer": "muon", "schedule": "linear", "epochs": 1, "batch_size": 1024})
+    part, after = load_part(tiny_store, "train"), []
+    before = {name: value.detach().clone() for name, value in network(tiny_store).named_parameters()}
+    for rate in (0.0, 0.01, 0.02):
+        model = network(tiny_store)
+        list(fit(model, part, None, 2, config.model_copy(update={"filter_rate": rate}), CPU))
+        after.append({name: value.detach() for name, value in model.named_parameters()})
+    assert not torch.equal(after[2]["fc3.weight"], before["fc3.weight"])
+    for name, was in before.items():
+        if was.dim() != 4:  # at the learning rate, whatever filters do
+            assert torch.equal(after[0][name], after[2][name])
+            continue
+        begun = was * len(was) ** 0.5 / was.norm()  # the norm that is kept
+        way, twice = after[1][name] - begun, after[2][name] - begun
+        assert torch.allclose(twice, 2 * way, atol=1e-6)
+        turned = torch.linalg.svdvals(way.flatten(1)) / 0.01
+        assert turned.max() < 1.3 and turned.mean() > 0.5

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.config import ModelConfig, RunConfig, TrainConfig
-from core.engine.hardware import Hardware, choose_hardware, has_bfloat16, is_narrow, keep_freed_memory
+from core.engine.hardware import Hardware, choose_hardware, keep_freed_memory, precision_of
+from core.engine.kernels import Kernels, keep_kernels
 from core.errors import UserMistake
 
 
@@ -64,32 +65,24 @@ def test_more_processes_than_gpus_are_refused_by_every_rank(monkeypatch):
             choose_hardware()
 
 
-@pytest.mark.parametrize(
-    ("model", "precision", "narrow"),
-    [
-        (ModelConfig(), "float32", True),
-        (ModelConfig(), "bfloat16", False),
-        (ModelConfig(name="cnn"), "float32", True),
-        (ModelConfig(name="cnn", channels=(16, 32)), "float32", False),
-        (ModelConfig(name="resnet"), "float32", False),
-    ],
-)
-def test_vectors_are_narrow_for_few_channels_in_float32(model, precision, narrow):
-    assert is_narrow(RunConfig(model=model, train=TrainConfig(precision=precision))) is narrow
+def test_bfloat16_is_computed_in_only_where_the_kernels_have_it(monkeypatch):
+    monkeypatch.setattr("core.engine.kernels.cpu_info", lambda: {"flags": "fpu avx512f avx512_bf16"})
+    config = TrainConfig(precision="bfloat16")
+    assert precision_of(config, Hardware(torch.device("cpu"))) == "bfloat16"
+    assert precision_of(config, Hardware(torch.device("cpu"), bfloat16=False)) == "float32"
+    assert precision_of(TrainConfig(), Hardware(torch.device("cpu"))) == "float32"
+    monkeypatch.setattr("core.engine.kernels.cpu_info", lambda: {"flags": "fpu avx2"})
+    assert precision_of(config, Hardware(torch.device("cpu"))) == "float32"
 
 
-@pytest.mark.parametrize(
-    ("cpu", "has"),
-    [
-        ({"flags": "fpu avx512f avx512_bf16 sse"}, True),
-        ({"Features": "fp asimd bf16"}, True),
-        ({"flags": "fpu avx2 avx512bw"}, False),
-        ({}, False),
-    ],
-)
-def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch, cpu, has):
-    monkeypatch.setattr("core.engine.hardware._cpu_info", lambda: cpu)
-    assert has_bfloat16(Hardware(torch.device("cpu"))) is has
+@pytest.mark.usefixtures("home")
+def test_hardware_goes_by_what_was_measured_for_the_settings_unless_it_is_told(monkeypatch):
+    monkeypatch.setattr("core.engine.kernels.cpu_info", lambda: {"flags": "fpu avx512f avx512_bf16"})
+    config = RunConfig(model=ModelConfig(name="resnet"), train=TrainConfig(precision="bfloat16"))
+    assert choose_hardware(config, threads=1).bfloat16
+    keep_kernels(config, 1, Kernels("float32"), [1.0, 2.0])
+    assert not choose_hardware(config, threads=1).bfloat16
+    assert choose_hardware(config, threads=1, kernels=Kernels("bfloat16")).bfloat16
 
 
 def test_keeping_freed_memory_may_be_asked_for_twice_and_elsewhere(monkeypatch):

@@ -1,6 +1,7 @@
 """Loss: smoothed, weighted and mixed, and still the mean over the pictures."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -55,6 +56,46 @@ def test_a_class_without_pictures_has_a_finite_weight():
 def test_mixup_asks_for_both_labels_by_their_shares():
     target = SHARES[:, None] * F.one_hot(LABELS) + (1 - SHARES[:, None]) * F.one_hot(BLENDED)
     assert loss(batch(blended=BLENDED, shares=SHARES)).item() == pytest.approx(expected(target), rel=1e-6)
+
+
+# what a teacher says of the pictures, and of those that mixup blends in
+TAUGHT, TAUGHT_BLENDED = (5 * torch.randn(6, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+
+
+def distilled(target, temperature):
+    """T^2 KL(target || student_T), written out with loops; target: probabilities (B, classes)."""
+    total = 0.0
+    for row, probabilities in zip(LOGITS.tolist(), target.tolist(), strict=True):
+        exponents = [math.exp(value / temperature) for value in row]
+        student = [value / sum(exponents) for value in exponents]
+        total += sum(p * math.log(p / q) for p, q in zip(probabilities, student, strict=True))
+    return temperature**2 * total / len(target)
+
+
+@pytest.mark.parametrize(("share", "temperature"), [(0.9, 4.0), (0.5, 1.0), (0.0, 2.0), (1.0, 20.0)])
+def test_a_teachers_answers_count_by_their_share(share, temperature):
+    given = replace(batch(), answers=TAUGHT)
+    expected_loss = share * distilled((TAUGHT / temperature).softmax(1), temperature)
+    expected_loss += (1 - share) * float(F.cross_entropy(LOGITS, LABELS, label_smoothing=0.1))
+    found = loss(given, distill_share=share, temperature=temperature, label_smoothing=0.1)
+    assert found.item() == pytest.approx(expected_loss, rel=1e-5)
+
+
+def test_mixup_blends_a_teachers_answers_as_it_blends_the_labels():
+    given = replace(batch(blended=BLENDED, shares=SHARES), answers=TAUGHT, mixed_answers=TAUGHT_BLENDED)
+    target = SHARES[:, None] * (TAUGHT / 3).softmax(1) + (1 - SHARES[:, None]) * (TAUGHT_BLENDED / 3).softmax(1)
+    found = loss(given, distill_share=1.0, temperature=3.0)
+    assert found.item() == pytest.approx(distilled(target, 3.0), rel=1e-5)
+
+
+def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn():
+    given = replace(batch(), answers=LOGITS.clone())
+    assert loss(given, distill_share=1.0).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_teacher_that_is_certain_is_a_label():
+    certain = replace(batch(), answers=1e4 * F.one_hot(LABELS).float())
+    assert loss(certain, distill_share=1.0, temperature=1.0).item() == pytest.approx(loss().item(), rel=1e-5)
 
 
 def test_smoothing_weights_and_mixup_go_together():

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from core.config import TrainConfig
-from core.engine.schedule import learning_rate
+from core.engine.schedule import learning_rate, mean_work, picture_side, work_done
 
 SCHEDULES = get_args(TrainConfig.model_fields["schedule"].annotation)
 
@@ -48,3 +48,29 @@ def test_one_cycle_rises_from_a_25th_and_falls_to_nearly_nothing():
 
 def test_one_cycle_without_a_rise_is_a_cosine():
     assert rates(schedule="one_cycle", warmup=0.0) == rates(schedule="cosine")
+
+
+def sides(epochs=9, side=32, **choices):
+    config = TrainConfig(epochs=epochs, **choices)
+    return [picture_side(config, side, epoch) for epoch in range(1, epochs + 1)]
+
+
+def test_pictures_grow_in_even_steps_within_two_thirds_of_the_epochs():
+    assert sides(progressive=0.5) == [16, 18, 22, 24, 26, 30, 32, 32, 32]
+    assert sides(progressive=1.0) == [32] * 9
+    assert sides(epochs=1, progressive=0.5) == [16]
+    assert sides(side=33, progressive=0.9)[-1] == 33 and max(sides(side=33, progressive=0.9)) == 33
+
+
+def test_no_picture_is_smaller_than_a_residual_network_takes():
+    assert sides(side=10, progressive=0.5) == [9, 9, 9, 9, 9, 10, 10, 10, 10]
+
+
+def test_the_work_is_counted_in_pixels():
+    config = TrainConfig(epochs=3, progressive=0.5)  # sides 16, 24, 32: 1 + 2.25 + 4 quarters of the last one's work
+    assert [picture_side(config, 32, epoch) for epoch in (1, 2, 3)] == [16, 24, 32]
+    assert mean_work(config, 32) == pytest.approx((0.25 + 0.5625 + 1) / 3)
+    assert work_done(config, 32, 1 / 3) == pytest.approx(1 / 7.25)
+    assert work_done(config, 32, 0.5) == pytest.approx((1 + 2.25 / 2) / 7.25)
+    assert work_done(config, 32, 0.0) == 0 and work_done(config, 32, 1.0) == pytest.approx(1)
+    assert work_done(TrainConfig(epochs=3), 32, 0.25) == pytest.approx(0.25)

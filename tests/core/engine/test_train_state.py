@@ -1,5 +1,6 @@
 """TrainState: training resumed from one equals training that was never interrupted, bit for bit."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -89,6 +90,10 @@ def test_training_may_be_interrupted_again_and_again(tiny_store):
         {"precision": "bfloat16"},
         {"label_smoothing": 0.1},
         {"ema": 0.9},
+        {"progressive": 0.5},
+        {"lookahead": 3},
+        {"optimizer": "muon", "filter_rate": 0.01, "momentum": 0.6},
+        {"lookahead": 2, "ema": 0.9, "optimizer": "muon"},
         {"optimizer": "muon", "ema": 0.99, "momentum": 0.6},
         {"momentum": 0.0},
         {"batch_size": 31},
@@ -99,6 +104,16 @@ def test_training_may_be_interrupted_again_and_again(tiny_store):
 )
 def test_other_choices_go_on_exactly_as_well(tiny_store, changes):
     same(tiny_store, TrainConfig(**({"epochs": 3, "batch_size": 6, "learning_rate": 0.05} | changes)), 2)
+
+
+@pytest.mark.parametrize("step", [2, 8])
+def test_a_student_goes_on_exactly(tiny_store, monkeypatch, step):
+    answers = torch.randn(len(tiny_store.images), 2, 2, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(
+        "tests.core.engine.test_train_state.load_part",
+        lambda store, name, load=load_part: replace(load(store, name), answers=answers[: len(store.parts[name])]),
+    )
+    same(tiny_store, TrainConfig(epochs=3, batch_size=6, learning_rate=0.05, augment=EVERY, teacher="a"), step)
 
 
 def test_dropout_goes_on_exactly_and_draws_anew_in_every_epoch(tiny_store, monkeypatch):

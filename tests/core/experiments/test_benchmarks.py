@@ -1,5 +1,7 @@
 """The benches' own arithmetic: runs an hour, and the table of two worlds; what they measure takes minutes."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.config import change_config
@@ -46,6 +48,13 @@ def test_what_was_not_trained_is_said_and_what_was_stands_with_its_difference(ti
     assert f"| quick, from scratch | 1 | {accuracy:.2f} |  | 12.0 |  |" in table
     assert f"| SqueezeNet 1.0 (ImageNet), frozen | 2 | {accuracy:.2f} ± 0.00 | +0.00 | 12.0 ± 0.0 |  |" in table
     assert "### colours, 12 test pictures" in table
+
+
+def test_the_pass_that_the_first_seed_makes_for_all_is_told_apart(tiny_run, monkeypatch):
+    (scratch,) = ways(["colours"], [])
+    first = replace(tiny_run, state=tiny_run.state.model_copy(update={"backbone_seconds": 500.0}))
+    monkeypatch.setattr(transfer, "seconds_of", lambda run: 12.0 + run.state.backbone_seconds)
+    assert "| 12.0 ± 0.0 | 500.0 (once) |" in to_markdown([Reached(scratch, (first, tiny_run))])
 
 
 def test_only_a_run_with_these_very_settings_counts(tiny_run, monkeypatch):

@@ -104,11 +104,17 @@ def test_a_run_that_is_there_already_is_not_trained_again(base, tiny_run):
     assert open_experiment(experiment.folder).spent == 1.0  # what was there costs nothing
 
 
-def test_seeds_end_for_what_is_decided_and_the_rest_goes_on(base, monkeypatch):
+def begun_until_decided(base):
+    """(plan, experiment) of two components and at most three seeds, timed already."""
     plan = plan_experiment(base, find_components(["flip", "label_smoothing"]), 3, until_decided=True)
     experiment = create_experiment(plan)
     for variant in plan.variants:
         append_line(experiment.folder / "timing.jsonl", {"key": variant.key} | TIMED)
+    return plan, experiment
+
+
+def test_seeds_end_for_what_is_decided_and_the_rest_goes_on(base, monkeypatch):
+    plan, experiment = begun_until_decided(base)
     flip, smoothing = (variant.key for variant in plan.variants)
     decided = {2: [flip], 4: [flip, smoothing]}  # by the runs that are done when it looks
     monkeypatch.setattr(
@@ -120,10 +126,33 @@ def test_seeds_end_for_what_is_decided_and_the_rest_goes_on(base, monkeypatch):
     assert ended.status == "done" and not ended.to_do
     assert done == {("base", 0), (flip, 0), (smoothing, 0), ("base", 1), (smoothing, 1)}
     found = report(ended)
-    assert [effect.decided_after for effect in found.effects] == [1, 2]
     assert not any("missing" in remark for effect in found.effects for remark in effect.remarks)
     assert any("looks after each seed" in remark for remark in found.remarks)
     assert not resume_experiment(ended).to_do  # what was not needed is not needed later either
+
+
+def test_what_is_not_sure_any_more_gets_the_seeds_that_it_was_spared_one_by_one(base, monkeypatch):
+    plan, experiment = begun_until_decided(base)
+    flip, smoothing = (variant.key for variant in plan.variants)
+
+    def decided(found):
+        """Flip looks sure after one seed, is not once smoothing has two, and is after three of its own."""
+        done = {variant.key: sum(cell.is_done for cell in found.cells_of(variant)) for variant in plan.variants}
+        sure = [smoothing] if done[smoothing] >= 2 else []
+        return [*sure, *([flip] if done[flip] >= 3 or done[smoothing] < 2 else [])]
+
+    monkeypatch.setattr("core.experiments.ablation.feed.decided_variants", decided)
+    ended = train_all(experiment)
+    done = {(cell.variant.key, cell.seed) for cell in ended.cells if cell.is_done}
+    assert ended.status == "done" and not ended.to_do
+    assert done == {(key, seed) for key in ("base", flip) for seed in range(3)} | {(smoothing, 0), (smoothing, 1)}
+
+
+def test_a_difference_that_is_within_the_noise_is_never_called_decided(base, monkeypatch):
+    plan, experiment = begun_until_decided(base)
+    monkeypatch.setattr("core.experiments.ablation.feed.decided_variants", lambda _: [one.key for one in plan.variants])
+    for effect in report(train_all(experiment)).effects:  # by what was planted, every seed but the first was spared
+        assert effect.seeds == 1 and effect.decided_after is None
 
 
 def test_a_budget_leaves_out_whole_seeds_and_says_so(base, monkeypatch):

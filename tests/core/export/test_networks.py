@@ -40,6 +40,8 @@ KINDS = {
     "paper_cnn": lambda: built(name="paper_cnn"),
     "cnn": lambda: built(name="cnn", channels=(8, 12), pool="average", activation="gelu", norm_conv="all"),
     "resnet_flip": lambda: built(name="resnet", width=8, flip_tta=True),
+    "resnet_flip_of_the_unsure": lambda: built(name="resnet", width=8, flip_tta=True, tta_below=0.4),
+    "resnet_crops_of_the_unsure": lambda: built(name="resnet", width=8, flip_tta=True, crop_tta=True, tta_below=0.4),
     "compact": lambda: built(name="compact", width=8),
     "efficientnet_lite0": lambda: built(64, True, name="pretrained", backbone="efficientnet_lite0"),
     "squeezenet1_0": lambda: built(64, name="pretrained", backbone="squeezenet1_0"),
@@ -82,7 +84,7 @@ def test_an_onnx_file_answers_as_the_network_does(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["resnet_flip", "squeezenet1_0", "vision_transformer"])
+@pytest.mark.parametrize("kind", ["resnet_flip", "resnet_crops_of_the_unsure", "squeezenet1_0", "vision_transformer"])
 def test_the_source_code_of_a_network_computes_the_same(kind):
     predictor = predictor_of(kind)
     side = predictor.preprocess.image_size

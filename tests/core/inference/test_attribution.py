@@ -32,6 +32,7 @@ NETWORKS = {
     "resnet": ModelConfig(name="resnet", width=8, depth=2),
     "compact": ModelConfig(name="compact", width=8),
     "flip_tta": ModelConfig(flip_tta=True),
+    "crop_tta": ModelConfig(flip_tta=True, crop_tta=True),
 }
 
 
@@ -117,7 +118,7 @@ def test_the_map_of_a_class_is_not_that_of_the_next_one(patch_finder, method):
         assert all(np.abs(one - next_one).mean() > 0.02 for one, next_one in pairwise(maps))
 
 
-@pytest.mark.parametrize("name", ["relu", "silu_dropout", "resnet", "frozen", "flip_tta"])
+@pytest.mark.parametrize("name", ["relu", "silu_dropout", "resnet", "frozen", "flip_tta", "crop_tta"])
 def test_the_network_is_left_exactly_as_it_was(name):
     model = on_frozen_backbone(build_model(ModelConfig(), 4, SIDE)) if name == "frozen" else None
     model = (model or build_model(NETWORKS[name], 3, SIDE)).train()
@@ -163,20 +164,37 @@ def test_a_frozen_backbone_gives_the_map_of_the_same_network_not_frozen(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_with_flips_a_flipped_picture_has_the_flipped_map(method):
-    explainer = Explainer(build_model(NETWORKS["flip_tta"], 3, SIDE).eval(), PREPROCESS)
+@pytest.mark.parametrize("name", ["flip_tta"])
+def test_with_flips_a_flipped_picture_has_the_flipped_map(method, name):
+    explainer = Explainer(build_model(NETWORKS[name], 3, SIDE).eval(), PREPROCESS)
     picture = noise()[0]
     ours, flipped = (explainer.attribute(p, method, 2).map for p in (picture, picture[:, :, ::-1].copy()))
     assert np.allclose(ours, flipped[:, ::-1], atol=1e-3) and not np.allclose(ours, ours[:, ::-1], atol=1e-2)
 
 
-def test_what_is_explained_is_the_averaged_answer():
-    model = build_model(NETWORKS["flip_tta"], 3, SIDE).eval()
+@pytest.mark.parametrize("name", ["flip_tta", "crop_tta"])
+def test_what_is_explained_is_the_averaged_answer(name):
+    model = build_model(NETWORKS[name], 3, SIDE).eval()
     explainer = Explainer(model, PREPROCESS)
     image = explainer.prepare(noise()[0])
     with torch.no_grad():
         expected = predict_logits(model, image).softmax(1).numpy()
+        answers = explainer._answers(image).softmax(1).numpy()
     assert np.allclose(explainer.probabilities(image), expected, atol=1e-6)
+    assert np.allclose(answers, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_a_picture_that_was_not_asked_flipped_only_its_own_side_is_explained(method):
+    model = build_model(NETWORKS["flip_tta"], 3, SIDE).eval()
+    both = attribute(model, noise()[0], PREPROCESS, method, 2).map
+    model.flip_tta = False
+    one = attribute(model, noise()[0], PREPROCESS, method, 2).map
+    model.flip_tta, model.tta_below = True, 0.0  # sure of every picture
+    assert np.array_equal(attribute(model, noise()[0], PREPROCESS, method, 2).map, one)
+    model.tta_below = 0.999  # of none
+    assert np.array_equal(attribute(model, noise()[0], PREPROCESS, method, 2).map, both)
+    assert not np.array_equal(one, both)
 
 
 def test_layers_are_named_with_the_size_of_their_maps():

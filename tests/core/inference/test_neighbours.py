@@ -129,7 +129,7 @@ def test_what_is_missing_is_told_in_a_sentence(tiny_run, new_run):
 
 
 def test_a_full_disk_is_a_sentence(tiny_run, monkeypatch):
-    monkeypatch.setattr("core.inference.run_features.free_space", lambda _: 2**20)
+    monkeypatch.setattr("core.settings.free_space", lambda *_: 2**20)
     with pytest.raises(UserMistake, match="and the disk has 1 MB free"):
         build(tiny_run)
     assert not list(novelty_root().iterdir())

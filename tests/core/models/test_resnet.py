@@ -1,6 +1,7 @@
 """The residual network: whitened first layer, shortcuts, quick biases."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from core.models.build import build_model
 from core.models.resnet import BIAS_SCALE, Norm, ResNet
 from core.models.shapes import RESNET_SMALLEST
 from core.models.summary import count_parameters, layer_table, torchsummary_text
+from core.models.winograd import Conv2d
 from core.presets import preset
 from core.rows import EpochRow
 from tests import tiny
@@ -108,3 +110,17 @@ def test_the_presets_train_it_a_few_steps_and_the_loss_falls(name):
     rows = [row for row in fit(model, load_part(store, "train"), None, 2, short, CPU) if isinstance(row, EpochRow)]
     assert config.train.batch_size == 16 and config.train.epochs > 400
     assert rows[-1].train_loss < rows[0].train_loss
+
+
+def test_it_learns_the_same_whichever_way_its_sums_are_computed():
+    store = tiny.colour_store()
+    config = TrainConfig(epochs=1, batch_size=8, learning_rate=0.01)
+    losses = []
+    for algorithm in ("direct", "winograd"):
+        model = build_model(ModelConfig(name="resnet", width=32), 2, 16)
+        hardware = replace(CPU, conv_algorithm=algorithm)
+        rows = list(fit(model, load_part(store, "train"), load_part(store, "val"), 2, config, hardware))
+        used = [layer.is_winograd for layer in model.modules() if isinstance(layer, Conv2d)]
+        assert used == [False, False, False, *[algorithm == "winograd"] * 3]  # those from 128 channels to 128
+        losses.append((rows[-1].train_loss, rows[-1].val_loss))
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from core.cli.app import main
-from core.config import change_config, parse_settings
+from core.config import change_config
+from core.fields import parse_settings
 from core.presets import PRESETS
 from core.runs.command import train_command
 from core.runs.frames import FACTS, rows_frame, runs_frame
