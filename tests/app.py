@@ -13,6 +13,7 @@ from core.runs.actions import create_run
 from core.runs.run import Run
 from core.runs.state import replace_state, write_state
 from tests.pictures import png
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,7 +22,7 @@ def open_page(page: str = "streamlit_app.py", **query: str) -> AppTest:
     """The page after its first run; caches are emptied, for they outlive a test."""
     st.cache_data.clear()
     st.cache_resource.clear()
-    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=30)
+    app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=PATIENCE)
     for name, value in query.items():
         app.query_params[name] = value
     if page == "streamlit_app.py":

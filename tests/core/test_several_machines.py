@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from core.runs.preemption import EXIT_CODE
 from core.runs.run import open_run
 from tests import tiny
 from tests.core.engine.test_train_state import TIMES
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,10 +71,7 @@ def test_a_job_that_is_preempted_and_started_again_goes_on_by_itself(trained_hom
     for end in (signal.SIGTERM, signal.SIGKILL):  # asked in time, or too late
         begun = open_run(run.folder).state.epoch
         process = start(run)
-        deadline = time.monotonic() + 180
-        while open_run(run.folder).state.epoch <= begun + 3 or not open_run(run.folder).state.is_training:
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
+        wait_until(lambda: open_run(run.folder).state.epoch > begun + 3 and open_run(run.folder).state.is_training)  # noqa: B023
         os.kill(process.pid, end)
         assert process.wait(120) == {signal.SIGTERM: EXIT_CODE, signal.SIGKILL: -signal.SIGKILL}[end]
         left = open_run(run.folder)
@@ -90,10 +87,7 @@ def test_a_job_that_is_preempted_and_started_again_goes_on_by_itself(trained_hom
 def test_what_a_person_stopped_is_not_begun_again_by_its_start_line(trained_home):
     run = one_thread_run(train__epochs=1000)
     process = start(run)
-    deadline = time.monotonic() + 180
-    while open_run(run.folder).state.epoch < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: open_run(run.folder).state.epoch >= 2)
     (run.folder / "stop").touch()
     assert process.wait(120) == 0 and open_run(run.folder).state.status == "stopped"
     assert start(run).wait(120) == 2 and open_run(run.folder).state.attempt == 1

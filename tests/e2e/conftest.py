@@ -6,6 +6,7 @@ import pytest
 
 from core.runs.queue import stop_supervisor
 from tests.e2e.browser import Server, abroad, at_rest
+from tests.waiting import PATIENCE
 
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "
@@ -48,7 +49,7 @@ def phone(chromium):
 def _new_page(chromium, viewport):
     context = chromium.new_context(viewport=viewport, color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE / 2)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("request", lambda request: page.problems.append(request.url) if abroad(request.url) else None)

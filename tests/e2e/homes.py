@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,10 +23,10 @@ from core.submit import choose_config
 from tests.e2e.browser import ROOT
 from tests.pictures import finish
 from tests.tiny import colour_pictures, new_run
+from tests.waiting import wait_until
 
 LONG = 1000  # epochs of 450 pictures, longer than anybody clicks
 TOO_FAST = {"train__learning_rate": 1, "train__momentum": 0.999, "train__weight_decay": 1}
-PATIENCE = 60.0
 
 
 def fill_with_nothing(folder: Path) -> None:
@@ -90,10 +88,3 @@ def put_everything_to_work() -> None:
     create_sweep(plan_sweep(base, [range_for("train.learning_rate", "0.001..0.1")], 600, trials=2))
     put_to_work()
     start_import("sample", "sample-objects")
-
-
-def wait_until(claim: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not claim():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -16,12 +15,12 @@ from core.runs.run import Run, list_runs, read_run
 from tests.e2e.browser import Server, at_rest
 from tests.pictures import finish
 from tests.tiny import colour_pictures, new_run
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.browser
 EPOCH = re.compile(r"Epoch (\d+) of \d+")
 LONG = 1000  # epochs of 450 pictures, longer than any test looks
 WHOLE = 60  # epochs of them, some seconds: to be seen to the end
-PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +59,6 @@ def nobody_stays(server):
     for run in [*waiting_runs(), *list_runs()]:
         ask_to_stop(run)
     wait_until(lambda: all(run.state.ended for run in list_runs()))
-
-
-def wait_until(claim, seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def begin(epochs: int = LONG) -> Run:
@@ -122,9 +114,9 @@ def step_of(run: Run) -> int:
     return read_run(run.id).state.step
 
 
-def said_badge(page, word: str, seconds: float = PATIENCE) -> None:
+def said_badge(page, word: str) -> None:
     badge = page.locator(".st-key-run-head").get_by_text(re.compile(rf"\b{word}$"))  # before it is its icon's name
-    badge.first.wait_for(timeout=1000 * seconds)
+    badge.first.wait_for(timeout=1000 * PATIENCE)
 
 
 def assert_no_trouble(page) -> None:
@@ -175,7 +167,7 @@ def test_a_stopped_run_keeps_its_model_and_goes_on_to_its_end(visit, page):
     page.get_by_text("what it had learnt is kept").wait_for()
 
     page.get_by_role("button", name="Resume", exact=True).click()
-    said_badge(page, "Done", 3 * PATIENCE)
+    said_badge(page, "Done")
     page.get_by_text("See the results").wait_for()
     done = read_run(run.id)
     assert done.state.status == "done" and done.state.attempt == 2

@@ -2,7 +2,6 @@
 
 import io
 import os
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from core.jobs import import_job as importing
 from core.jobs import uploads
 from tests.app import add_pictures, open_page, said, widget
 from tests.pictures import png, two_classes, write_folder, write_zip
+from tests.waiting import wait_until
 
 ODD = ("x" * 200, "![x](http://evil.example/t.png) :red[hot] $x$", "<b>b</b> www.evil.example")
 
@@ -272,14 +272,14 @@ def import_as(app, name):
     if name:
         next(one for one in app.text_input if one.label == "Name").set_value(name).run()
     app.button(key="import_them").click().run()
-    wait_for(lambda: importing.list_jobs() and not importing.list_jobs()[0].is_live)
+    wait_until(lambda: importing.list_jobs() and not importing.list_jobs()[0].is_live)
     assert importing.list_jobs()[0].status == "done", importing.list_jobs()[0].message
 
 
 def test_a_zip_that_is_none_is_refused_in_words_and_the_page_goes_on(home):
     draft = uploads.save_upload(io.BytesIO(b"no zip at all"))
     importing.start_import("pictures", "broken", draft, is_upload=True)
-    wait_for(lambda: not importing.list_jobs()[0].is_live)
+    wait_until(lambda: not importing.list_jobs()[0].is_live)
     app = open_page("pages/data.py")
     assert importing.list_jobs()[0].status == "refused"
     assert not app.exception
@@ -310,7 +310,7 @@ def test_a_second_job_beside_a_live_one_is_refused(home):
 def test_cancelling_leaves_nothing_behind(home):
     importing.start_import("sample", "sample-objects")
     importing.cancel_import(importing.list_jobs()[0])
-    wait_for(lambda: not importing.list_jobs()[0].is_live)
+    wait_until(lambda: not importing.list_jobs()[0].is_live)
     assert importing.list_jobs()[0].status == "stopped"
     assert not list_datasets() and not list((home / "stores").glob("*/images.npy"))
     assert not open_page("pages/data.py").exception
@@ -351,11 +351,3 @@ def test_what_nobody_chose_stays_with_the_preset_of_the_train_page():
     assert widget(app, "form.data.test_fraction").value == 0.3
     assert widget(app, "form.data.split").value == "paper"
     assert widget(app, "form.data.balance").value == "smallest"  # the paper's own, though Data proposes none
-
-
-def wait_for(claim, seconds=30):
-
-    end = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < end
-        time.sleep(0.05)

@@ -40,6 +40,7 @@ from pages.parts.form.split_counts import given_parts
 from pages.parts.form.validation import validate_config
 from tests.app import open_page, said, widget
 from tests.pictures import finish, png
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("nobody_trains")
 
@@ -382,7 +383,7 @@ def test_a_reload_finds_the_form_and_a_copy_of_it_is_its_own(app):
     kept = dict(kept_forms())
     again = open_page("pages/train.py")  # empties the caches, as a new server would
     kept_forms().update(kept)
-    again = type(again).from_file(again._script_path, default_timeout=30)
+    again = type(again).from_file(again._script_path, default_timeout=PATIENCE)
     again.query_params["form"] = token
     again.switch_page("pages/train.py").run()
     assert widget(again, "form.train.epochs").value == 2

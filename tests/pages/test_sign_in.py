@@ -13,6 +13,7 @@ from core.runs.actions import create_run
 from core.runs.run import read_run
 from pages.parts.shell import sign_in as signing
 from tests.app import ROOT, said
+from tests.waiting import PATIENCE
 
 PASSWORD, TEACHERS = "correct horse", "battery staple"
 
@@ -24,7 +25,7 @@ def visit(home, nobody_trains):
     def open_page(**people) -> AppTest:
         st.cache_data.clear()
         st.cache_resource.clear()
-        app = AppTest.from_file(str(ROOT / "pages" / "train.py"), default_timeout=30)
+        app = AppTest.from_file(str(ROOT / "pages" / "train.py"), default_timeout=PATIENCE)
         app.secrets["people"] = people or {"password": PASSWORD, "teacher_password": TEACHERS}
         return app.run()
 
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_toml_opens_no_door(visit, tmp_path, monkeypatch):
     broken.write_text('[people]\npassword = "never shown')
     monkeypatch.setattr(signing.st, "get_option", lambda name: [str(broken)] if name == "secrets.files" else None)
     monkeypatch.setattr(signing.st.secrets, "load_if_toml_exists", lambda: False)
-    app = AppTest.from_file(str(ROOT / "pages" / "train.py"), default_timeout=30).run()
+    app = AppTest.from_file(str(ROOT / "pages" / "train.py"), default_timeout=PATIENCE).run()
     assert "cannot be read as TOML" in app.error[0].value and "never shown" not in app.error[0].value
     assert not app.button
 
@@ -103,7 +104,7 @@ def test_what_belongs_to_somebody_else_is_refused_by_the_server_in_a_sentence(vi
     ask_who(lambda: Person(id="b" * 16, name="Ben"))
     run = create_run(RunConfig(), "f" * 64, ("a", "b"))
     app = enter(visit(), "Ada", PASSWORD)
-    script = AppTest.from_function(_star, args=(run.id,), default_timeout=30)
+    script = AppTest.from_function(_star, args=(run.id,), default_timeout=PATIENCE)
     script.secrets["people"] = {"password": PASSWORD}
     script.session_state[signing.PERSON] = app.session_state[signing.PERSON]
     (warning,) = script.run().warning

@@ -1,7 +1,5 @@
 """The Data page: duplicates, the gallery, sizes and colours."""
 
-import time
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +10,7 @@ from core.data.store.store import find_duplicates_of
 from core.jobs import dataset_job as jobs
 from tests.app import add_pictures, open_page, said
 from tests.pictures import encoded, finish
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -43,9 +42,7 @@ def test_duplicates_are_searched_in_a_child_and_shown_with_conflicts_and_leakage
     app.run()
     assert "Is one picture in here twice?" in said(app)
     app.button(key=f"start_{dataset.id}-duplicates").click().run()
-    deadline = time.monotonic() + 60
-    while read_duplicates(dataset) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: read_duplicates(dataset) is not None)
     app.run()
     assert "**4** of 12 pictures have a duplicate among them, in **2** groups" in said(app)
     assert "1 group of duplicates across classes" in said(app) and "1 group of duplicates across the parts" in said(app)

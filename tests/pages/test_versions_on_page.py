@@ -1,7 +1,5 @@
 """Versions on the Data page: pictures are selected, edited and made a version; the import log; the way back."""
 
-import time
-
 import pytest
 
 from core.config import DataConfig, RunConfig
@@ -18,6 +16,7 @@ from core.runs.actions import create_run
 from pages.parts.widgets.dataset_versions import MADE
 from tests.app import add_pictures, open_page, said
 from tests.pictures import finish, png, write_zip
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +146,7 @@ def test_pictures_are_added_to_a_dataset_as_a_new_version(home, tmp_path):
     add_pictures()
     more = write_zip(tmp_path / "more.zip", {"cat/new.png": png(77), "cat/again.png": png(0)})
     importing.start_import("pictures", "pets", more, into="pets")
-    deadline = time.monotonic() + 60
-    while importing.list_jobs()[0].is_live and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: not importing.list_jobs()[0].is_live)
     assert importing.list_jobs()[0].dataset == "pets v2", importing.list_jobs()[0].message
     assert find_dataset("pets v2").class_counts == {"cat": 7, "dog": 6} and len(list_datasets()) == 2
 

@@ -1,7 +1,5 @@
 """Fetching weights from a page: in a process of its own, told, cancelled, and its failure in one sentence."""
 
-import time
-
 import pytest
 
 from core.backbones.catalogue import PUBLISHED
@@ -11,6 +9,7 @@ from core.jobs.weights_job import cancel_weights_job, read_weights_job, start_we
 from core.runs.process import mark_process
 from core.settings import downloads_root, weights_root
 from tests.backbones import SMALL, published_file
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -26,11 +25,9 @@ def launched(mark):
     return folder
 
 
-def wait_for(name, seconds=60):
-    deadline = time.monotonic() + seconds
-    while (known := read_weights_job(name)) and known.is_live and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return known
+def wait_for(name):
+    wait_until(lambda: not ((known := read_weights_job(name)) and known.is_live))
+    return read_weights_job(name)
 
 
 def test_nobody_fetches_what_nobody_asked_for(home):

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from core.probes.worker import answer_probe
 from core.runs.actions import create_run
 from core.runs.queue_entries import add_queue_entry
 from core.runs.run import list_runs, read_run
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = typer.main.get_command(app)
@@ -451,8 +451,7 @@ def test_a_fault_is_an_incident_number_and_exit_code_1(command, trained, atelier
 
 def test_sigterm_ends_the_training_with_a_sentence_and_keeps_the_model(command, colours):
     def end_it():
-        while not any(run.state.status == "running" and run.state.step for run in list_runs()):
-            time.sleep(0.02)
+        wait_until(lambda: any(run.state.status == "running" and run.state.step for run in list_runs()))
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_it, daemon=True).start()
@@ -469,12 +468,9 @@ def test_ctrl_c_stops_the_training_and_keeps_the_model(colours, atelier):
     arguments = ["train", "--data", colours, "--set", "train.epochs=1000", "--json"]
     before = {run.id for run in list_runs()}  # the test of SIGTERM may have left one of 1,000 epochs, too
     process = subprocess.Popen([sys.executable, "-m", "core", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not any(run.id not in before and run.state.step for run in list_runs()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: process.poll() is not None or any(r.id not in before and r.state.step for r in list_runs()))
     process.send_signal(signal.SIGINT)
-    document = json.loads(process.communicate(timeout=60)[0])
+    document = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert process.returncode == 0 and document["status"] == "stopped"
     run = read_run(document["run"])
     assert run.weights() and run.evaluation("test").n == 10 and run.state.step > 0

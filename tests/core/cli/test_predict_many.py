@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from core.inference.novelty import read_novelty
 from core.settings import atelier_home
 from tests import tiny
 from tests.pictures import NAMES_LIKE_PATHS, encoded, noise, write_folder, write_zip
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -259,12 +259,11 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(tiny_run, tmp_p
     command = [sys.executable, "-m", "core", "predict", tiny_run.id, folder, "--csv", tmp_path / "a.csv", "--json"]
     command += ["--sort-into", tmp_path / "sorted"]
     first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "a.csv").exists() or (tmp_path / "a.csv").stat().st_size < 5000:
-        assert time.monotonic() < deadline and first.poll() is None
-        time.sleep(0.02)
+    table = tmp_path / "a.csv"
+    wait_until(lambda: first.poll() is not None or (table.exists() and table.stat().st_size >= 5000))
+    assert first.poll() is None
     first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=60)
+    out, err = first.communicate(timeout=PATIENCE)
     done = len(lines_of(tmp_path / "a.csv"))
     assert first.returncode == 1 and "Broken off by Ctrl-C" in err and 0 < done < 1500
     assert len(json.loads(out)) == done

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.cluster.settings import ClusterSettings, use_cluster
 from core.runs.run import Run, open_run
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 STORE_BYTES = 80 * 2**20
@@ -78,10 +78,12 @@ def worker(run: Run):
         process.wait()
 
 
-def wait_until(run: Run, is_so, seconds: float = 180.0) -> Run:
+def wait_for(run: Run, is_so) -> Run:
     """The run as soon as `is_so` of it."""
-    deadline = time.monotonic() + seconds
-    while not is_so(now := open_run(run.folder)):
-        assert time.monotonic() < deadline and not now.state.has_failed, (now.state, now.log())
-        time.sleep(0.02)
-    return now
+
+    def reached():
+        now = open_run(run.folder)
+        assert not now.state.has_failed, (now.state, now.log())
+        return now if is_so(now) else None
+
+    return wait_until(reached, lambda: (open_run(run.folder).state, open_run(run.folder).log()))

@@ -11,7 +11,7 @@ from core.runs.environments import read_environments
 from core.runs.queue import ensure_supervisor, submit
 from core.runs.run import open_run
 from tests import tiny
-from tests.core.cluster.machines import use, wait_until, worker
+from tests.core.cluster.machines import use, wait_for, worker
 from tests.core.engine.test_train_state import TIMES
 
 pytest.importorskip("ray")
@@ -54,7 +54,7 @@ def test_what_is_stopped_goes_on_later_where_it_was(trained_home, cluster):
     run = tiny.new_run(train__epochs=150, **CHOICES)
     use(cluster)
     with worker(run) as process:
-        wait_until(run, lambda now: now.state.epoch > 5)
+        wait_for(run, lambda now: now.state.epoch > 5)
         ask_to_stop(run)
         process.wait(60)
     stopped = open_run(run.folder)
@@ -70,7 +70,7 @@ def test_a_machine_is_killed_and_the_run_goes_on_elsewhere_bit_for_bit(trained_h
     run = tiny.new_run(train__epochs=200, **CHOICES)
     use(cluster)
     with worker(run) as process:
-        found = wait_until(run, lambda now: now.has_checkpoint and now.state.epoch > 3)
+        found = wait_for(run, lambda now: now.has_checkpoint and now.state.epoch > 3)
         cluster.kill(found.state.machine)
         process.wait(180)
     ended = open_run(run.folder)
@@ -86,12 +86,12 @@ def test_the_queue_is_trained_on_both_machines_at_once(trained_home, two_machine
     for run in runs:
         submit(run)
     ensure_supervisor()
-    now = [wait_until(run, lambda now: now.state.machine and now.state.epoch) for run in runs]
+    now = [wait_for(run, lambda now: now.state.machine and now.state.epoch) for run in runs]
     assert [run.state.machine for run in now] != [] and all(open_run(run.folder).state.is_training for run in runs)
     assert len({run.state.machine for run in now}) == 2
     for run in runs:
         ask_to_stop(run)
-    assert {wait_until(run, lambda now: now.state.ended).state.status for run in runs} == {"stopped"}
+    assert {wait_for(run, lambda now: now.state.ended).state.status for run in runs} == {"stopped"}
 
 
 @pytest.mark.nightly

@@ -18,6 +18,7 @@ from core.data.pictures.picture import Refusal, receive_picture
 from core.data.pictures.preprocess import Preprocess
 from core.settings import Limits
 from tests.pictures import encoded, png
+from tests.waiting import wait_until
 
 CRASHED = "could not be read safely (it made the decoder fail)"
 SMALL = Preprocess(image_size=8)
@@ -62,10 +63,7 @@ def children():
 
 def appeared():
     """children(), as soon as there is one: a program that was just started has no command line for a moment."""
-    end = time.monotonic() + 20
-    while not (found := children()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return found
+    return wait_until(children, every=0.01)
 
 
 def test_every_picture_lands_in_its_row(tmp_path):

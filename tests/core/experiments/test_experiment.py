@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import pytest
 
@@ -39,6 +38,7 @@ from core.runs.run import list_runs, open_run
 from core.runs.writer import RunWriter, mark_ended
 from core.settings import atelier_home, runs_root
 from tests import tiny
+from tests.waiting import wait_until
 
 TIMED = {"base": [[0.001, 0.001]] * 8, "other": [[0.002, 0.002]] * 8, "pictures": 27, "took": 1.0}
 
@@ -391,12 +391,8 @@ def test_a_copy_of_a_home_keeps_its_experiments(base, trained_home, tmp_path, mo
     assert find_dataset("colours") and tiny.DATA.dataset == "colours"
 
 
-def until(condition, seconds: float = 240.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, (atelier_home() / "supervisor.log").read_text()[-2000:]
-        time.sleep(0.02)
-    return found
+def until(condition):
+    return wait_until(condition, lambda: (atelier_home() / "supervisor.log").read_text()[-2000:])
 
 
 @pytest.mark.slow

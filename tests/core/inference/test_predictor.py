@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from core.runs.run import open_run
 from core.runs.writer import RunWriter
 from tests import tiny
 from tests.pictures import encoded, finish, noise
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -136,13 +136,10 @@ def test_many_who_ask_one_network_at_once_get_the_answers_that_each_alone_gets(p
 @pytest.mark.slow
 def test_twenty_pictures_are_answered_while_a_run_trains_and_neither_disturbs_the_other(tiny_run, predictor):
     given = [(name, content) for name, _, _, content in tiny.colour_pictures(10)]
-    alone, run = predictor.predict(given), tiny.new_run(train__epochs=400)
+    alone, run = predictor.predict(given), tiny.new_run(train__epochs=1000)
     worker = subprocess.Popen([sys.executable, "-m", "core.train", run.folder], cwd=ROOT)
     try:
-        deadline = time.monotonic() + 60
-        while not open_run(run.folder).state.step:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: open_run(run.folder).state.step)
         together = predictor.predict(given)
         assert open_run(run.folder).state.status == "running"
         ask_to_stop(open_run(run.folder))

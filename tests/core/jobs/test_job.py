@@ -16,6 +16,7 @@ from core.errors import UserMistake
 from core.jobs.job import JobStatus, JobWriter, StopRequested, has_process, launch_job, read_status, run_job, start_lock
 from core.progress import Progress
 from core.runs.process import ProcessMark, mark_process, request_stop, write_launch
+from tests.waiting import wait_until
 
 GONE = ProcessMark(2**22 + 1, "never")
 
@@ -114,10 +115,7 @@ def test_damaged_or_unknown_progress_is_read_as_far_as_it_goes(folder):
 
 def test_a_launched_process_works_in_the_same_home_and_leaves_its_words(folder, tmp_path):
     launch_job(folder, "core", "data", "add", "sample-objects", "--from", "nowhere")
-    deadline = time.monotonic() + 60
-    while has_process(folder):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not has_process(folder))
     assert read_json(folder / "launch.json")["role"] == "job" and (folder / "log.txt").read_text().strip()
 
 

@@ -1,7 +1,6 @@
 """Many pictures asked of a run: stopped and gone on with, each answered once, sorted into folders."""
 
 import json
-import time
 import zipfile
 
 import pytest
@@ -13,6 +12,7 @@ from core.jobs.job import run_job
 from core.runs.process import request_stop
 from tests import tiny
 from tests.pictures import write_zip
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -91,10 +91,7 @@ def test_what_somebody_types_into_the_address_is_no_job(home, typed):
 @pytest.mark.slow
 def test_the_process_answers_by_itself(pack, tiny_run):
     job_id = jobs.start_prediction(tiny_run.id, pack, "my pack", is_upload=False)
-    deadline = time.monotonic() + 120
-    while jobs.read_prediction(job_id).status.is_live:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not jobs.read_prediction(job_id).status.is_live)
     job = jobs.read_prediction(job_id)
     assert job.status.status == "done" and len(files(job)) == 151
     jobs.forget_prediction(job)

@@ -38,6 +38,7 @@ from core.runs.queue_entries import waiting_ids
 from core.runs.run import read_run
 from core.settings import home_trouble
 from tests import tiny
+from tests.waiting import is_alive, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -63,38 +64,27 @@ def supervisor(worker: str = "count", idle_seconds: float = 600.0):
     return ensure_supervisor(f"tests.tiny_worker.{worker}", idle_seconds)
 
 
-def wait_for(run, *statuses: str, seconds: float = 20.0):
+def wait_for(run, *statuses: str):
     """The state of `run` as soon as it is one of `statuses`, with a step done where it runs."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def reached():
         state = read_run(run.id).state
-        if state.status in statuses and (state.status != "running" or state.step):
-            return state
-        time.sleep(0.02)
-    raise AssertionError(f"{state} is not {statuses}; log: {read_run(run.id).log()}")
+        return state if state.status in statuses and (state.status != "running" or state.step) else None
+
+    return wait_until(reached, lambda: (read_run(run.id).state, statuses, read_run(run.id).log()))
 
 
-def wait_for_message(run, message: str, seconds: float = 20.0):
+def wait_for_message(run, message: str):
     """Until a lost run says so; a reader knows earlier that it is lost than why."""
-    deadline = time.monotonic() + seconds
-    while message not in wait_for(run, "lost", seconds=seconds).message:
-        assert time.monotonic() < deadline, read_run(run.id).state.message
-        time.sleep(0.02)
+    wait_until(lambda: message in wait_for(run, "lost").message, lambda: read_run(run.id).state.message)
 
 
 def worker_pid(run) -> int:
     return read_json(run.folder / "launch.json")["pid"]
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+def gone(pid: int) -> bool:
+    return wait_until(lambda: not is_alive(pid))
 
 
 def test_waiting_runs_keep_their_order_and_can_be_moved():
@@ -178,10 +168,7 @@ def test_a_halted_worker_is_noticed_and_ended_when_asked_to_stop_and_the_next_ru
     wait_for(first, "running")
     halted = worker_pid(first)
     os.kill(halted, signal.SIGSTOP)
-    deadline = time.monotonic() + 10
-    while not read_run(first.id).state.unresponsive_seconds:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: read_run(first.id).state.unresponsive_seconds)
     assert "has not responded for" in read_run(first.id).state.message
     ask_to_stop(first)
     state = wait_for(first, "stopped")
@@ -267,10 +254,7 @@ def test_a_run_that_crashed_goes_on_by_itself_once():
     run = tiny.new_run()
     submit(run)
     supervisor("crash")
-    deadline = time.monotonic() + 20
-    while read_run(run.id).state.attempt == 1:
-        assert time.monotonic() < deadline, read_run(run.id).state
-        time.sleep(0.02)
+    wait_until(lambda: read_run(run.id).state.attempt > 1, lambda: read_run(run.id).state)
     wait_for_message(run, "SIGABRT")
     state = read_run(run.id).state
     assert "SIGABRT" in state.retry and waiting_ids() == [] and state.attempt == 2
@@ -290,10 +274,7 @@ def test_while_the_disk_has_no_room_for_a_run_the_queue_waits(home, monkeypatch)
     run = submitted()
     write_json(home / "limits.json", {"free_bytes": 2**60})
     supervisor("finish")
-    deadline = time.monotonic() + 10
-    while "What waits goes on waiting" not in (home / "supervisor.log").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: "What waits goes on waiting" in (home / "supervisor.log").read_text())
     assert read_run(run.id).state.status == "queued" and waiting_ids() == [run.id]
     assert "Runs wait until" in home_trouble()
     (home / "limits.json").unlink()
@@ -309,18 +290,13 @@ def test_while_the_disk_has_no_room_experiments_and_sweeps_wait_as_the_queue_doe
     (experiment.folder / "untimed").touch()
     write_json(home / "limits.json", {"free_bytes": 2**60})
     handle = supervisor("finish", idle_seconds=0.3)
-    deadline = time.monotonic() + 10
-    while "What waits goes on waiting" not in (home / "supervisor.log").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: "What waits goes on waiting" in (home / "supervisor.log").read_text())
     time.sleep(0.7)
     assert handle.is_alive() and (home / "supervisor.log").read_text().count("What waits goes on waiting") == 1
     assert not (experiment.folder / "runs.jsonl").exists() and not (sweep.folder / "launch.json").exists()
     stop_sweep(sweep)
     (home / "limits.json").unlink()
-    while open_experiment(experiment.folder).progress != (2, 2):
-        assert time.monotonic() < deadline + 10
-        time.sleep(0.05)
+    wait_until(lambda: open_experiment(experiment.folder).progress == (2, 2))
 
 
 def test_a_child_that_ended_together_with_its_supervisor_is_no_failure(tmp_path):
@@ -375,7 +351,7 @@ def test_ended_in_good_order_a_supervisor_lets_the_run_keep_its_model_and_the_qu
 
 def test_a_supervisor_without_work_ends_and_the_next_submit_finds_no_trace_of_it():
     handle = supervisor("finish", idle_seconds=0.3)
-    assert gone(handle.pid, 10) or not handle.is_alive()
+    wait_until(lambda: not handle.is_alive())
     run = submitted()
     assert supervisor("finish").pid != handle.pid
     wait_for(run, "done")
@@ -384,7 +360,7 @@ def test_a_supervisor_without_work_ends_and_the_next_submit_finds_no_trace_of_it
 def test_a_supervisor_whose_folder_was_removed_ends_and_does_not_bring_it_back(home):
     handle = supervisor("finish")
     moved = home.rename(home.with_name("removed"))
-    assert gone(handle.pid, 10) or not handle.is_alive()
+    wait_until(lambda: not handle.is_alive())
     assert not home.exists() and moved.exists()
 
 

@@ -17,6 +17,7 @@ from core.probes.worker import answer_probe
 from core.runs.queue import ensure_supervisor, find_supervisor, submit
 from core.runs.run import read_run
 from tests import tiny
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -43,15 +44,13 @@ def answered(probe):
     return read_probe(probe.id)
 
 
-def wait_for(probe, *statuses: str, seconds: float = 90.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        probe_now = read_probe(probe.id)
-        if probe_now.status in statuses:
-            return probe_now
+def wait_for(probe, *statuses: str):
+    def answered():
         (probes_root() / probe.id / "asked").touch()
-        time.sleep(0.01)
-    raise AssertionError(f"{probe_now} is not {statuses}")
+        probe_now = read_probe(probe.id)
+        return probe_now if probe_now.status in statuses else None
+
+    return wait_until(answered, lambda: (read_probe(probe.id), statuses))
 
 
 def test_a_speed_is_answered_with_everything_that_the_page_shows(question, a_moment):
@@ -109,10 +108,7 @@ def test_the_supervisor_answers_and_a_killed_child_is_noticed_and_outlived(quest
     taken_back = question("speed", train__batch_size=16)
     wait_for(taken_back, "running")
     cancel_probe(taken_back.id)
-    deadline = time.monotonic() + 10
-    while (probes_root() / taken_back.id).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not (probes_root() / taken_back.id).exists())
 
     # a run comes first: the child that measures is gone before the run's own has begun, and the question waits again
     interrupted = question("speed", train__batch_size=16)
@@ -120,10 +116,7 @@ def test_the_supervisor_answers_and_a_killed_child_is_noticed_and_outlived(quest
     measuring = read_json(probes_root() / interrupted.id / "launch.json")["pid"]
     run = tiny.new_run(train__epochs=200)
     submit(run)
-    deadline = time.monotonic() + 30
-    while read_run(run.id).state.status == "queued":
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: read_run(run.id).state.status != "queued", every=0.005)
     with pytest.raises(ProcessLookupError):
         os.kill(measuring, 0)
     while (status := read_run(run.id).state.status) not in ("done", "failed", "lost"):

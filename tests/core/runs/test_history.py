@@ -140,11 +140,12 @@ def test_a_long_run_is_read_on_quickly(run, writer):
     rows = [fine(1 + i // 8, 50 * (1 + i % 8)).model_dump_json() for i in range(20_000)]
     (run.folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
     reader = MetricHistoryReader(run.folder)
+    began = time.perf_counter()
     assert len(reader.read().place) == 20_000
-    took = []
+    whole, took = time.perf_counter() - began, []
     for i in range(5):
         writer.append(fine(2501, 10 * (i + 1)))
         began = time.perf_counter()
         history = reader.read()
         took.append(time.perf_counter() - began)
-    assert len(history.place) == 20_005 and np.median(took) < 0.02  # measured: 1 ms
+    assert len(history.place) == 20_005 and np.median(took) < whole / 5

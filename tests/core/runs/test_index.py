@@ -16,6 +16,7 @@ from core.runs.index import RunIndex
 from core.runs.run import list_runs, open_run
 from core.settings import runs_root
 from tests.core.runs.test_run import WORKER
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -95,8 +96,7 @@ def test_a_worker_that_dies_is_noticed_although_no_file_has_changed():
     assert catalogue.runs()[0].state.status == "running"
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    time.sleep(module._LIVE_SECONDS)
-    assert catalogue.runs()[0].state.status == "lost"
+    wait_until(lambda: catalogue.runs()[0].state.status == "lost")
 
 
 def test_a_caller_on_a_clock_gets_what_was_found_a_moment_ago():

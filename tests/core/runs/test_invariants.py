@@ -19,6 +19,7 @@ from core.runs.queue_entries import waiting_ids
 from core.runs.run import Run, list_runs, open_run, read_run
 from tests import tiny
 from tests.core.test_resume import LONG, same, uninterrupted  # noqa: F401 - a fixture
+from tests.waiting import wait_until
 
 
 class Snapshot:
@@ -95,15 +96,10 @@ def at_work() -> int | None:
     return None
 
 
-def settled(*victims: int, seconds: float = 60.0) -> None:
+def settled(*victims: int) -> None:
     """Until nobody is alive who was killed, and no worker whose supervisor was: it notices in a moment."""
-    deadline = time.monotonic() + seconds
-    while any(start_of(pid) for pid in victims):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    while find_supervisor() is None and at_work() is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(start_of(pid) for pid in victims), every=0.01)
+    wait_until(lambda: find_supervisor() is not None or at_work() is None, every=0.01)
 
 
 @pytest.mark.slow
@@ -123,10 +119,7 @@ def test_killed_often_no_run_is_lost_and_nothing_that_must_hold_is_broken(traine
                     resume_run(run, *read_fingerprint(run.config.data), queue=True)
         if kills < often and not any(run.state.is_live for run in list_runs()):
             snapshot.submit()
-        deadline = time.monotonic() + 300  # a busy machine takes its time to load torch
-        while at_work() is None and waiting_ids():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: at_work() is not None or not waiting_ids(), every=0.01)
         time.sleep(chance.uniform(0.0, 0.5))
         worker = at_work()
         if kills < often and worker is not None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import safetensors.numpy
 
@@ -25,6 +26,7 @@ from core.runs.run import ModelCard, list_runs, open_run, read_run
 from core.runs.state import STATUSES, RunState
 from core.runs.writer import RunWriter
 from tests.core.test_snapshot import snapshot
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -206,7 +208,8 @@ def test_a_run_whose_process_was_killed_reads_as_lost_and_a_stranger_with_its_id
     assert worker.stdout.readline() == "ready\n"
     assert read_run(run.id).state.status == "running"
     worker.send_signal(signal.SIGKILL)
-    time.sleep(0.2)  # a zombie now: this process has not waited for it yet
+    # this process has not waited for it yet
+    wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_ZOMBIE)
     assert read_run(run.id).state.status == "lost"
     worker.wait()
     assert read_run(run.id).state.status == "lost" and read_run(run.id).state.epoch == 2

@@ -83,9 +83,10 @@ def test_the_stop_that_people_write_is_no_sign_of_life(tmp_path, monkeypatch, cl
 
 def test_a_computing_process_differs_from_a_sleeping_one(tmp_path):
     for code, works in (("while True: pass", True), ("import time; time.sleep(60)", False)):
-        process = subprocess.Popen([sys.executable, "-c", code])
+        process = subprocess.Popen([sys.executable, "-c", f"print(flush=True)\n{code}"], stdout=subprocess.PIPE)
         try:
-            time.sleep(0.4)
+            process.stdout.readline()  # Python itself has been loaded
+            time.sleep(0.1)
             worker = Watchdog(tmp_path, process.pid)
             before = worker._seconds_computed()
             time.sleep(0.4)

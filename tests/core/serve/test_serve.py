@@ -20,6 +20,7 @@ from core.serve.app import check_host, make_app, open_socket, read_token
 from core.serve.guard import CLIENTS, Rate, ServeLimits, is_loopback
 from tests.core.serve.client import ask, predict
 from tests.tiny import colour_pictures
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "a-token-that-is-long-enough"
@@ -230,7 +231,7 @@ def test_fifty_clients_at_once_each_get_their_own_answer(command):
 def test_ctrl_c_ends_it_and_frees_the_port(command):
     port, process = command
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) in (0, 1)
+    assert process.wait(PATIENCE) in (0, 1)
     for _ in range(50):
         try:
             open_socket("127.0.0.1", port).close()
