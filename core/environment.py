@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-ConvAlgorithm = Literal["direct", "winograd"]  # how convolutions of many channels are computed: core/models/winograd.py
+# how convolutions of many channels are computed: core/models/conv2d.py
+ConvAlgorithm = Literal["direct", "winograd", "matmul"]
 PACKAGES = ("torchvision", "numpy", "pillow", "safetensors")  # beside torch, which names its own build
 
 

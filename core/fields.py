@@ -24,9 +24,9 @@ FAMILY = (
 RESIDUAL = ("width", "depth")
 RESIDUAL_NETWORKS = ("resnet", "compact")  # they take pictures of any size, and begin with a layer that whitens
 UNSURE = 0.25  # about the share of pictures of which a network that has learnt is unsure, see ModelConfig.tta_below
-MANY = (
-    64 * 256
-)  # inputs times outputs of a convolution that Winograd may make faster; with fewer, rearranging costs more
+# inputs times outputs of a convolution that other ways than the direct one may make faster; with fewer, rearranging
+# costs more
+MANY = 64 * 256
 RESNET_SMALLEST = 9  # pixels; three poolings halve 9 - 1, 4 and 2
 ON_BACKBONE = ("backbone", "trainable")
 # name of a network -> the fields of ModelConfig that act for it, in the order in which a form shows them

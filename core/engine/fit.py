@@ -100,8 +100,8 @@ class _Training:
         self.iterations = count_batches(len(train), self.batch_size, hardware.world_size)  # of an epoch
         self.steps = config.epochs * self.iterations
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)  # seconds: of the epochs before
-        if use_winograd := getattr(model, "use_winograd", None):
-            use_winograd(hardware.conv_algorithm == "winograd")
+        if use_conv_algorithm := getattr(model, "use_conv_algorithm", None):
+            use_conv_algorithm(hardware.conv_algorithm)
         self.network = _distribute(model, hardware)
         # DistributedDataParallel has buckets of its own
         in_one_vector = hardware.world_size == 1 and config.optimizer not in NEEDS_SHAPES

@@ -34,10 +34,14 @@ class Kernels:
 def possible_kernels(config: RunConfig) -> tuple[Kernels, ...]:
     """Those among which a run with these settings has the choice on this processor: first the ones it computes with
     unless something was measured. bfloat16 is never chosen for settings that do not ask for it."""
-    plain = (Kernels(), Kernels(conv_algorithm="winograd")) if has_many_channels(config) else (Kernels(),)
+    has_many = has_many_channels(config)
+    plain = (Kernels(), Kernels(conv_algorithm="winograd")) if has_many else (Kernels(),)
     if config.train.precision == "bfloat16":
-        return (Kernels("bfloat16"), *plain) if has_bfloat16() else plain
-    if has_many_channels(config):
+        if not has_bfloat16():
+            return plain
+        by_matmul = (Kernels("bfloat16", conv_algorithm="matmul"),) if has_many else ()
+        return (Kernels("bfloat16"), *by_matmul, *plain)
+    if has_many:
         return plain
     if not is_narrow(config) or "avx512f" not in _flags() or os.environ.get("ONEDNN_MAX_CPU_ISA"):
         return (Kernels(),)
@@ -59,8 +63,8 @@ def is_narrow(config: RunConfig) -> bool:
 
 
 def has_many_channels(config: RunConfig) -> bool:
-    """Whether a network has convolutions that Winograd may make faster: its widest blocks have four times as many
-    channels as the first."""
+    """Whether a network has convolutions that may be faster otherwise than directly: its widest blocks have four times
+    as many channels as the first."""
     return config.model.name == "resnet" and (4 * config.model.width) ** 2 >= MANY
 
 
@@ -85,7 +89,8 @@ def _file(config: RunConfig, threads: int | None) -> str:
     network = layers_of(config.model).model_dump(mode="json")
     asked = [network, config.data.image_size, train.batch_size, train.precision]
     asked += [train.optimizer, threads or usable_cores(), cpu_name(), package_version("torch")]
-    asked += ["winograd"] if has_many_channels(config) else []  # what was measured before it was there lacks it
+    asked += sorted(_flags() & (BFLOAT16_FLAGS | {"avx512f"}))  # a cloud calls processors of several sorts the same
+    asked += ["winograd", "matmul"] if has_many_channels(config) else []  # what was measured before lacks them
     return f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]}.json"
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.config import ModelConfig
+from core.environment import ConvAlgorithm
 from core.fields import MANY
+from core.models.conv2d import Conv2d
 from core.models.shapes import WHITENED, check_network
-from core.models.winograd import Conv2d
 
 PATCH = 2  # pixels: side of the patches that are whitened
 WHITENING_EPS = 5e-4  # added to the variance of each direction, so that rare ones are not scaled up to noise
@@ -56,11 +57,11 @@ class ResNet(nn.Module):
         logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGIT_SCALE
         return logits
 
-    def use_winograd(self, is_winograd: bool) -> None:
-        """Say how the convolutions of many channels are computed from now on, on a CPU and in float32."""
+    def use_conv_algorithm(self, algorithm: ConvAlgorithm) -> None:
+        """Say how the convolutions of many channels are computed from now on, on a CPU."""
         for layer in self.modules():
-            if isinstance(layer, Conv2d):
-                layer.is_winograd = is_winograd and layer.in_channels * layer.out_channels >= MANY
+            if isinstance(layer, Conv2d) and layer.in_channels * layer.out_channels >= MANY:
+                layer.algorithm = algorithm
 
     @torch.no_grad()
     def init_whitening(self, images: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Conv2d: torch's, whose 3 x 3 sums over many channels can be computed after Winograd, with a quarter of the products.
+"""3 x 3 convolutions of many channels after Winograd, with a quarter of the products.
 
 On a CPU that computes in float32 products are what takes the time. Measured for `best`: docs/performance.md.
 """
@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 TILE, PATCH = 4, 6  # pixels: a patch of 6 x 6 inputs gives a tile of 4 x 4 outputs
@@ -34,16 +34,11 @@ FILTER_TO_FACTORS = (
 PRODUCTS_TO_TILE = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 
 
-class Conv2d(nn.Conv2d):
-    """images float (B, C, H, W) -> float (B, O, H, W), 3 x 3 with a padding of 1 and without a bias."""
-
-    is_winograd = False  # its sums are then rounded otherwise: by about a millionth, as much as by torch's own
-
-    def forward(self, input: Tensor) -> Tensor:  # the name is torch's
-        if self.is_winograd and input.device.type == "cpu" and input.dtype == torch.float32:
-            outputs: Tensor = _Winograd.apply(input, self.weight)
-            return outputs
-        return super().forward(input)
+def conv2d_winograd(images: Tensor, weight: Tensor) -> Tensor:
+    """float32 (B, C, H, W) by (O, C, 3, 3) -> (B, O, H, W), padding 1. Its sums are rounded otherwise than torch's: by
+    about a millionth, as much as those are."""
+    outputs: Tensor = _Winograd.apply(images, weight)
+    return outputs
 
 
 class _Winograd(torch.autograd.Function):

@@ -1,6 +1,6 @@
 """One of the trainings that core/probes times in turns: trains when a line on standard input says for how long.
 
-python -m core.probes.at_once_worker CONFIG THREADS [direct | winograd]
+python -m core.probes.at_once_worker CONFIG THREADS [direct | winograd | matmul]
 
 On the pictures of the dataset; with a way of computing convolutions on random ones, that way and in the very precision
 that CONFIG says. 0 threads: all.

@@ -25,7 +25,7 @@ from core.data.datasets.dataset import find_dataset
 from core.data.store.store import load_store, read_fingerprint
 from core.disk import read_json, write_atomic, write_json
 from core.engine import fit
-from core.engine.kernels import Kernels, keep_kernels
+from core.engine.kernels import Kernels, has_bfloat16, keep_kernels
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.inference.evaluating import evaluate_run
@@ -130,15 +130,29 @@ def test_a_run_that_broke_off_goes_on_in_the_middle_of_an_epoch(trained_home, sa
     assert read_json(run.folder / "launch.json")["attempt"] == 2
 
 
-def test_a_run_that_was_computed_after_winograd_goes_on_so_whatever_was_measured_since(trained_home, saved_often):
-    wide = {"model__name": "resnet", "model__width": 32}
+@pytest.mark.parametrize(
+    "kernels",
+    [
+        Kernels(conv_algorithm="winograd"),
+        pytest.param(
+            Kernels("bfloat16", conv_algorithm="matmul"),
+            marks=pytest.mark.skipif(not has_bfloat16(), reason="this processor does not compute in bfloat16"),
+        ),
+    ],
+)
+def test_a_run_goes_on_with_the_kernels_it_began_with_whatever_was_measured_since(
+    trained_home, saved_often, monkeypatch, kernels
+):
+    monkeypatch.setattr("core.models.conv2d.PIXELS_AT_ONCE", 64)  # several blocks in a batch of a few small pictures
+    wide = {"model__name": "resnet", "model__width": 32, "train__precision": kernels.precision}
     run = tiny.new_run(**wide)
-    keep_kernels(run.config, run.threads, Kernels(conv_algorithm="winograd"), [])
+    keep_kernels(run.config, run.threads, kernels, [])
     whole, run = tiny.train_tiny_run(**wide), broken_off(run, step=6)
-    keep_kernels(run.config, run.threads, Kernels(), [])
+    keep_kernels(run.config, run.threads, Kernels(kernels.precision), [])
     train_run(resumed(run).folder)
     run = open_run(run.folder)
-    assert same(run, whole) and [one.conv_algorithm for one in read_environments(run.folder)] == ["winograd"]
+    assert same(run, whole)
+    assert [one.conv_algorithm for one in read_environments(run.folder)] == [kernels.conv_algorithm]
     assert not same(tiny.train_tiny_run(**wide), whole)  # the sums of torch's own convolutions are rounded otherwise
 
 

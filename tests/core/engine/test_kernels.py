@@ -10,8 +10,10 @@ WIDE = RunConfig(model=ModelConfig(name="resnet"))
 HALF = RunConfig(model=ModelConfig(name="resnet"), train=TrainConfig(precision="bfloat16"))
 SLIM = RunConfig(model=ModelConfig(name="resnet", width=16))
 WINOGRAD = Kernels(conv_algorithm="winograd")
+MATMUL = Kernels("bfloat16", conv_algorithm="matmul")
 ZEN4 = {"flags": "avx512f avx512_bf16", "vendor_id": "AuthenticAMD", "cpu family": "25"}
 INTEL = {"flags": "avx512f avx512_bf16", "vendor_id": "GenuineIntel", "cpu family": "6"}
+MATRICES = {"flags": "avx512f avx512_bf16 amx_bf16", "vendor_id": "GenuineIntel", "cpu family": "6"}
 OLD = {"flags": "fpu avx2"}
 
 
@@ -51,7 +53,7 @@ def test_a_processor_says_whether_it_computes_in_bfloat16(cpu, info, has):
         (INTEL, NARROW, (Kernels(), Kernels(isa="AVX2"))),
         (OLD, NARROW, (Kernels(),)),
         (INTEL, WIDE, (Kernels(), WINOGRAD)),
-        (INTEL, HALF, (Kernels("bfloat16"), Kernels(), WINOGRAD)),
+        (INTEL, HALF, (Kernels("bfloat16"), MATMUL, Kernels(), WINOGRAD)),
         (OLD, HALF, (Kernels(), WINOGRAD)),
         (OLD, SLIM, (Kernels(),)),  # its channels are too few
     ],
@@ -78,11 +80,19 @@ def test_what_was_measured_is_found_for_the_same_settings_threads_and_processor_
     assert read_kernels(HALF, 2) is None
 
 
-def test_a_damaged_file_or_kernels_that_are_impossible_by_now_count_as_not_measured(cpu, home):
+def test_processors_that_are_called_the_same_and_compute_otherwise_are_measured_apart(cpu):
     cpu(INTEL)
-    keep_kernels(HALF, 2, Kernels("bfloat16"), [80.0, 40.0])
-    cpu(OLD)
+    keep_kernels(HALF, 2, Kernels("float32"), [80.0, 146.0])
+    cpu(MATRICES)
     assert read_kernels(HALF, 2) is None
+    keep_kernels(HALF, 2, Kernels("bfloat16"), [300.0, 146.0])
     cpu(INTEL)
+    assert read_kernels(HALF, 2) == Kernels("float32")
+
+
+def test_a_damaged_file_or_kernels_that_are_impossible_by_now_count_as_not_measured(cpu, home):
+    cpu(OLD)
+    keep_kernels(HALF, 2, Kernels("bfloat16"), [80.0, 40.0])
+    assert read_kernels(HALF, 2) is None
     next((home / "kernels").glob("*.json")).write_text("[]")
     assert read_kernels(HALF, 2) is None

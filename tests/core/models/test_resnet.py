@@ -12,10 +12,10 @@ from core.data.store.batches import load_part
 from core.engine.fit import fit
 from core.errors import UserMistake
 from core.models.build import build_model
+from core.models.conv2d import Conv2d
 from core.models.resnet import BIAS_SCALE, Norm, ResNet
 from core.models.shapes import RESNET_SMALLEST
 from core.models.summary import count_parameters, layer_table, torchsummary_text
-from core.models.winograd import Conv2d
 from core.presets import preset
 from core.rows import EpochRow
 from tests import tiny
@@ -120,7 +120,7 @@ def test_it_learns_the_same_whichever_way_its_sums_are_computed():
         model = build_model(ModelConfig(name="resnet", width=32), 2, 16)
         hardware = replace(CPU, conv_algorithm=algorithm)
         rows = list(fit(model, load_part(store, "train"), load_part(store, "val"), 2, config, hardware))
-        used = [layer.is_winograd for layer in model.modules() if isinstance(layer, Conv2d)]
-        assert used == [False, False, False, *[algorithm == "winograd"] * 3]  # those from 128 channels to 128
+        used = [layer.algorithm for layer in model.modules() if isinstance(layer, Conv2d)]
+        assert used == ["direct", "direct", "direct", *[algorithm] * 3]  # those from 128 channels to 128
         losses.append((rows[-1].train_loss, rows[-1].val_loss))
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -33,13 +33,21 @@ def colours():
 
 @pytest.fixture
 def speeds(monkeypatch):
-    """Arms that train nothing: pictures a second by precision, and the share that other programs take."""
-    planted = {"float32": 100.0, "bfloat16": 50.0, "winograd": 10.0, "others": 0.0, "turns": 0, "device": "cpu"}
+    """Arms that train nothing: pictures a second by precision or algorithm, and the share that other programs take."""
+    planted = {
+        "float32": 100.0,
+        "bfloat16": 50.0,
+        "winograd": 10.0,
+        "matmul": 10.0,
+        "others": 0.0,
+        "turns": 0,
+        "device": "cpu",
+    }
 
     class Planted:
         def __init__(self, _config, _threads, candidate):
-            is_winograd = candidate.conv_algorithm == "winograd"
-            self.rate = planted["winograd" if is_winograd else candidate.precision]
+            algorithm = candidate.conv_algorithm
+            self.rate = planted[candidate.precision if algorithm == "direct" else algorithm]
 
         def __enter__(self):
             return self
@@ -74,13 +82,13 @@ def test_beside_busy_programs_only_a_clear_difference_counts(run, speeds):
     assert measure_kernels(run.config, 1).precision == "float32" and read_kernels(run.config, 1) == Kernels("float32")
 
 
-def test_winograd_is_taken_where_it_is_the_fastest_and_stays_that_of_the_run(run, speeds):
-    speeds["winograd"] = 130.0
-    chosen = Kernels(conv_algorithm="winograd")
+@pytest.mark.parametrize("chosen", [Kernels(conv_algorithm="winograd"), Kernels("bfloat16", conv_algorithm="matmul")])
+def test_an_algorithm_is_taken_where_it_is_the_fastest_and_stays_that_of_the_run(run, speeds, chosen):
+    speeds[chosen.conv_algorithm] = 130.0
     assert measure_kernels(run.config, 1) == read_kernels(run.config, 1) == chosen
     add_environment(run.folder, describe_environment("cpu", 1, "float32", "direct"))
     assert settle_kernels(run, colours(), lambda _: None) == Kernels()
-    add_environment(run.folder, describe_environment("cpu", 1, "float32", "winograd"))
+    add_environment(run.folder, describe_environment("cpu", 1, chosen.precision, chosen.conv_algorithm))
     assert settle_kernels(run, colours(), lambda _: None) == chosen
 
 
@@ -95,7 +103,7 @@ def test_it_is_measured_once_and_said_so(run, speeds):
     assert (
         settle_kernels(run, colours(), told.append) == settle_kernels(run, colours(), told.append) == Kernels("float32")
     )
-    assert len(told) == 1 and "once" in told[0] and speeds["turns"] == 6 * kernels.BLOCKS
+    assert len(told) == 1 and "once" in told[0] and speeds["turns"] == 8 * kernels.BLOCKS
 
 
 def test_nothing_is_measured_for_a_short_run_or_where_there_is_no_choice(run, speeds):
