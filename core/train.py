@@ -25,7 +25,7 @@ from core.engine.evaluate import evaluate
 from core.engine.faults import describe_fault
 from core.engine.features import build_features, feature_part, open_features, uses_fixed_features
 from core.engine.fit import Diverged, fit
-from core.engine.hardware import Hardware, choose_hardware, is_first_rank, join_ranks, precision_of
+from core.engine.hardware import Hardware, autocast, choose_hardware, is_first_rank, join_ranks, precision_of
 from core.engine.snapshots import Snapshotter
 from core.engine.stopping import describe_end, is_last
 from core.engine.train_state import Rows, TrainState, ask_train_state
@@ -133,7 +133,8 @@ def _train(
         snapshots.take()
         which = _use_best(run, model) if not stopped and _ended_early(run) else "last"
         if not is_preempted(run.folder):  # then seconds are left
-            _evaluate(trainable, store, parts, writer, hardware, which, time_left.evaluation_seconds)
+            with autocast(run.config.train, hardware):
+                _evaluate(trainable, store, parts, writer, hardware, which, time_left.evaluation_seconds)
         _finish(run, stopped, writer, which)
     if hardware.world_size > 1:
         dist.barrier()

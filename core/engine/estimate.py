@@ -15,7 +15,7 @@ from core.config import TrainConfig
 from core.data.store.batches import Part
 from core.engine.evaluate import evaluate, mean_loss_and_predictions, views_of
 from core.engine.fit import fit
-from core.engine.hardware import Hardware
+from core.engine.hardware import Hardware, autocast
 from core.engine.schedule import endless, mean_work
 from core.engine.train_state import TrainState
 from core.evaluation import MEASURES
@@ -69,12 +69,15 @@ def time_run(
     if getattr(model, "takes_any_size", False):
         seconds *= mean_work(config, train.preprocess.image_size)
     yield Timed(85)
-    seconds += _time_validation(model, parts.get("val"), pictures)
+    with autocast(config, hardware):
+        seconds += _time_validation(model, parts.get("val"), pictures)
     yield Timed(90)
+    with autocast(config, hardware):
+        seconds_a_picture = _seconds_a_picture(model, train, classes)
     yield Speed(
         images_per_second=rate,
         seconds_per_epoch=seconds,
-        evaluation_seconds=_seconds_a_picture(model, train, classes) * sum(pictures.values()),
+        evaluation_seconds=seconds_a_picture * sum(pictures.values()),
         warm_seconds=max(0.0, timing.warm_seconds - timing.warm_steps * min(config.batch_size, len(train)) / rate),
         batches=timing.step - timing.warm_steps,
     )

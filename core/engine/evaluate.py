@@ -25,7 +25,8 @@ def evaluate(
     measure: Measure = "evaluation",
     which: Which = "last",
 ) -> Evaluation:
-    """Predictions for a part; the model is left as it was. `which`: the model of a run that it is.
+    """Predictions for a part; the model is left as it was. `which`: the model of a run that it is. Under the autocast
+    of a training they are computed in its number format.
 
     "evaluation": every picture, running statistics. "paper": the first two of each batch of 32, statistics of the
     current batch, the part in a mixed order (the same every time): 626 of 10,000 pictures, 134 of 2,142.
@@ -62,7 +63,7 @@ def predict_logits(model: nn.Module, images: Tensor) -> Tensor:
     of the logits for the views of each picture; with `model.tta_below` under 1 only for pictures of which the network
     is unsure.
     """
-    logits: Tensor = model(images)
+    logits = _logits(model, images)
     if not augments(model):
         return logits
     unsure = is_unsure(model, logits)
@@ -110,12 +111,18 @@ def view_step(side: int) -> int:
     return max(1, round(side / 32))
 
 
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    """float (B, classes), for sums: not in bfloat16, which holds 3 digits, where autocast computes in it."""
+    logits: Tensor = model(images)
+    return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+
 def _mean_of_views(model: nn.Module, images: Tensor, logits: Tensor) -> Tensor:
     """float (B, classes); `logits`: those of the pictures as they are."""
     first, *others = views_of(model, images)
     mean = logits * first.weight
     for view in others:
-        mean = mean + model(view.images) * view.weight
+        mean = mean + _logits(model, view.images) * view.weight
     return mean
 
 

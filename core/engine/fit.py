@@ -148,7 +148,8 @@ class _Training:
         trained = trained.over_ranks(self.hardware)
         began = time.perf_counter()
         self.averaging.swap()
-        val_loss, validated = _validate(self.model, val, self.classes, self.hardware)
+        with self.autocast:
+            val_loss, validated = _validate(self.model, val, self.classes, self.hardware)
         self.averaging.swap()
         if val_loss is not None and val_loss < self.best.val_loss:
             self.best = Best(epoch.number, val_loss)

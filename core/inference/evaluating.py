@@ -4,17 +4,22 @@ answer_with: which of its models answers for it, the last or the best on its val
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+
+import torch
 
 from core.data.pictures.preprocess import Preprocess
 from core.data.store.batches import load_part
 from core.data.store.store import TensorStore, load_store
 from core.engine.evaluate import evaluate
+from core.engine.hardware import Hardware, autocast
 from core.errors import UserMistake
 from core.evaluation import MEASURES, Evaluation, Measure, Which
 from core.inference.predictor import load_model
 from core.people import must_be_own
 from core.progress import Clock, Progress
+from core.runs.environments import read_environments
 from core.runs.run import Run
 from core.runs.writer import RunWriter
 
@@ -33,7 +38,8 @@ def evaluate_run(
         others = " and ".join(name for name, rows in store.parts.items() if len(rows))
         raise UserMistake(f"Run {run.id} has no pictures in its {part} part; it has {others}")
     store = replace(store, preprocess=Preprocess.model_validate(run.card(which).preprocess))
-    return evaluate(load_model(run, which), load_part(store, part), part, store.classes, measure, which)
+    with _autocast(run):
+        return evaluate(load_model(run, which), load_part(store, part), part, store.classes, measure, which)
 
 
 def answer_with(run: Run, which: Which) -> Iterator[Progress]:
@@ -58,9 +64,17 @@ def answer_with(run: Run, which: Which) -> Iterator[Progress]:
         pictures = load_part(store, part)
         for measure in MEASURES:
             yield Progress("asking", done, total, clock.seconds_left(done, total))
-            answers.append(evaluate(model, pictures, part, store.classes, measure, which))
+            with _autocast(run):
+                answers.append(evaluate(model, pictures, part, store.classes, measure, which))
             done += len(store.parts[part])
     RunWriter(run.folder).answer_with(which, answers)
+
+
+def _autocast(run: Run) -> AbstractContextManager[object]:
+    """The number format in which its last attempt trained and answered, where this processor computes in it."""
+    last = read_environments(run.folder)[-1:]
+    in_bfloat16 = bool(last) and last[0].precision == "bfloat16"
+    return autocast(run.config.train, Hardware(torch.device("cpu"), bfloat16=in_bfloat16))
 
 
 def _store_of(run: Run) -> TensorStore:

@@ -10,7 +10,7 @@ from core.data.store.store import TensorStore
 from core.engine.evaluate import evaluate
 from core.engine.features import build_features, feature_part, open_features, uses_fixed_features
 from core.engine.fit import fit
-from core.engine.hardware import Hardware
+from core.engine.hardware import Hardware, autocast
 from core.errors import UserMistake
 from core.evaluation import Evaluation
 from core.models.build import build_model
@@ -47,7 +47,8 @@ def train_trial(config: RunConfig, store: TensorStore, hardware: Hardware) -> Ge
     for row in fit(learner, train, None, len(store.classes), train_config, hardware):
         if isinstance(row, TickRow):
             yield row.step / row.steps
-    return evaluate(learner, test, "test", store.classes)
+    with autocast(train_config, hardware):
+        return evaluate(learner, test, "test", store.classes)
 
 
 def report_progress(

@@ -7,6 +7,7 @@ import pytest
 
 from core.config import change_config
 from core.data.store.store import load_store
+from core.engine.kernels import has_bfloat16
 from core.errors import UserMistake
 from core.inference.evaluating import evaluate_run
 from core.runs.actions import create_run
@@ -36,6 +37,17 @@ def test_missing_answers_are_computed_and_are_the_same(tiny_run, part, measure):
     assert np.array_equal(again.indices, stored.indices) and np.array_equal(again.labels, stored.labels)
     assert np.allclose(again.probabilities, stored.probabilities, atol=1e-6)
     assert (again.part, again.measure, again.classes) == (part, measure, stored.classes)
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor does not compute in bfloat16")
+def test_a_run_that_trained_in_bfloat16_answers_in_it_then_and_later(trained_home):
+    run = tiny.train_tiny_run(model__name="resnet", model__width=8, train__precision="bfloat16", train__epochs=1)
+    stored = run.evaluation("test")
+    assert np.array_equal(evaluate_run(forget(run, "test")).probabilities, stored.probabilities)
+    assert run.epochs()[-1].val_accuracy == run.evaluation("val").accuracy
+    (run.folder / "environment.json").unlink()  # nothing says any more what it was trained in
+    plain = evaluate_run(open_run(run.folder)).probabilities
+    assert not np.array_equal(plain, stored.probabilities) and np.allclose(plain, stored.probabilities, atol=0.05)
 
 
 def test_an_empty_part_and_an_unknown_one_are_refused(trained_home):
