@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from core.errors import UserMistake, wrong_fields
+from core.setting_names import FORMER_NAMES, current_field
 
 # in the order in which they act: those that move a picture before those that change its colours, and the one that needs
 # a whole batch last
@@ -25,16 +26,6 @@ Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]  # channels of blocks,
 LOWEST_RATE = 1e-7
 LARGEST_SIDE = 512  # pixels, of any image size
 OF_TEACHER = ("teacher", "distill_share", "temperature")  # fields of TrainConfig that act with a teacher alone
-
-# names that fields had in version 0.1.0: read from old files and command lines, and still printed in JSON documents
-FORMER_NAMES = {"data": {"copies": "duplicates"}, "model": {"trunk": "backbone", "mirror": "flip_tta"}}
-
-
-def current_field(field: str) -> str:
-    """The dotted name of a setting today: model.backbone for model.trunk; any other as it is."""
-    section, _, name = field.partition(".")
-    former = FORMER_NAMES.get(section, {})
-    return f"{section}.{former[name]}" if name in former else field
 
 
 class _Section(BaseModel):
@@ -337,6 +328,13 @@ class TrainConfig(_Section):
         "contrast and saturation by up to 30 %. Cutout: a square is blanked. Mixup: blended with up to half of another "
         "picture, whose class then counts by its share.",
     )
+    flips: Literal["random", "alternating"] = Field(
+        "random",
+        title="Flips",
+        description="Of the augmentation Horizontal flip. Random: by chance in every epoch. Alternating: each picture "
+        "in every other epoch, half of them from the first on, so that a short training sees both sides equally often "
+        "(Jordan 2024, arXiv 2404.00498).",
+    )
     label_smoothing: float = Field(
         0.0, ge=0.0, le=0.5, title="Label smoothing", description="Share of the target spread over all classes."
     )
@@ -415,7 +413,7 @@ class TrainConfig(_Section):
 
     @property
     def _newer(self) -> tuple[str, ...]:
-        return ("filter_rate", "lookahead", "progressive", *(OF_TEACHER if not self.teacher else ()))
+        return ("filter_rate", "flips", "lookahead", "progressive", *(OF_TEACHER if not self.teacher else ()))
 
 
 class RunConfig(_Section):

@@ -79,6 +79,7 @@ DISPLAY_NAMES: dict[str, dict[str, str]] = {
         "cutout": "Cutout",
         "mixup": "Mixup",
     },
+    "train.flips": {"random": "Random", "alternating": "Alternating"},
     "train.class_weights": {"none": "None", "balanced": "Balanced"},
     "train.precision": {"float32": "float32", "bfloat16": "bfloat16"},
 }

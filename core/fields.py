@@ -4,8 +4,9 @@ they go with the pictures, and how people and JSON documents write them."""
 from collections.abc import Mapping
 from typing import Any
 
-from core.config import FORMER_NAMES, ModelConfig, RunConfig, TrainConfig, current_field
+from core.config import ModelConfig, RunConfig, TrainConfig
 from core.errors import UserMistake
+from core.setting_names import FORMER_NAMES, current_field
 
 FAMILY = (
     "channels",
@@ -98,6 +99,8 @@ def acts_with(field: str, model: Mapping[str, Any], train: Mapping[str, Any]) ->
         return bool(train["teacher"])
     if field == "train.filter_rate":
         return bool(train["optimizer"] == "muon")
+    if field == "train.flips":
+        return "flip" in train["augment"]
     if field == "train.progressive":
         return model["name"] in RESIDUAL_NETWORKS
     return section != "model" or acts(name, model)

@@ -76,6 +76,7 @@ PRESETS: dict[str, RunConfig] = {
         # after his later record with Muon (8 epochs of batches of 2,000 at 0.24); tuned at half the width and 7 epochs
         train=_RESIDUAL.model_copy(
             update={"epochs": 10, "optimizer": "muon", "filter_rate": 0.1, "schedule": "linear"}
+            | {"flips": "alternating", "progressive": 0.75}
         ),
     ),
     # under 100,000 parameters: a seventh of the work of `best` for a picture, a fifth of it in all
@@ -97,7 +98,7 @@ PRESETS: dict[str, RunConfig] = {
         preset="speedrun",
         data=DataConfig(val_fraction=0.0, duplicates="together"),
         model=ModelConfig(name="resnet", flip_tta=True, crop_tta=True, tta_below=SURE_OF_SMOOTHED),
-        train=_RESIDUAL.model_copy(update={"epochs": 10}),
+        train=_RESIDUAL.model_copy(update={"epochs": 10, "flips": "alternating"}),
     ),
     # as the paper planned with GoogLeNet: a fixed feature extractor, in its own size, with a new last layer; this one
     # comes with pip, so that nobody has to download weights first

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 SHARED = {
     "errors",
+    "setting_names",
     "disk",
     "locks",
     "people",

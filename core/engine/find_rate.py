@@ -125,5 +125,5 @@ def _endless(train: Part, batch_size: int, config: TrainConfig) -> Iterator[Batc
     """Epoch after epoch, in the order in which a run with this seed sees them."""
     epoch = 1
     while True:
-        yield from training_batches(train, batch_size, config.augment, config.seed, epoch)
+        yield from training_batches(train, batch_size, config.augment, config.seed, epoch, flips=config.flips)
         epoch += 1

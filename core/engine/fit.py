@@ -178,7 +178,7 @@ class _Training:
     def batches_left(self, epoch: "_Epoch") -> Iterator[Batch]:
         config, ranks, skip = self.config, (self.hardware.rank, self.hardware.world_size), epoch.state.iteration
         return training_batches(
-            self.train, self.batch_size, config.augment, config.seed, epoch.number, *ranks, skip=skip
+            self.train, self.batch_size, config.augment, config.seed, epoch.number, *ranks, skip, config.flips
         )
 
     def take_step(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -129,6 +129,7 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
         needs="".join(f"; {ODD_WAYS[way]}" for way in ODD_WAYS if way in odd),
         moved=_moved(dataset, store, config),
         mixup="mixup" in config.train.augment,
+        alternates=acts_in(config, "train.flips") and config.train.flips == "alternating",
         weighted=config.train.class_weights == "balanced",
         whitening=config.model.name in RESIDUAL_NETWORKS,
         batch=batch,

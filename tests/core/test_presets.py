@@ -40,7 +40,7 @@ def test_quick_and_better_train_the_papers_network_on_pictures_of_32_pixels():
 def test_the_two_for_the_residual_network_differ_in_the_record_that_they_follow():
     best, fast = preset("best"), preset("speedrun")
     assert best.model == fast.model == ModelConfig(name="resnet", flip_tta=True, crop_tta=True, tta_below=0.6)
-    own = {"epochs", "optimizer", "filter_rate", "schedule"}
+    own = {"epochs", "optimizer", "filter_rate", "schedule", "progressive"}
     assert {name for name, value in best.train if value != getattr(fast.train, name)} <= own
     assert (best.train.optimizer, fast.train.optimizer, fast.train.epochs) == ("muon", "nesterov", 10)
     assert best.train.precision == "bfloat16"

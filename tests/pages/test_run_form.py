@@ -56,7 +56,7 @@ def app(home):
     return open_page("pages/train.py")
 
 
-NOT_IN_QUICK = ("train.distill_share", "train.temperature", "train.progressive", "train.filter_rate")
+NOT_IN_QUICK = ("train.distill_share", "train.temperature", "train.progressive", "train.filter_rate", "train.flips")
 
 
 def plain(text):

@@ -33,14 +33,17 @@ class Drawn:
     mix: Mix | None = None  # None without mixup
 
 
-def augment_block(images: Tensor, names: tuple[str, ...], generator: Generator) -> tuple[Tensor, Drawn]:
-    """Apply the named augmentations in order to uint8 (B, H, W, 3)."""
-    flipped = mix = None
+def augment_block(
+    images: Tensor, names: tuple[str, ...], generator: Generator, flipped: Tensor | None = None
+) -> tuple[Tensor, Drawn]:
+    """Apply the named augmentations in order to uint8 (B, H, W, 3). `flipped`: which pictures "flip" flips, bool (B,);
+    None: drawn."""
+    mix = None
     for name in names:
         if name == "mixup":
             images, mix = mixup(images, generator)
         elif name == "flip":
-            flipped = draw_flips(len(images), generator)
+            flipped = draw_flips(len(images), generator) if flipped is None else flipped
             images = flip_chosen(images, flipped)
         else:
             images = AUGMENTATIONS[name](images, generator)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,9 +10,11 @@ from torch import Generator, Tensor
 
 from core.data.pictures.preprocess import Preprocess
 from core.data.storage import copy_rows
-from core.data.store.augment import Drawn, augment_block
+from core.data.store.augment import Drawn, augment_block, draw_flips
 from core.data.store.batch_count import count_batches
 from core.data.store.store import TensorStore
+
+Flips = Literal["random", "alternating"]
 
 RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
 TOGETHER = 256  # pictures that are gathered and normalised at once: with small batches the calls would dominate
@@ -104,6 +107,7 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
     skip: int = 0,
+    flips: Flips = "random",
 ) -> Iterator[Batch]:
     """One epoch of the part, in an order drawn by (seed, epoch); each rank yields its own part of every batch.
 
@@ -116,16 +120,18 @@ def training_batches(
     batches = count_batches(len(part), batch_size, world_size)
     together = max(1, TOGETHER // batch_size)
     a_block = block_pictures(part.preprocess.image_size, batch_size) // batch_size if augment else together
+    alternate = _flipped_in(epoch, len(part), seed) if flips == "alternating" and "flip" in augment else None
     for first in range(0, batches, a_block):
         block = order[first * batch_size : min((first + a_block) * batch_size, batches * batch_size)]
+        flipped = None if alternate is None else alternate[block.cpu()]
         if first + a_block <= skip:
-            _draw_only(len(block), part.preprocess.image_size, augment, generator)
+            _draw_only(len(block), part.preprocess.image_size, augment, generator, flipped)
             continue
         mine = [piece[rank::world_size] for piece in torch.arange(len(block), device=part.device).split(batch_size)]
         chosen = torch.cat(mine)
         places, drawn = block[chosen], Drawn()
         if augment:
-            pictures, drawn = augment_block(part.gather(block), augment, generator)
+            pictures, drawn = augment_block(part.gather(block), augment, generator, flipped)
             pictures = pictures if world_size == 1 else pictures[chosen]
         else:
             pictures = part.gather(places)
@@ -183,9 +189,16 @@ def block_pictures(side: int, batch_size: int) -> int:
     return batch_size * together * max(1, _block(side) // (batch_size * together))
 
 
-def _draw_only(count: int, side: int, augment: tuple[str, ...], generator: Generator) -> None:
+def _draw_only(count: int, side: int, augment: tuple[str, ...], generator: Generator, flipped: Tensor | None) -> None:
     """Advance the generator as augmenting `count` pictures does, without reading them from the store."""
-    augment_block(torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, side, side, 3), augment, generator)
+    blank = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, side, side, 3)
+    augment_block(blank, augment, generator, flipped)
+
+
+def _flipped_in(epoch: int, pictures: int, seed: int) -> Tensor:
+    """bool (pictures,): which pictures of a part are flipped in an epoch (from 1 on), where flips alternate: half of
+    them, drawn by the seed, in the odd ones, the others in the even ones (Jordan 2024, arXiv 2404.00498)."""
+    return draw_flips(pictures, _generator(seed, 0)) ^ (epoch % 2 == 0)
 
 
 def _block(side: int) -> int:

@@ -169,6 +169,15 @@ _EVERY = (
         description="One and a half times the side.",
     ),
     *(_augmentation(name, title) for name, title in DISPLAY_NAMES["train.augment"].items()),
+    _one(
+        "alternating_flips",
+        "Alternating flips",
+        "Augmentation",
+        "train.flips",
+        "alternating",
+        "random",
+        "Both sides of a picture in turn, instead of by chance.",
+    ),
     _one("ema", "Weight averaging", LOSS, "train.ema", 0.99, 0.0, "A running mean of about the last 100 steps."),
     _one("lookahead", "Lookahead", LOSS, "train.lookahead", 5, 0, "Every fifth step half of the way is taken back."),
     _one(

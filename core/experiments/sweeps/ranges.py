@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
 
-from core.config import FORMER_NAMES, DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
+from core.config import DataConfig, ModelConfig, RunConfig, TrainConfig, change_config
 from core.errors import UserMistake
+from core.setting_names import current_field
 
 SECTIONS: dict[str, type[BaseModel]] = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
 # what would make two trials differ in the pictures that they are judged by, or in luck
@@ -42,12 +43,6 @@ class Range(BaseModel):
     @property
     def text(self) -> str:
         return ", ".join(self.choices) if self.choices else f"{self.low:g} to {self.high:g}"
-
-
-def current_field(field: str) -> str:
-    """The dotted name of a setting today; version 0.1.0 had other names for some."""
-    section, _, name = field.partition(".")
-    return f"{section}.{FORMER_NAMES.get(section, {}).get(name, name)}"
 
 
 def range_for(field: str, narrowed: str = "") -> Range:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from core.config import RunConfig, change_config
 from core.disk import read_lines
 from core.errors import UserMistake
-from core.experiments.sweeps.ranges import current_field
 from core.experiments.sweeps.sweep import SWEEPS, Sweep, open_sweep
 from core.fields import config_document
 from core.probes.at_once import noted_at_once
+from core.setting_names import current_field
 
 if TYPE_CHECKING:
     import optuna

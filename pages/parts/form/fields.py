@@ -37,7 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("train.teacher", "train.distill_share", "train.temperature"),
         *("train.label_smoothing", "train.class_weights"),
     ),
-    "Augmentation": ("train.augment",),
+    "Augmentation": ("train.augment", "train.flips"),
     "Data": (),
     "Network": (),
 }
@@ -141,6 +141,11 @@ def _loss_summary(values: Values) -> list[str]:
     return [teacher, smoothed, "weighted" if weights != "none" else ""]
 
 
+def _augmentation_summary(values: Values) -> list[str]:
+    alternate = "flip" in values["train.augment"] and values["train.flips"] == "alternating"
+    return [_name("train.augment", values), "alternating" if alternate else ""]
+
+
 def _data_summary(values: Values) -> list[str]:
     balanced = values["data.balance"] != "none"
     return [f"{values['data.image_size']} px", _name("data.fit", values), "balanced" if balanced else ""]
@@ -162,7 +167,7 @@ _SUMMARIES: dict[str, Callable[[Values], list[str]]] = {
     "Training": _training_summary,
     "Schedule": _schedule_summary,
     "Loss": _loss_summary,
-    "Augmentation": lambda values: [_name("train.augment", values)],
+    "Augmentation": _augmentation_summary,
     "Data": _data_summary,
     "Network": _network_summary,
 }

@@ -23,8 +23,8 @@ def part():
     return load_part(tiny.noise_store(103), "train")
 
 
-def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world_size=1, skip=0):
-    return list(training_batches(part, batch_size, augment, seed, number, rank, world_size, skip))
+def epoch(part, batch_size=10, augment=(), seed=0, number=1, rank=0, world_size=1, skip=0, flips="random"):
+    return list(training_batches(part, batch_size, augment, seed, number, rank, world_size, skip, flips))
 
 
 def equal(one, other) -> bool:
@@ -142,6 +142,45 @@ def test_the_ranks_together_see_what_one_alone_would_see(part, augment):
             if "mixup" in augment:
                 assert torch.equal(share.mixed_labels, whole.mixed_labels[rank::3])
                 assert torch.equal(share.lam, whole.lam[rank::3])
+
+
+def flipped_in(part, number, **more) -> torch.Tensor:
+    """bool (n,): which pictures an epoch shows flipped."""
+    (plain,) = ordered_batches(part, len(part))
+    found = torch.zeros(len(part), dtype=torch.bool)
+    for batch in epoch(part, augment=("flip",), number=number, **more):
+        as_they_are = plain.images[batch.indices]
+        found[batch.indices] = (batch.images != as_they_are).flatten(1).any(1)
+        assert torch.equal(
+            batch.images, torch.where(found[batch.indices][:, None, None, None], as_they_are.flip(3), as_they_are)
+        )
+    return found
+
+
+def test_alternating_flips_show_each_picture_from_one_side_and_then_from_the_other(part):
+    first, second, third = (flipped_in(part, number, flips="alternating") for number in (1, 2, 3))
+    assert torch.equal(first, ~second) and torch.equal(first, third) and 30 < first.sum() < 73
+    assert not torch.equal(first, flipped_in(part, 1, flips="alternating", seed=1))
+    assert not torch.equal(flipped_in(part, 1), ~flipped_in(part, 2))
+
+
+@pytest.mark.parametrize("flips", ["random", "alternating"])
+@pytest.mark.parametrize("augment", [(), AUGMENT])
+def test_without_flips_it_does_not_matter_how_they_would_come(part, augment, flips):
+    kept = tuple(name for name in augment if name != "flip")
+    assert all(map(equal, epoch(part, augment=kept, flips=flips), epoch(part, augment=kept)))
+
+
+def test_alternating_flips_are_the_same_after_skipped_batches_and_on_every_rank(part, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BYTES", 25 * 3 * 10 * 10)
+    alone = epoch(part, augment=AUGMENT, flips="alternating")
+    for skip in (1, 4, 7):
+        rest = epoch(part, augment=AUGMENT, skip=skip, flips="alternating")
+        assert all(map(equal, rest, alone[skip:])) and len(rest) == len(alone) - skip
+    whole = epoch(part, 16, AUGMENT, flips="alternating")
+    for rank in (0, 1):
+        share = epoch(part, 16, AUGMENT, rank=rank, world_size=2, flips="alternating")
+        assert all(torch.equal(one.images, both.images[rank::2]) for one, both in zip(share, whole, strict=True))
 
 
 @pytest.mark.parametrize("augment", [(), *((name,) for name in AUGMENT), AUGMENT], ids="+".join)

@@ -91,6 +91,7 @@ def test_training_may_be_interrupted_again_and_again(tiny_store):
         {"label_smoothing": 0.1},
         {"ema": 0.9},
         {"progressive": 0.5},
+        {"augment": ("flip", "mixup"), "flips": "alternating"},
         {"lookahead": 3},
         {"optimizer": "muon", "filter_rate": 0.01, "momentum": 0.6},
         {"lookahead": 2, "ema": 0.9, "optimizer": "muon"},

@@ -143,6 +143,7 @@ MOVES_AND_MEANS = {
     "Muon without momentum": MUON | {"model.name": "cnn", "train.momentum": 0.0},
     "Muon where no filter learns": MUON | FROZEN,
     "growing pictures": RESIDUAL | {"train.progressive": 0.7, "train.augment": ["flip"], "train.epochs": 4},
+    "alternating flips": {"train.augment": ["flip", "shift_crop"], "train.flips": "alternating", "train.epochs": 3},
     "flips of the unsure": {"model.flip_tta": True, "model.tta_below": 0.6, "train.augment": ["flip"]},
     "crops": RESIDUAL | {"model.crop_tta": True, "train.epochs": 4},
     "crops and flips of the unsure": RESIDUAL
