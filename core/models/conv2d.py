@@ -27,7 +27,8 @@ class Conv2d(nn.Conv2d):
         if input.device.type == "cpu":
             if self.algorithm == "winograd" and input.dtype == torch.float32:
                 return conv2d_winograd(input, self.weight)
-            if self.algorithm == "matmul" and input.dtype == torch.bfloat16 and input[0, 0].numel() <= SMALL:
+            is_small = input.shape[-2] * input.shape[-1] <= SMALL
+            if self.algorithm == "matmul" and input.dtype == torch.bfloat16 and is_small:
                 outputs: Tensor = _GradientByMatmul.apply(input, self.weight)
                 return outputs
         return super().forward(input)
@@ -65,7 +66,7 @@ def filter_gradient(images: Tensor, gradient: Tensor) -> Tensor:
     """
     (pictures, inputs, height, width), outputs = images.shape, gradient.shape[1]
     images, gradient = images.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
-    at_once = min(pictures, max(1, PIXELS_AT_ONCE // (height * width)))
+    at_once = max(1, min(pictures, PIXELS_AT_ONCE // (height * width)))
     padded = images.new_zeros(at_once, height + 2, width + 2, inputs)
     surroundings = images.new_empty(at_once, height, width, 9, inputs)
     product, total = images.new_empty(outputs, 9 * inputs), torch.zeros(outputs, 9 * inputs)

@@ -73,6 +73,13 @@ def test_filters_that_are_not_learnt_and_pictures_that_need_no_gradient_are_left
     assert images.grad is not None
 
 
+def test_no_pictures_have_no_outputs_and_no_gradient():
+    convolution = layer(4, 6, "matmul")
+    outputs = convolution(torch.randn(0, 4, 7, 7).bfloat16())
+    outputs.sum().backward()
+    assert outputs.shape == (0, 6, 7, 7) and not convolution.weight.grad.any()
+
+
 def test_the_same_sums_come_again_bit_for_bit():
     convolution = layer(64, 128, "matmul")
     images, gradient = torch.randn(90, 64, 7, 7).bfloat16(), torch.randn(90, 128, 7, 7).bfloat16()
