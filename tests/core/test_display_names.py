@@ -28,7 +28,7 @@ CHOICES = {
 
 
 def test_the_fields_with_choices_are_found():
-    assert {"train.optimizer", "train.augment", "model.name", "data.fit"} <= CHOICES.keys() and len(CHOICES) == 16
+    assert {"train.optimizer", "train.augment", "model.name", "data.fit"} <= CHOICES.keys() and len(CHOICES) == 17
 
 
 @pytest.mark.parametrize("field", CHOICES)
