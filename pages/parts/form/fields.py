@@ -143,7 +143,7 @@ def _loss_summary(values: Values) -> list[str]:
 
 def _augmentation_summary(values: Values) -> list[str]:
     alternate = "flip" in values["train.augment"] and values["train.flips"] == "alternating"
-    return [_name("train.augment", values), "alternating" if alternate else ""]
+    return [_name("train.augment", values), "alternating flips" if alternate else ""]
 
 
 def _data_summary(values: Values) -> list[str]:
