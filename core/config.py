@@ -20,6 +20,7 @@ from core.setting_names import FORMER_NAMES, current_field
 # in the order in which they act: those that move a picture before those that change its colours, and the one that needs
 # a whole batch last
 Augmentation = Literal["flip", "shift_crop", "rotate", "colour", "cutout", "mixup"]
+Flips = Literal["random", "alternating"]
 
 Widths = tuple[Annotated[int, Field(ge=1, le=4096)], ...]  # channels of blocks, or numbers of linear layers
 
@@ -328,7 +329,7 @@ class TrainConfig(_Section):
         "contrast and saturation by up to 30 %. Cutout: a square is blanked. Mixup: blended with up to half of another "
         "picture, whose class then counts by its share.",
     )
-    flips: Literal["random", "alternating"] = Field(
+    flips: Flips = Field(
         "random",
         title="Flips",
         description="Of the augmentation Horizontal flip. Random: by chance in every epoch. Alternating: each picture "

@@ -56,7 +56,7 @@ def answer_with(run: Run, which: Which) -> Iterator[Progress]:
         return
     store = _store_of(run)
     store = replace(store, preprocess=Preprocess.model_validate(run.card(which).preprocess))
-    model, clock = load_model(run, which), Clock()
+    model, clock, number_format = load_model(run, which), Clock(), _autocast(run)
     parts = [part for part in ("train", "val", "test") if len(store.parts[part])]
     answers: list[Evaluation] = []
     done, total = 0, len(MEASURES) * sum(len(store.parts[part]) for part in parts)
@@ -64,7 +64,7 @@ def answer_with(run: Run, which: Which) -> Iterator[Progress]:
         pictures = load_part(store, part)
         for measure in MEASURES:
             yield Progress("asking", done, total, clock.seconds_left(done, total))
-            with _autocast(run):
+            with number_format:
                 answers.append(evaluate(model, pictures, part, store.classes, measure, which))
             done += len(store.parts[part])
     RunWriter(run.folder).answer_with(which, answers)

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from core.config import Flips
 from core.data.pictures.preprocess import Preprocess
 from core.data.storage import copy_rows
 from core.data.store.augment import Drawn, augment_block, draw_flips
 from core.data.store.batch_count import count_batches
 from core.data.store.store import TensorStore
-
-Flips = Literal["random", "alternating"]
 
 RESIDENT_BYTES = 2 * 2**30  # parts up to this size are held in memory, larger ones are read from the map batch by batch
 TOGETHER = 256  # pictures that are gathered and normalised at once: with small batches the calls would dominate
