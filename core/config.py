@@ -1,21 +1,11 @@
 """RunConfig: all settings of a run; the form, the command line and the JSON documents come from its fields."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator
 
 from core.errors import UserMistake, wrong_fields
-from core.setting_names import FORMER_NAMES, current_field
+from core.setting_names import FORMER_NAMES, Section, current_field
 
 # in the order in which they act: those that move a picture before those that change its colours, and the one that needs
 # a whole batch last
@@ -29,32 +19,7 @@ LARGEST_SIDE = 512  # pixels, of any image size
 OF_TEACHER = ("teacher", "distill_share", "temperature")  # fields of TrainConfig that act with a teacher alone
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    former_names: ClassVar[dict[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_former_names(cls, document: Any) -> Any:
-        """Where a document has a field under both names, as those that are printed, the current one counts."""
-        if not isinstance(document, Mapping):
-            return document
-        renamed = {cls.former_names[name]: value for name, value in document.items() if name in cls.former_names}
-        return renamed | {name: value for name, value in document.items() if name not in cls.former_names}
-
-    @property
-    def _newer(self) -> tuple[str, ...]:
-        """Fields that came later. One that is not used is left out, so that documents, receipts and hashes of such runs
-        are those of before."""
-        return ()
-
-    @model_serializer(mode="wrap")
-    def _leave_out_newer_ones(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in self._newer}
-        return {name: value for name, value in serialize(self).items() if name not in usual or value != usual[name]}
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which dataset, how its pictures become squares, and how they are split into parts."""
 
     former_names: ClassVar[dict[str, str]] = FORMER_NAMES["data"]
@@ -108,11 +73,11 @@ class DataConfig(_Section):
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Split seed", description="Draws the stratified split.")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which network, and its options; ACTING says which of them act for which network."""
 
     @property
-    def _newer(self) -> tuple[str, ...]:
+    def newer(self) -> tuple[str, ...]:
         return ("crop_tta", "tta_below")
 
     former_names: ClassVar[dict[str, str]] = FORMER_NAMES["model"]
@@ -250,7 +215,7 @@ class ModelConfig(_Section):
     )
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the network is trained."""
 
     epochs: int = Field(50, ge=1, le=1000, title="Epochs", description="How often every training picture is used.")
@@ -374,8 +339,17 @@ class TrainConfig(_Section):
         le=1.0,
         title="Progressive resizing",
         description="Share of the image size with which training begins; pictures grow to the whole within two thirds "
-        "of the epochs, and smaller ones take less time: from 0.75 on a run takes a sixth less, from 0.5 on a quarter. "
-        "1: never smaller. For ResNet and Compact, which take pictures of any size.",
+        "of the epochs, and smaller ones take less time: from 0.75 on a run takes a sixth less, from 0.5 on nearly a "
+        "third. 1: never smaller. For ResNet and Compact, which take pictures of any size.",
+    )
+    freeze_first: float = Field(
+        1.0,
+        ge=0.0,
+        le=1.0,
+        title="Freeze the first layer",
+        description="Share of the epochs after which the first layer of a ResNet stays as it is: only its bias is "
+        "learnt at all, and to learn on takes a fourteenth of each step. 1: it is never frozen (Jordan 2024 freezes it "
+        "after three epochs).",
     )
     patience: int = Field(
         0,
@@ -413,11 +387,12 @@ class TrainConfig(_Section):
         return "" if teacher == "none" else teacher  # as a command line says it
 
     @property
-    def _newer(self) -> tuple[str, ...]:
-        return ("filter_rate", "flips", "lookahead", "progressive", *(OF_TEACHER if not self.teacher else ()))
+    def newer(self) -> tuple[str, ...]:
+        always = ("filter_rate", "flips", "freeze_first", "lookahead", "progressive")
+        return (*always, *(OF_TEACHER if not self.teacher else ()))
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """Everything that decides a run: same RunConfig, same pictures, same result."""
 
     preset: str = Field("paper", description="Name of the preset that this started from.")

@@ -101,6 +101,8 @@ def acts_with(field: str, model: Mapping[str, Any], train: Mapping[str, Any]) ->
         return bool(train["optimizer"] == "muon")
     if field == "train.flips":
         return "flip" in train["augment"]
+    if field == "train.freeze_first":
+        return bool(model["name"] == "resnet")
     if field == "train.progressive":
         return model["name"] in RESIDUAL_NETWORKS
     return section != "model" or acts(name, model)

@@ -19,6 +19,7 @@ from core.data.store.batches import Batch, Part, mixed_seed, ordered_batches, tr
 from core.engine.averaging import Averaging, Lookahead
 from core.engine.evaluate import mean_loss_and_predictions
 from core.engine.flat import FlatWeights
+from core.engine.freezing import Freezing
 from core.engine.hardware import Hardware, autocast
 from core.engine.loss import Loss
 from core.engine.muon import SHARE
@@ -81,6 +82,7 @@ def fit(
         if (yield from training.show(training.evaluate(epoch, val))):
             yield from training.show(training.state_between_epochs(number + 1))
     training.averaging.swap()
+    training.freezing.end()
 
 
 class _Training:
@@ -114,6 +116,7 @@ class _Training:
         self.averaging.restore(start.averaged if start else {})
         self.lookahead = Lookahead([self.flat.vector] if self.flat else model.parameters(), config.lookahead)
         self.lookahead.restore(start.slow if start else {})
+        self.freezing = Freezing(model, config, hardware.world_size)
         self.best = start.best if start else Best()
         self.last_good = self.shown_state()
         self.kept = f"the model of {start.place} was" if start else "the first weights were"  # of last_good
@@ -122,6 +125,7 @@ class _Training:
         """Train on every batch that the epoch has not seen yet; a row every 200 iterations or fewer, a tick every
         0.4 s."""
         self.model.train()
+        self.freezing.begin(epoch.number)
         self.side = self.side_of(epoch.number)
         if not epoch.state.iteration:  # resumed within an epoch, the generator has its state back already
             _seed_dropout(self.config.seed, epoch.number, self.hardware.rank)
@@ -199,6 +203,7 @@ class _Training:
         self.optimizer.step()
         self.step += 1
         self.lookahead.update(self.step)
+        self.freezing.hold()
         self.averaging.update(self.step)
         return loss.detach(), logits.detach()
 

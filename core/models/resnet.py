@@ -57,6 +57,11 @@ class ResNet(nn.Module):
         logits: Tensor = self.fc(self.flatten(self.pool(x))) * LOGIT_SCALE
         return logits
 
+    @property
+    def first_layer(self) -> nn.Module:
+        """What can be frozen while the rest learns on."""
+        return self.whiten
+
     def use_conv_algorithm(self, algorithm: ConvAlgorithm) -> None:
         """Say how the convolutions of many channels are computed from now on, on a CPU."""
         for layer in self.modules():

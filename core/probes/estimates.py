@@ -58,7 +58,7 @@ def known_speed(config: RunConfig, pictures: dict[str, int]) -> dict[str, Any] |
 
 
 def _alike(one: RunConfig, other: RunConfig) -> bool:
-    fields = ("batch_size", "augment", "precision", "progressive")
+    fields = ("batch_size", "augment", "precision", "progressive", "freeze_first")
     return (
         one.model == other.model
         and one.data.image_size == other.data.image_size

@@ -25,6 +25,7 @@ from core.data.versions.export import class_folders, export_paths
 from core.disk import write_atomic
 from core.engine.evaluate import evaluation_batch, view_step
 from core.engine.features import uses_fixed_features
+from core.engine.freezing import learning_epochs
 from core.engine.muon import FILTER_MOMENTUM
 from core.engine.optimizers import NEEDS_SHAPES
 from core.engine.schedule import picture_side
@@ -130,6 +131,8 @@ def render(run: Run, dataset: Dataset, store: TensorStore, path: Path, odd: Coll
         moved=_moved(dataset, store, config),
         mixup="mixup" in config.train.augment,
         alternates=acts_in(config, "train.flips") and config.train.flips == "alternating",
+        freezes=acts_in(config, "train.freeze_first") and config.train.freeze_first < 1,
+        learning_epochs=learning_epochs(config.train),
         weighted=config.train.class_weights == "balanced",
         whitening=config.model.name in RESIDUAL_NETWORKS,
         batch=batch,

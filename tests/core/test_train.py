@@ -264,6 +264,16 @@ def test_torchrun_with_two_ranks_counts_every_picture_once(trained_home, batch_s
 
 
 @pytest.mark.slow
+def test_torchrun_with_two_ranks_freezes_the_first_layer(trained_home):
+    run = tiny.new_run(model__name="resnet", model__width=8, train__epochs=4, train__freeze_first=0.5)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    result = subprocess.run([*command, "-m", "core.train", run.folder], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    run = open_run(run.folder)
+    assert run.state.status == "done" and len(run.epochs()) == 4
+
+
+@pytest.mark.slow
 def test_torchrun_with_two_ranks_ends_early_together(trained_home):
     choices = {"train__class_weights": "balanced", "train__label_smoothing": 0.1, "train__patience": 1}
     run = tiny.new_run(train__epochs=300, train__augment="rotate,colour,mixup", **choices)

@@ -56,7 +56,14 @@ def app(home):
     return open_page("pages/train.py")
 
 
-NOT_IN_QUICK = ("train.distill_share", "train.temperature", "train.progressive", "train.filter_rate", "train.flips")
+NOT_IN_QUICK = (
+    "train.distill_share",
+    "train.temperature",
+    "train.progressive",
+    "train.filter_rate",
+    "train.flips",
+    "train.freeze_first",
+)
 
 
 def plain(text):

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "train.ema",
         "train.lookahead",
         "train.progressive",
+        "train.freeze_first",
         "train.patience",
     ),
     "Loss": (
@@ -131,7 +132,9 @@ def _schedule_summary(values: Values) -> list[str]:
     grows = values["train.progressive"] < 1 and values["model.name"] in RESIDUAL_NETWORKS
     words = [_name("train.schedule", values), f"averaging {format_exact(mean)}" if mean else ""]
     words += [f"lookahead {values['train.lookahead']}" if values["train.lookahead"] else ""]
-    return [*words, f"growing from {format_exact(values['train.progressive'])}" if grows else "", ends]
+    words += [f"growing from {format_exact(values['train.progressive'])}" if grows else ""]
+    freezes = values["train.freeze_first"] < 1 and values["model.name"] == "resnet"
+    return [*words, "first layer frozen" if freezes else "", ends]
 
 
 def _loss_summary(values: Values) -> list[str]:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.display_names import display_name, format_value
 from core.engine.schedule import learning_rate
+from core.fields import acts_in
 from core.intervals import wilson
 from core.rows import EpochRow, IterationRow, iterations_a_row
 from core.runs.expected_accuracy import expected_accuracy
@@ -109,6 +110,9 @@ def settings_in_words(run: Run) -> str:
     words = [optimizer, f"learning rate {format_value(train.learning_rate)}", f"batch {train.batch_size}"]
     words += [display_name("train.schedule", train.schedule)] if train.schedule != "constant" else []
     words += [display_name("train.augment", train.augment)] if train.augment else []
+    alternate = acts_in(run.config, "train.flips") and train.flips == "alternating"
+    grow = acts_in(run.config, "train.progressive") and train.progressive < 1
+    words += ["alternating flips"] * alternate + [f"growing from {format_value(train.progressive)}"] * grow
     words += [f"teacher {display_name('train.teacher', train.teacher)}"] if train.teacher else []
     return " · ".join([*words, f"seed {train.seed}"])
 

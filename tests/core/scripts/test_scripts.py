@@ -143,6 +143,11 @@ MOVES_AND_MEANS = {
     "Muon without momentum": MUON | {"model.name": "cnn", "train.momentum": 0.0},
     "Muon where no filter learns": MUON | FROZEN,
     "growing pictures": RESIDUAL | {"train.progressive": 0.7, "train.augment": ["flip"], "train.epochs": 4},
+    "first layer frozen": MUON | RESIDUAL | {"train.freeze_first": 0.5, "train.epochs": 4},
+    "first layer frozen in one vector": RESIDUAL | {"train.freeze_first": 0.4, "train.epochs": 4},
+    "first layer frozen, of Muon's lookahead": MUON
+    | RESIDUAL
+    | {"train.freeze_first": 0.4, "train.epochs": 3, "train.lookahead": 2, "train.ema": 0.9},
     "alternating flips": {"train.augment": ["flip", "shift_crop"], "train.flips": "alternating", "train.epochs": 3},
     "flips of the unsure": {"model.flip_tta": True, "model.tta_below": 0.6, "train.augment": ["flip"]},
     "crops": RESIDUAL | {"model.crop_tta": True, "train.epochs": 4},
