@@ -38,7 +38,7 @@ PRESET_HELP = {
     "paper": "The settings of the paper: plain SGD for 50 epochs.",
     "quick": "The same network in the shortest time.",
     "better": "The same network with augmentation, for its best result.",
-    "best": "A residual network: the best result here. On 50,000 pictures a quarter of an hour with two processors.",
+    "best": "A residual network: the best result here. On 50,000 pictures 7 to 20 minutes with two processors.",
     "tiny": "A narrow residual network of under 100,000 parameters, little more than the paper's.",
     "scratch": "For your own pictures, a network of your own: nothing learnt before, pictures of 64 pixels.",
     "speedrun": "The network of best in fewer epochs, for a graphics card: seconds there.",
