@@ -21,11 +21,9 @@ class FlatWeights:
             start = stop
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients of `loss` as vector.grad, replacing what was there; 0 for what is frozen by now."""
-        learning = [parameter for parameter in self.parameters if parameter.requires_grad]
-        gradients = iter(torch.autograd.grad(loss, learning, materialize_grads=True))
-        whole = [next(gradients) if own.requires_grad else torch.zeros_like(own) for own in self.parameters]
-        self.vector.grad = torch.cat([_line_up(gradient) for gradient in whole])
+        """Gradients of `loss` as vector.grad, replacing what was there."""
+        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+        self.vector.grad = torch.cat([_line_up(gradient) for gradient in gradients])
 
 
 def _line_up(values: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from core.config import DataConfig, ModelConfig, TrainConfig
 from core.display_names import display_name
 from core.errors import UserMistake
-from core.fields import RESIDUAL_NETWORKS, acts, acts_with
+from core.fields import acts, acts_with
 
 SECTIONS: dict[str, type[BaseModel]] = {"train": TrainConfig, "model": ModelConfig, "data": DataConfig}
 CHOSEN_APART = ("data.dataset",)  # picked above the form
@@ -95,7 +95,7 @@ def is_relevant(field: str, values: Values, given: frozenset[int] = frozenset())
         return not given & {1, 2}  # a given val part is the test part where there is no other
     if field == "data.val_fraction":
         return not given >= {1, 2}
-    if not acts_with(field, _section("model.", values), _section("train.", values)):
+    if not _acts(field, values):
         return False
     return len(get_args(all_fields()[field].annotation)) != 1  # a choice of one is none
 
@@ -129,11 +129,11 @@ def _training_summary(values: Values) -> list[str]:
 def _schedule_summary(values: Values) -> list[str]:
     patience, mean = values["train.patience"], values["train.ema"]
     ends = f"early stopping after {patience}" if patience else ""
-    grows = values["train.progressive"] < 1 and values["model.name"] in RESIDUAL_NETWORKS
+    grows = values["train.progressive"] < 1 and _acts("train.progressive", values)
     words = [_name("train.schedule", values), f"averaging {format_exact(mean)}" if mean else ""]
     words += [f"lookahead {values['train.lookahead']}" if values["train.lookahead"] else ""]
     words += [f"growing from {format_exact(values['train.progressive'])}" if grows else ""]
-    freezes = values["train.freeze_first"] < 1 and values["model.name"] == "resnet"
+    freezes = values["train.freeze_first"] < 1 and _acts("train.freeze_first", values)
     return [*words, "first layer frozen" if freezes else "", ends]
 
 
@@ -145,7 +145,7 @@ def _loss_summary(values: Values) -> list[str]:
 
 
 def _augmentation_summary(values: Values) -> list[str]:
-    alternate = "flip" in values["train.augment"] and values["train.flips"] == "alternating"
+    alternate = values["train.flips"] == "alternating" and _acts("train.flips", values)
     return [_name("train.augment", values), "alternating flips" if alternate else ""]
 
 
@@ -174,6 +174,10 @@ _SUMMARIES: dict[str, Callable[[Values], list[str]]] = {
     "Data": _data_summary,
     "Network": _network_summary,
 }
+
+
+def _acts(field: str, values: Values) -> bool:
+    return acts_with(field, _section("model.", values), _section("train.", values))
 
 
 def _section(prefix: str, values: Values) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def weights_of_epochs(store, config):
     for row in started(store, config, model):
         if isinstance(row, EpochRow):
             seen.append((model.whiten.bias.detach().clone(), model.block1.conv1.weight.detach().clone()))
-    assert model.whiten.bias.requires_grad, "it was not left as it was given"
+    assert model.whiten.bias.requires_grad and not model.whiten._forward_hooks, "it was not left as it was given"
     return seen
 
 
@@ -88,19 +88,30 @@ def test_with_several_ranks_the_gradient_that_the_others_wait_for_is_computed_an
     model = residual()
     bias, freezing = model.whiten.bias.detach().clone(), Freezing(model, HALF, ranks=2)
     freezing.begin(3)
-    assert model.whiten.bias.requires_grad
+    assert model.whiten.bias.requires_grad and model.whiten(torch.zeros(1, 3, 16, 16)).requires_grad
     with torch.no_grad():
         model.whiten.bias += 1
     freezing.hold()
     assert torch.equal(model.whiten.bias, bias)
 
 
-def test_a_network_without_such_a_layer_learns_as_a_whole(tiny_store):
+def test_alone_no_gradient_of_a_frozen_layer_is_computed():
+    model = residual()
+    freezing = Freezing(model, HALF, ranks=1)
+    freezing.begin(2)
+    assert model.whiten(torch.zeros(1, 3, 16, 16)).requires_grad
+    freezing.begin(3)
+    assert not model.whiten(torch.zeros(1, 3, 16, 16)).requires_grad
+
+
+@pytest.mark.parametrize("name", ["paper_cnn", "compact"])  # the first layer of the second never learns
+def test_a_network_without_such_a_layer_learns_as_a_whole(tiny_store, name):
     ends = []
     for share in (0.0, 1.0):
-        model = build_model(ModelConfig(), 2, 16, 0)
+        model = build_model(ModelConfig(name=name, width=8), 2, 16, 0)
         for _ in started(tiny_store, HALF.model_copy(update={"freeze_first": share}), model):
             pass
+        assert not any(layer._forward_hooks for layer in model.modules())
         ends.append(every_weight(model))
     assert torch.equal(*ends)
 
