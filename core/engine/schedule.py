@@ -58,9 +58,10 @@ def mean_work(config: TrainConfig, side: int) -> float:
 def endless(config: TrainConfig) -> TrainConfig:
     """The same training without an end, for whoever times it: small steps that nothing stops, against the labels, as a
     teacher's answers, once kept, take next to no time; on pictures of the whole size, for mean_work counts that they
-    grow; and with a first layer that learns."""
+    grow; and with the first layer frozen where it is for most of the epochs."""
     still: dict[str, object] = {"learning_rate": 1e-5, "schedule": "constant", "patience": 0}
-    return config.model_copy(update=still | {"epochs": ENDLESS, "teacher": "", "progressive": 1.0, "freeze_first": 1.0})
+    still["freeze_first"] = 0.0 if config.freeze_first < 0.5 else 1.0
+    return config.model_copy(update=still | {"epochs": ENDLESS, "teacher": "", "progressive": 1.0})
 
 
 def _fall(done: float) -> float:

@@ -50,7 +50,7 @@ ABANDONED_SECONDS = {"speed": 20.0, "rate": 3600.0}
 _INDIFFERENT: dict[str, tuple[str, ...]] = {
     "speed": (
         *("epochs", "learning_rate", "momentum", "weight_decay", "schedule", "warmup"),
-        *("label_smoothing", "class_weights", "patience", "seed", "flips", "freeze_first", *OF_TEACHER),
+        *("label_smoothing", "class_weights", "patience", "seed", "flips", *OF_TEACHER),
     ),
     "rate": ("epochs", "learning_rate", "schedule", "warmup", "patience", *OF_TEACHER),  # asked against the labels
 }

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 
 from core.config import TrainConfig
-from core.engine.schedule import learning_rate, mean_work, picture_side, work_done
+from core.engine.freezing import learning_epochs
+from core.engine.schedule import ENDLESS, endless, learning_rate, mean_work, picture_side, work_done
 
 SCHEDULES = get_args(TrainConfig.model_fields["schedule"].annotation)
 
@@ -74,3 +75,8 @@ def test_the_work_is_counted_in_pixels():
     assert work_done(config, 32, 0.5) == pytest.approx((1 + 2.25 / 2) / 7.25)
     assert work_done(config, 32, 0.0) == 0 and work_done(config, 32, 1.0) == pytest.approx(1)
     assert work_done(TrainConfig(epochs=3), 32, 0.25) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("share", "timed"), [(0.0, 0), (0.3, 0), (0.5, ENDLESS), (1.0, ENDLESS)])
+def test_what_is_timed_has_the_first_layer_frozen_where_it_is_for_most_of_the_epochs(share, timed):
+    assert learning_epochs(endless(TrainConfig(freeze_first=share))) == timed
